@@ -1,0 +1,156 @@
+"""Files that are whole or absent: written under a temporary name, synced, renamed.
+
+A reader never sees half a file and a crash never costs the old one, because `os.replace` is atomic on one file
+system. Only JSON, YAML and safetensors are ever read back: no pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from linnet.core.errors import LinnetError, explain
+
+TEMPORARY = ".writing"  # suffix of everything that is not finished; such names may be deleted at any time
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` survive a power cut (POSIX; a no-op where folders cannot be opened)."""
+    with contextlib.suppress(OSError, PermissionError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def explained_disk_errors(target: Path) -> Iterator[None]:
+    """Turn 'no space left', 'permission denied' and the like into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(existing_parent(target)).free
+            raise LinnetError(
+                explain(
+                    f"the disk is full: {target} could not be written ({free / 2**20:,.0f} MiB free)",
+                    need="room for it; what was there before is untouched",
+                    hint="free some space, or another --out folder",
+                )
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise LinnetError(
+                explain(f"{target} cannot be written ({error.strerror})", need="a folder that is yours to write", hint="another --out")
+            ) from error
+        raise
+
+
+def existing_parent(path: Path) -> Path:
+    """The nearest folder above `path` that exists."""
+    path = Path(path).absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success sync it and rename it over `path`, else delete it.
+
+    For writers that want a file name of their own, such as safetensors.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    with explained_disk_errors(path):
+        try:
+            yield temporary
+            with open(temporary, "rb") as handle:
+                os.fsync(handle.fileno())
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the file at `path` in one step."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Replace the file at `path` in one step; UTF-8, line ends as given."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a JSON file in one step; keys keep their order, NaN is refused."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder; on success sync everything in it and rename it to `folder`, else delete it.
+
+    `folder` must not exist: a folder cannot be replaced in one step, so callers give each version its own name.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists; a finished folder is never overwritten")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f"{folder.name}.{os.getpid()}{TEMPORARY}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    with explained_disk_errors(folder):
+        try:
+            temporary.mkdir()
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                if file.is_file():
+                    with open(file, "rb") as handle:
+                        os.fsync(handle.fileno())
+                else:
+                    sync_folder(file)
+            sync_folder(temporary)
+            os.replace(temporary, folder)
+            sync_folder(folder.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what interrupted writers left in `folder` (not in its sub-folders)."""
+    for leftover in Path(folder).glob(f"*{TEMPORARY}"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Hex SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file, read in pieces."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def read_json(path: Path, *, what: str, error: type[LinnetError] = LinnetError) -> Any:
+    """Read a JSON file, or raise `error` naming `what` it should have been."""
+    try:
+        return json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError as problem:
+        raise error(explain(f"{path} does not exist", need=what)) from problem
+    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        raise error(explain(f"{path} is not valid JSON ({problem})", need=what, hint="an undamaged copy of it")) from problem

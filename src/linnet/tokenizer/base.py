@@ -1,0 +1,61 @@
+"""What every tokenizer can do: text to ids and back, losing no byte."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+END_OF_TEXT = "<|endoftext|>"  # stands after every document; also where generation starts and stops
+
+
+class Tokenizer(ABC):
+    """Bytes ↔ ids. Immutable once made.
+
+    special   name → id of the special tokens; always holds END_OF_TEXT
+    """
+
+    special: Mapping[str, int]
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """Number of ids, specials counted in: valid ids are 0 … vocab_size - 1."""
+
+    @property
+    def end_id(self) -> int:
+        """The id that ends a document."""
+        return self.special[END_OF_TEXT]
+
+    @abstractmethod
+    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
+        """Ids of a text. The name of a special token inside `text` is ordinary text unless `allow_special`."""
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of many texts."""
+        return [self.encode(text) for text in texts]
+
+    @abstractmethod
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        """The exact bytes of some ids; a special token gives the bytes of its name."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids; bytes that are not UTF-8 become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    @abstractmethod
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that one id stands for."""
+
+    @abstractmethod
+    def to_json(self) -> str:
+        """The content of `tokenizer.json`; the `tokenizers` library reads it and gives the same ids."""
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write `tokenizer.json` (a file path), atomically."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 over what decides the ids; equal fingerprints encode every text alike."""
