@@ -1,0 +1,89 @@
+"""One name map, read in both directions: their tensors ↔ ours.
+
+A rule pairs our name (or several, laid one under another) with theirs; `{i}` stands for a layer number. Import and
+export use the same rules, so that `export(import_(w)) == w` is a law and not a hope. Leftovers raise, all at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linnet.core.errors import CheckpointError, explain, listing
+from linnet.core.names import nearest
+
+
+@dataclass(frozen=True)
+class Rule:
+    """ours: one name, or several whose tensors are stacked along their first dimension to make theirs.
+
+    transpose   theirs is stored (in, out) where ours is (out, in)  (GPT-2's Conv1D)
+    """
+
+    ours: str | tuple[str, ...]
+    theirs: str
+    transpose: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.ours,) if isinstance(self.ours, str) else self.ours
+
+
+def spell(rules: Iterable[Rule], n_layers: int) -> list[Rule]:
+    """The rules with `{i}` written out for every layer."""
+    spelt: list[Rule] = []
+    for rule in rules:
+        if "{i}" not in rule.theirs:
+            spelt.append(rule)
+            continue
+        for i in range(n_layers):
+            spelt.append(Rule(tuple(name.replace("{i}", str(i)) for name in rule.names), rule.theirs.replace("{i}", str(i)), rule.transpose))
+    return spelt
+
+
+def import_(rules: Sequence[Rule], theirs: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], ignore: Sequence[str] = ()) -> dict[str, Tensor]:
+    """Our tensors from theirs. `shapes` are ours, by name; `ignore` are patterns of theirs that carry no weights.
+
+    Raises CheckpointError with every missing, unused and misshapen tensor.
+    """
+    ours: dict[str, Tensor] = {}
+    problems: list[str] = []
+    used: set[str] = set()
+    for rule in rules:
+        if rule.theirs not in theirs:
+            problems.append(f"{rule.theirs} is missing")
+            continue
+        used.add(rule.theirs)
+        tensor = theirs[rule.theirs]
+        tensor = tensor.t() if rule.transpose else tensor
+        rows = [shapes[name][0] for name in rule.names]
+        if sum(rows) != tensor.shape[0] or any(shapes[name][1:] != tensor.shape[1:] for name in rule.names):
+            wanted = " + ".join(str(tuple(shapes[name])) for name in rule.names)
+            problems.append(f"{rule.theirs} has shape {tuple(theirs[rule.theirs].shape)}; needed: {wanted}{' transposed' if rule.transpose else ''}")
+            continue
+        for name, part in zip(rule.names, tensor.split(rows, 0), strict=True):
+            ours[name] = part.contiguous()
+    extra = [name for name in theirs if name not in used and not any(re.fullmatch(pattern, name) for pattern in ignore)]
+    problems += [f"{name} is not expected; {nearest(name, (r.theirs for r in rules))}" for name in extra]
+    unfilled = [name for name in shapes if not any(name in rule.names for rule in rules)]
+    problems += [f"no rule fills our {name}" for name in unfilled]
+    if problems:
+        raise CheckpointError(listing(problems, "the weights do not fit this model"))
+    return ours
+
+
+def export(rules: Sequence[Rule], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Their tensors from ours; the inverse of `import_`."""
+    missing = [name for rule in rules for name in rule.names if name not in ours]
+    left = [name for name in ours if not any(name in rule.names for rule in rules)]
+    if missing or left:
+        raise CheckpointError(explain(f"cannot rename the weights: missing {missing}, without a rule {left}", need="a rule for every tensor"))
+    theirs: dict[str, Tensor] = {}
+    for rule in rules:
+        tensor = torch.cat([ours[name] for name in rule.names], 0)
+        theirs[rule.theirs] = (tensor.t() if rule.transpose else tensor).contiguous()
+    return theirs

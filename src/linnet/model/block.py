@@ -1,0 +1,89 @@
+"""Blocks and stacks: residual sublayers, assembled from parts that are handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from linnet.model.context import Context
+from linnet.model.spec import Block, Stack, Sublayer, TokenMixer
+from linnet.model.state import LayerState
+
+Aux = dict[str, Tensor]  # what a layer wants added to the loss or the log
+
+
+class SublayerLayer(nn.Module):
+    """x + mixer(norm(x)), or one of the other places for the norm (see model/spec.py)."""
+
+    def __init__(self, spec: Sublayer, d_model: int, dropout: float) -> None:
+        super().__init__()
+        self.place, self.dropout = spec.place, dropout
+        self.mixes_tokens = isinstance(spec.mixer, TokenMixer)
+        self.mixer = spec.mixer.build(d_model)
+        self.norm = spec.norm.build(d_model) if spec.norm is not None else None
+        self.norm_after = spec.norm.build(d_model) if spec.norm is not None and spec.place == "sandwich" else None
+
+    def forward(self, x: Tensor, context: Context, state: LayerState | None) -> tuple[Tensor, LayerState | None, Aux]:
+        aux: Aux = {}
+        y = self.norm(x) if self.norm is not None and self.place != "post" else x
+        if self.mixes_tokens:
+            y, state = self.mixer(y, context, state)
+        else:
+            y, aux = self.mixer(y)
+        if self.norm_after is not None:
+            y = self.norm_after(y)
+        if self.dropout:
+            y = context.dropout(y, self.dropout)
+        x = x + y
+        if self.norm is not None and self.place == "post":
+            x = self.norm(x)
+        return x, state, aux
+
+
+class BlockLayer(nn.Module):
+    def __init__(self, spec: Block, d_model: int, dropout: float) -> None:
+        super().__init__()
+        self.sublayers = nn.ModuleList(SublayerLayer(sublayer, d_model, dropout) for sublayer in spec.sublayers)
+
+    def forward(self, x: Tensor, context: Context, states: Sequence[LayerState | None]) -> tuple[Tensor, list[LayerState | None], Aux]:
+        after: list[LayerState | None] = []
+        aux: Aux = {}
+        for sublayer, state in zip(self.sublayers, states, strict=True):
+            x, state, more = sublayer(x, context, state)
+            after.append(state)
+            for name, value in more.items():
+                aux[name] = aux[name] + value if name in aux else value
+        return x, after, aux
+
+
+class StackLayer(nn.Module):
+    """All blocks and the final norm.
+
+    recompute   forget activations inside blocks and compute them again in the backward pass (1604.06174)
+    """
+
+    def __init__(self, spec: Stack, d_model: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(BlockLayer(block, d_model, dropout) for block in spec.blocks())
+        self.final_norm = spec.final_norm.build(d_model) if spec.final_norm is not None else None
+        self.recompute = False
+
+    def forward(self, x: Tensor, context: Context, states: Sequence[LayerState | None]) -> tuple[Tensor, tuple[LayerState | None, ...], Aux]:
+        after: list[LayerState | None] = []
+        aux: Aux = {}
+        for layer in self.layers:
+            n = len(layer.sublayers)
+            here = states[len(after) : len(after) + n]
+            if self.recompute and torch.is_grad_enabled() and context.generator is None:
+                x, more_states, more = checkpoint(layer, x, context, here, use_reentrant=False)
+            else:
+                x, more_states, more = layer(x, context, here)
+            after.extend(more_states)
+            for name, value in more.items():
+                aux[name] = aux[name] + value if name in aux else value
+        if self.final_norm is not None:
+            x = self.final_norm(x)
+        return x, tuple(after), aux

@@ -1,0 +1,82 @@
+"""Feed-forward layers: each place thinks by itself.
+
+    mlp: act(x W₁) W₂ (1706.03762, section 3.3)        glu: (act(x Wg) · x W₁) W₂ (2002.05202)
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from linnet.model.linear import Dense, build_linear
+from linnet.model.spec import ChannelMixer, Linear
+from linnet.ops.activation import ACTIVATIONS, ActivationName
+
+
+class MLP(ChannelMixer):
+    """Two matrices with an activation between them."""
+
+    kind: Literal["mlp"] = "mlp"
+    d_ff: int = Field(ge=1)
+    activation: ActivationName = "gelu_tanh"
+    bias: bool = False
+    linear: Linear = Dense()
+
+    def build(self, d_model: int) -> nn.Module:
+        return MLPLayer(self, d_model)
+
+    def n_params(self, d_model: int) -> int:
+        return 2 * d_model * self.d_ff + (self.d_ff + d_model if self.bias else 0)
+
+    def flops(self, d_model: int, context: int) -> float:
+        return 4 * d_model * self.d_ff
+
+    def activation_numbers(self, d_model: int, context: int) -> float:
+        return d_model + 2 * self.d_ff
+
+
+class MLPLayer(nn.Module):
+    def __init__(self, spec: MLP, d_model: int) -> None:
+        super().__init__()
+        self.up = build_linear(spec.linear, d_model, spec.d_ff, bias=spec.bias)
+        self.down = build_linear(spec.linear, spec.d_ff, d_model, bias=spec.bias, writes_residual=True)
+        self.activation = ACTIVATIONS[spec.activation]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.down(self.activation(self.up(x))), {}  # (B, T, D) → (B, T, F) → (B, T, D)
+
+
+class GLU(ChannelMixer):
+    """Three matrices: one product gates the other (SwiGLU with silu, GEGLU with gelu)."""
+
+    kind: Literal["glu"] = "glu"
+    d_ff: int = Field(ge=1)
+    activation: ActivationName = "silu"
+    bias: bool = False
+    linear: Linear = Dense()
+
+    def build(self, d_model: int) -> nn.Module:
+        return GLULayer(self, d_model)
+
+    def n_params(self, d_model: int) -> int:
+        return 3 * d_model * self.d_ff + (2 * self.d_ff + d_model if self.bias else 0)
+
+    def flops(self, d_model: int, context: int) -> float:
+        return 6 * d_model * self.d_ff
+
+    def activation_numbers(self, d_model: int, context: int) -> float:
+        return d_model + 4 * self.d_ff
+
+
+class GLULayer(nn.Module):
+    def __init__(self, spec: GLU, d_model: int) -> None:
+        super().__init__()
+        self.gate = build_linear(spec.linear, d_model, spec.d_ff, bias=spec.bias)
+        self.up = build_linear(spec.linear, d_model, spec.d_ff, bias=spec.bias)
+        self.down = build_linear(spec.linear, spec.d_ff, d_model, bias=spec.bias, writes_residual=True)
+        self.activation = ACTIVATIONS[spec.activation]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.down(self.activation(self.gate(x)) * self.up(x)), {}  # (B, T, D)

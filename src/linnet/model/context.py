@@ -1,0 +1,79 @@
+"""What every layer needs to know of the tokens it is given, said once a forward pass.
+
+Layers ask it for a rotary table or a mask; each distinct one is made once and shared by all layers of the pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linnet.ops.mask import Mask
+
+
+class Context:
+    """Made by the network for one forward pass over T tokens.
+
+    first          stream index of the first token (the length of the state)
+    positions      (T,) or (B, T) position of each token in its document
+    documents      (B, T) document of each token, None: one a row
+    key_documents  (B, S) the same for every token the state holds and these
+    generator      where dropout draws from; None: no dropout
+    """
+
+    def __init__(
+        self,
+        first: int,
+        n_tokens: int,
+        positions: Tensor,
+        documents: Tensor | None = None,
+        key_documents: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.first, self.n_tokens = first, n_tokens
+        self.positions, self.documents, self.key_documents = positions, documents, key_documents
+        self.generator = generator
+        self._made: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """`make()`, at most once a forward pass for each key."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def mask(self, *, causal: bool, window: int | None, first_key: int, n_keys: int) -> tuple[Tensor | None, bool]:
+        """(allowed, is_causal) for keys with stream indices first_key … first_key + n_keys - 1.
+
+        allowed is (T, S) or (B, T, S), or None where nothing has to be hidden; is_causal says that the plain lower
+        triangle, which kernels know by heart, is all there is.
+        """
+
+        def make() -> tuple[Tensor | None, bool]:
+            documents = None
+            if self.documents is not None and self.key_documents is not None:
+                held = self.key_documents[:, first_key : first_key + n_keys]
+                if held.shape[1] < n_keys:  # a fixed-capacity state shows places that are not written yet
+                    held = torch.nn.functional.pad(held, (0, n_keys - held.shape[1]), value=-2)
+                documents = (self.documents, held)
+            mask = Mask(causal, window, documents)
+            here = (self.first, self.n_tokens, first_key, n_keys)
+            if mask.is_square_causal(*here):
+                return None, True
+            if mask.sees_all(*here):
+                return None, False
+            device = self.positions.device
+            queries = torch.arange(self.first, self.first + self.n_tokens, device=device)
+            keys = torch.arange(first_key, first_key + n_keys, device=device)
+            return mask.dense(queries, keys), False
+
+        return self.once(("mask", causal, window, first_key, n_keys), make)
+
+    def dropout(self, x: Tensor, rate: float) -> Tensor:
+        """Inverted dropout (1207.0580) from this pass's own generator."""
+        if rate == 0.0 or self.generator is None:
+            return x
+        keep = torch.empty_like(x).bernoulli_(1 - rate, generator=self.generator)
+        return x * keep.div_(1 - rate)

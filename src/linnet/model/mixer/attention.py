@@ -1,0 +1,158 @@
+"""Attention: every place reads from the places before it (1706.03762).
+
+    q, k, v = x Wq, x Wk, x Wv        y = attention(q, k, v) Wo        (see ops/attention.py for the formula)
+
+All heads in one parallel layer. Fewer key-value heads than heads: grouped-query attention (2305.13245), one of them:
+multi-query (1911.02150). A `window` lets each place see only the last so many (Longformer 2004.05150, Mistral
+2310.06825). QK-norm (2302.05442) normalises queries and keys by head before they are turned and compared.
+Deliberately one class: what used to be classes are fields here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from linnet.model.context import Context
+from linnet.model.linear import Dense, build_linear
+from linnet.model.position import Alibi, Rope
+from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
+from linnet.model.state import KeyValue, Tail
+from linnet.ops.attention import attention
+from linnet.ops.rope import rotary_table, rotate
+
+
+class Attention(TokenMixer):
+    """Multi-head, grouped-query or multi-query attention, full or within a window."""
+
+    kind: Literal["attention"] = "attention"
+    n_heads: int = Field(ge=1)
+    n_kv_heads: int | None = Field(default=None, ge=1)
+    d_head: int | None = Field(default=None, ge=1)
+    causal: bool = True
+    window: int | None = Field(default=None, ge=1)
+    position: AttentionPosition | None = None
+    qk_norm: Norm | None = None
+    bias: bool = False
+    output_bias: bool | None = None
+    scale: float | None = Field(default=None, gt=0)
+    linear: Linear = Dense()
+
+    def width(self, d_model: int) -> int:
+        """K, the width of a head."""
+        return self.d_head or d_model // self.n_heads
+
+    @property
+    def groups(self) -> int:
+        """G, the number of key-value heads."""
+        return self.n_kv_heads or self.n_heads
+
+    def problems(self, d_model: int) -> list[str]:
+        found = []
+        if self.d_head is None and d_model % self.n_heads:
+            found.append(f"attention: n_heads = {self.n_heads} does not divide d_model = {d_model}; needed: a divisor, or d_head given")
+        if self.n_heads % self.groups:
+            found.append(f"attention: n_kv_heads = {self.groups} does not divide n_heads = {self.n_heads}; needed: a divisor of {self.n_heads}")
+        if isinstance(self.position, Rope) and self.position.d_rotary(self.width(d_model)) < 2:
+            found.append(f"attention: rope turns pairs, but fraction {self.position.fraction} of d_head = {self.width(d_model)} is less than one pair")
+        return found
+
+    def build(self, d_model: int) -> nn.Module:
+        return AttentionLayer(self, d_model)
+
+    def n_params(self, d_model: int) -> int:
+        k = self.width(d_model)
+        q, kv = self.n_heads * k, self.groups * k
+        biases = (q + 2 * kv if self.bias else 0) + (d_model if self._output_bias else 0)
+        norms = 2 * self.qk_norm.n_params(k) if self.qk_norm is not None else 0
+        return d_model * (q + 2 * kv) + q * d_model + biases + norms
+
+    @property
+    def _output_bias(self) -> bool:
+        return self.bias if self.output_bias is None else self.output_bias
+
+    def flops(self, d_model: int, context: int) -> float:
+        k = self.width(d_model)
+        matrices = 2 * d_model * k * (2 * self.n_heads + 2 * self.groups)
+        seen = min(context, self.window or context)
+        average = (seen + 1) / 2 if seen == context and self.causal else seen  # keys a query sees
+        return matrices + 4 * self.n_heads * k * average
+
+    def state_bytes(self, d_model: int, length: int, number: int) -> int:
+        return 2 * self.groups * self.width(d_model) * min(length, self.window or length) * number
+
+    def activation_numbers(self, d_model: int, context: int) -> float:
+        k = self.width(d_model)
+        return d_model + (2 + (2 if self.position is not None or self.qk_norm is not None else 0)) * self.n_heads * k + 2 * self.groups * k
+
+
+class AttentionLayer(nn.Module):
+    """Wq (H·K, D), Wk and Wv (G·K, D), Wo (D, H·K)."""
+
+    def __init__(self, spec: Attention, d_model: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.d_head = spec.width(d_model)
+        self.scale = spec.scale or self.d_head**-0.5
+        inner, shared = spec.n_heads * self.d_head, spec.groups * self.d_head
+        self.q = build_linear(spec.linear, d_model, inner, bias=spec.bias)
+        self.k = build_linear(spec.linear, d_model, shared, bias=spec.bias)
+        self.v = build_linear(spec.linear, d_model, shared, bias=spec.bias)
+        self.o = build_linear(spec.linear, inner, d_model, bias=spec._output_bias, writes_residual=True)
+        self.q_norm = spec.qk_norm.build(self.d_head) if spec.qk_norm is not None else None
+        self.k_norm = spec.qk_norm.build(self.d_head) if spec.qk_norm is not None else None
+
+    def new_state(self, batch: int, like: Tensor, capacity: int | None = None) -> KeyValue:
+        """An empty memory for `batch` rows, of `like`'s dtype and device."""
+        shape = torch.empty(batch, self.spec.groups, 0, self.d_head, dtype=like.dtype, device=like.device)
+        return KeyValue(
+            Tail.empty(shape, window=self.spec.window, capacity=capacity),
+            Tail.empty(shape, window=self.spec.window, capacity=capacity),
+        )
+
+    def forward(self, x: Tensor, context: Context, state: KeyValue | None = None) -> tuple[Tensor, KeyValue | None]:
+        batch, n_tokens, _ = x.shape  # (B, T, D)
+        q = self.q(x).view(batch, n_tokens, -1, self.d_head)  # (B, T, H, K)
+        k = self.k(x).view(batch, n_tokens, -1, self.d_head)  # (B, T, G, K)
+        v = self.v(x).view(batch, n_tokens, -1, self.d_head).transpose(1, 2)  # (B, G, T, K)
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, K), (B, G, T, K)
+        if isinstance(self.spec.position, Rope):
+            cos, sin = self._rotation(self.spec.position, context, q)
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        first_key = context.first
+        if state is not None:
+            state = KeyValue(state.keys.append(k), state.values.append(v))
+            k, v, first_key = state.keys.view(), state.values.view(), state.keys.first  # (B, G, S, K)
+        allowed, causal = context.mask(causal=self.spec.causal, window=self.spec.window, first_key=first_key, n_keys=k.shape[2])
+        bias = self._bias(context, first_key, k.shape[2])
+        y = attention(q, k, v, allowed=allowed, causal=causal, bias=bias, scale=self.scale)  # (B, H, T, K)
+        return self.o(y.transpose(1, 2).reshape(batch, n_tokens, -1)), state  # (B, T, D)
+
+    def _rotation(self, rope: Rope, context: Context, like: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and sin that broadcast over heads: (T, R), or (B, 1, T, R) where rows differ."""
+
+        def make() -> tuple[Tensor, Tensor]:
+            cos, sin = rotary_table(context.positions, rope.d_rotary(self.d_head), rope.base)
+            if cos.dim() == 3:
+                cos, sin = cos[:, None], sin[:, None]
+            return cos.to(like.dtype), sin.to(like.dtype)
+
+        return context.once((rope, self.d_head, like.dtype), make)
+
+    def _bias(self, context: Context, first_key: int, n_keys: int) -> Tensor | None:
+        if not isinstance(self.spec.position, Alibi):
+            return None
+        alibi = self.spec.position
+        device = context.positions.device
+
+        def make() -> Tensor:
+            queries = torch.arange(context.first, context.first + context.n_tokens, device=device)
+            keys = torch.arange(first_key, first_key + n_keys, device=device)
+            return alibi.bias(self.spec.n_heads, queries, keys)
+
+        return context.once((alibi, self.spec.n_heads, first_key, n_keys), make)

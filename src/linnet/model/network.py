@@ -1,0 +1,152 @@
+"""The only model class: tokens in, hidden states out; scores over the vocabulary apart.
+
+    hidden = stack(embed(tokens) + position)            logits = hidden · head
+
+They are apart so that a loss can be computed piece by piece without all scores in memory at once. The network knows
+nothing of text, training, files or devices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from linnet.core.errors import LinnetError, explain
+from linnet.model.block import StackLayer
+from linnet.model.context import Context
+from linnet.model.init import initialise
+from linnet.model.linear import LinearLayer
+from linnet.model.spec import Model
+from linnet.model.state import State, Tail
+
+
+class Output(NamedTuple):
+    """hidden (B, T, D) · the state after these tokens, None without one before · what layers want in the loss or log."""
+
+    hidden: Tensor
+    state: State | None
+    aux: dict[str, Tensor]
+
+
+class Network(nn.Module):
+    """A sentence of the grammar, built. `seed` decides the weights; None leaves them empty for a loader to fill."""
+
+    def __init__(self, spec: Model, seed: int | None = 0) -> None:
+        super().__init__()
+        self.spec = spec
+        d = spec.d_model
+        self.embedding = nn.Embedding(spec.vocab_size, d, _weight=torch.empty(spec.vocab_size, d))
+        self.position = spec.position.build(d) if spec.position is not None else None
+        self.embedding_norm = spec.embedding_norm.build(d) if spec.embedding_norm is not None else None
+        self.decoder = StackLayer(spec.decoder, d, spec.dropout)
+        self.head = None if spec.head.tied else LinearLayer(d, spec.vocab_size)
+        self.head_bias = nn.Parameter(torch.empty(spec.vocab_size)) if spec.head.bias else None
+        if seed is not None:
+            initialise(self, spec, seed)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        *,
+        documents: Tensor | None = None,
+        state: State | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Output:
+        """Read tokens (B, T) after those that `state` holds.
+
+        documents   (B, T) int: only equal numbers see each other, positions count within them; -1 is padding
+        generator   where dropout draws from; None: no dropout
+        """
+        context, carried = self._context(tokens, documents, state, generator)
+        x = self.embedding(tokens)  # (B, T, D)
+        if self.spec.embedding_scale == "sqrt_d_model":
+            x = x * self.spec.d_model**0.5
+        if self.position is not None:
+            x = x + self.position(context.positions).to(x.dtype)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
+        if self.spec.dropout:
+            x = context.dropout(x, self.spec.dropout)
+        states = state.layers if state is not None else (None,) * self.n_sublayers
+        hidden, layers, aux = self.decoder(x, context, states)
+        after = None if carried is None else replace(carried, layers=layers)
+        return Output(hidden, after, aux)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores (..., V) of the next token after each hidden state (..., D)."""
+        scores = F.linear(hidden, self.embedding.weight) if self.head is None else self.head(hidden)
+        if self.head_bias is not None:
+            scores = scores + self.head_bias
+        cap = self.spec.head.softcap
+        return scores if cap is None else cap * torch.tanh(scores / cap)
+
+    def new_state(self, batch: int, *, capacity: int | None = None) -> State:
+        """An empty memory for `batch` rows; `capacity` fixes its size (static shapes), None lets it grow."""
+        like = self.embedding.weight
+        layers = tuple(
+            sublayer.mixer.new_state(batch, like, capacity) if sublayer.mixes_tokens else None
+            for layer in self.decoder.layers
+            for sublayer in layer.sublayers
+        )
+        return State(layers)
+
+    @property
+    def n_sublayers(self) -> int:
+        return sum(len(layer.sublayers) for layer in self.decoder.layers)
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.weight.device
+
+    def _context(self, tokens: Tensor, documents: Tensor | None, state: State | None, generator: torch.Generator | None) -> tuple[Context, State | None]:
+        """Positions and documents of these tokens, and the state with both carried on."""
+        if tokens.dim() != 2:
+            raise LinnetError(explain(f"tokens of shape {tuple(tokens.shape)}", need="(rows, tokens)", hint="tokens[None] for one row"))
+        batch, n = tokens.shape
+        first = 0 if state is None else state.length
+        held = None if state is None else state.documents
+        if documents is None and held is None:
+            positions = torch.arange(first, first + n, device=tokens.device)  # (T,)
+            carried = None if state is None else State(state.layers, first + n)
+            return Context(first, n, positions, generator=generator), carried
+        if documents is None:  # the last document goes on
+            assert held is not None
+            documents = held.view()[:, 0, -1:, 0].expand(batch, n)
+        documents = documents.to(torch.int64)
+        before = None if held is None or held.length == 0 else held.view()[:, 0, -1, 0]  # (B,)
+        if held is None and first > 0:  # so far each row was one document, called 0
+            before = torch.zeros(batch, dtype=torch.int64, device=tokens.device)
+        next_position = None if state is None else state.positions
+        if next_position is None:
+            next_position = torch.full((batch,), first, device=tokens.device)
+        positions = positions_within(documents, before, next_position)  # (B, T)
+        if state is None:
+            return Context(first, n, positions, documents, documents, generator), None
+        if held is None:
+            held = Tail.empty(documents[:, None, :, None])
+            if first > 0:
+                held = held.append(torch.zeros(batch, 1, first, 1, dtype=torch.int64, device=tokens.device))
+        held = held.append(documents[:, None, :, None])
+        carried = State(state.layers, first + n, held, positions[:, -1] + 1)
+        return Context(first, n, positions, documents, held.view()[:, 0, :, 0], generator), carried
+
+
+def positions_within(documents: Tensor, before: Tensor | None, next_position: Tensor) -> Tensor:
+    """Positions (B, T) that start from 0 in each document (B, T).
+
+    A row whose first document is the one it was in before, (B,), goes on from next_position (B,).
+    """
+    batch, n = documents.shape
+    index = torch.arange(n, device=documents.device).expand(batch, n)
+    starts = torch.ones_like(documents, dtype=torch.bool)
+    starts[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    begin = torch.where(starts, index, torch.zeros_like(index)).cummax(1).values  # index where each document began
+    positions = index - begin
+    if before is None:
+        return positions
+    goes_on = (begin == 0) & (documents[:, :1] == before[:, None])  # still in the document of the state
+    return torch.where(goes_on, positions + next_position[:, None], positions)

@@ -1,0 +1,53 @@
+"""Norms: LayerNorm (1607.06450) and RMSNorm (1910.07467).
+
+    layer: (x - mean) / √(var + ε) · w + b          rms: x / √(mean(x²) + ε) · w
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from linnet.model.spec import Norm
+from linnet.ops.norm import rms_norm
+
+
+class LayerNorm(Norm):
+    """LayerNorm: zero mean and unit variance, then a scale and a shift."""
+
+    kind: Literal["layer_norm"] = "layer_norm"
+    eps: float = Field(default=1e-5, gt=0)
+    bias: bool = True
+
+    def build(self, d_model: int) -> nn.Module:
+        return nn.LayerNorm(d_model, eps=self.eps, bias=self.bias)
+
+    def n_params(self, d_model: int) -> int:
+        return d_model * (2 if self.bias else 1)
+
+
+class RMSNorm(Norm):
+    """RMSNorm: unit root mean square, then a scale (which `learned: false` leaves out)."""
+
+    kind: Literal["rms_norm"] = "rms_norm"
+    eps: float = Field(default=1e-6, gt=0)
+    learned: bool = True
+
+    def build(self, d_model: int) -> nn.Module:
+        return RMSNormLayer(d_model, self.eps, self.learned)
+
+    def n_params(self, d_model: int) -> int:
+        return d_model if self.learned else 0
+
+
+class RMSNormLayer(nn.Module):
+    def __init__(self, d_model: int, eps: float, learned: bool) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(d_model)) if learned else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_norm(x, self.weight, self.eps)  # (..., D)

@@ -1,0 +1,207 @@
+"""The grammar: a model is a sentence of frozen specs.
+
+    Model = embedding (+ position) → Stack → head
+    Stack = Repeat, Repeat, …  → final norm         Repeat = a pattern of Blocks, so many times
+    Block = Sublayer, Sublayer, …                   Sublayer = a mixer, its norm, and where the norm stands
+
+A mixer is a *token mixer* (attention …: places exchange information) or a *channel mixer* (MLP …: each place thinks
+by itself). This file holds the sentence and the families; each word lives in a file of its own, and everything here
+can be counted without building anything.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from torch import nn
+
+from linnet.core.spec import Spec
+
+Width = int  # the model's width D, handed to every `build` and count
+
+
+class Part(Spec):
+    """Anything that can be built into one module and counted without building it."""
+
+    @abstractmethod
+    def build(self, d_model: Width) -> nn.Module:
+        """The module for a stream of width `d_model`, weights uninitialised (see model/init.py)."""
+
+    @abstractmethod
+    def n_params(self, d_model: Width) -> int:
+        """Number of parameters; law: equals the built module's."""
+
+    def problems(self, d_model: Width) -> list[str]:
+        """Everything that does not fit a stream of this width, in words."""
+        return []
+
+
+class Norm(Part):
+    """Family: what keeps the size of activations in check."""
+
+
+class InputPosition(Part):
+    """Family: positions that are added to the embedding."""
+
+
+class AttentionPosition(Spec):
+    """Family: positions that act inside attention, on queries and keys or on the scores."""
+
+
+class Linear(Spec):
+    """Family: how a weight matrix is held and multiplied (dense; packed and ternary kinds come beside it)."""
+
+
+class Mixer(Part):
+    """Family: what a sublayer does."""
+
+    def flops(self, d_model: Width, context: int) -> float:
+        """Forward floating-point operations a token (a multiply-add is two), averaged over a context of `context`."""
+        raise NotImplementedError
+
+    def state_bytes(self, d_model: Width, length: int, number: int) -> int:
+        """Bytes of inference state of one row after `length` tokens, with `number` bytes a number."""
+        return 0
+
+    def activation_numbers(self, d_model: Width, context: int) -> float:
+        """Numbers kept for the backward pass, a token (an estimate; see model/count.py)."""
+        raise NotImplementedError
+
+
+class TokenMixer(Mixer):
+    """Family: mixers over places."""
+
+
+class ChannelMixer(Mixer):
+    """Family: mixers within a place."""
+
+
+class Sublayer(Spec):
+    """One residual step.
+
+    pre:      x + mixer(norm(x))           post:  norm(x + mixer(x))
+    sandwich: x + norm₂(mixer(norm(x)))    (Cogview 2105.13290, Gemma 2)
+    """
+
+    mixer: Mixer
+    norm: Norm | None = None
+    place: Literal["pre", "post", "sandwich"] = "pre"
+
+    @model_validator(mode="after")
+    def _placed(self) -> Self:
+        if self.norm is None and self.place != "pre":
+            raise ValueError(f"place = {self.place!r} without a norm; needed: a norm; try: norm: layer_norm, or leave place out")
+        return self
+
+    def n_params(self, d_model: Width) -> int:
+        norms = 0 if self.norm is None else self.norm.n_params(d_model) * (2 if self.place == "sandwich" else 1)
+        return self.mixer.n_params(d_model) + norms
+
+
+class Block(Spec):
+    """Sublayers in a row: most often a token mixer, then a channel mixer."""
+
+    sublayers: tuple[Sublayer, ...] = Field(strict=False, min_length=1)
+
+
+class Repeat(Spec):
+    """A pattern of blocks, repeated."""
+
+    pattern: tuple[Block, ...] = Field(strict=False, min_length=1)
+    times: int = Field(default=1, ge=1)
+
+
+class Stack(Spec):
+    """Layers from first to last, and the norm after them."""
+
+    layers: tuple[Repeat, ...] = Field(strict=False, min_length=1)
+    final_norm: Norm | None = None
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks in order, repeats written out."""
+        for repeat in self.layers:
+            for _ in range(repeat.times):
+                yield from repeat.pattern
+
+    @property
+    def n_layers(self) -> int:
+        return sum(repeat.times * len(repeat.pattern) for repeat in self.layers)
+
+    def sublayers(self) -> Iterator[Sublayer]:
+        for block in self.blocks():
+            yield from block.sublayers
+
+
+class Head(Spec):
+    """From hidden states to scores over the vocabulary.
+
+    tied      the embedding's own matrix is used (1608.05859)
+    softcap   c · tanh(score / c), which bounds the scores (Gemma 2)
+    """
+
+    tied: bool = True
+    bias: bool = False
+    softcap: float | None = Field(default=None, gt=0)
+
+
+class Init(Spec):
+    """How weights start.
+
+    std        of every matrix and embedding (a normal distribution); None: 1 / √(fan in) for matrices
+    residual   matrices that write into the stream: 'scaled' divides std by √(number of sublayers) (GPT-2),
+               'zero' starts every sublayer as the identity, 'plain' leaves std
+    head       of a free head: 'normal' as the others, 'zero' (the first prediction is then uniform)
+    """
+
+    std: float | None = Field(default=0.02, gt=0)
+    embedding_std: float | None = Field(default=None, gt=0)
+    residual: Literal["scaled", "zero", "plain"] = "scaled"
+    head: Literal["normal", "zero"] = "normal"
+
+
+class Model(Spec):
+    """The whole sentence of a language model.
+
+    embedding_scale   multiplies the embedding: 1, or √D as in 1706.03762
+    embedding_norm    a norm right after the embedding
+    dropout           on the embedding and on what each sublayer adds, while training
+    """
+
+    vocab_size: int = Field(ge=1)
+    d_model: int = Field(ge=1)
+    decoder: Stack
+    position: InputPosition | None = None
+    embedding_norm: Norm | None = None
+    embedding_scale: Literal["one", "sqrt_d_model"] = "one"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    head: Head = Head()
+    init: Init = Init()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        found: dict[str, None] = {}  # a set that keeps the order: every layer of a repeat says the same
+        for sublayer in self.decoder.sublayers():
+            for part in (sublayer.mixer, sublayer.norm):
+                for problem in part.problems(self.d_model) if part is not None else ():
+                    found[problem] = None
+        if found:
+            raise ValueError(" · ".join(found))
+        return self
+
+    def n_params(self) -> int:
+        """Parameters of the built network; shared ones count once."""
+        d = self.d_model
+        embedding = self.vocab_size * d
+        position = self.position.n_params(d) if self.position is not None else 0
+        norms = sum(norm.n_params(d) for norm in (self.embedding_norm, self.decoder.final_norm) if norm is not None)
+        layers = sum(sublayer.n_params(d) for sublayer in self.decoder.sublayers())
+        head = (0 if self.head.tied else self.vocab_size * d) + (self.vocab_size if self.head.bias else 0)
+        return embedding + position + norms + layers + head
+
+    @property
+    def max_length(self) -> int | None:
+        """The longest text the sentence can read, None: without a limit of its own."""
+        return getattr(self.position, "max_length", None)

@@ -1,0 +1,216 @@
+"""Memory is a value: a mixer takes a state and hands back a new one; nothing is remembered on a module.
+
+`Tail` is the one append-only buffer behind key-value caches, windows, latents and unfinished segments. Handles to it
+share storage: the newest one writes in place; an older one that is appended to copies first, so every handle stays
+right for ever: a beam, a rejected draft or a cached prompt need no code in the mixers.
+
+    append   O(new) while you hold the newest handle, O(all) for an older one
+    reclaim  "I gave up every later handle": the older one writes in place again, and a stale one raises
+    window   only the last `window` places are ever needed; the rest is let go
+    capacity a fixed mode: storage of one size for ever, whole in every view, for kernels that need static shapes
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from linnet.core.errors import LinnetError, explain
+
+FIRST_CAPACITY = 64  # places of a new growing buffer; it doubles when full
+
+
+@runtime_checkable
+class LayerState(Protocol):
+    """What one mixer remembers of some rows."""
+
+    def select(self, rows: Tensor) -> Self: ...
+
+    def reclaim(self) -> Self: ...
+
+    def detach(self) -> Self: ...
+
+    def nbytes(self) -> int: ...
+
+
+class _Line:
+    """Storage that several handles share. tip: how far it is written; kept: handles beyond it were given up."""
+
+    __slots__ = ("kept", "store", "tip")
+
+    def __init__(self, store: Tensor, tip: int) -> None:
+        self.store, self.tip, self.kept = store, tip, None
+
+
+@dataclass(frozen=True, eq=False)
+class Tail:
+    """A handle to the live places start … stop - 1 of a line; time is the last but one dimension.
+
+    first   stream index of the first live place (how many were let go)
+    """
+
+    line: _Line
+    start: int
+    stop: int
+    first: int = 0
+    window: int | None = None
+    capacity: int | None = None
+
+    @staticmethod
+    def empty(like: Tensor, *, window: int | None = None, capacity: int | None = None) -> Tail:
+        """An empty tail for numbers shaped like `like` (..., n, K), of which only the other sizes count."""
+        return Tail(_Line(_storage(like, capacity or FIRST_CAPACITY), 0), 0, 0, 0, None if capacity else window, capacity)
+
+    @property
+    def length(self) -> int:
+        """Stream index after the last live place: how many were ever appended."""
+        return self.first + self.stop - self.start
+
+    def view(self) -> Tensor:
+        """The live places (..., S, K) without a copy; in the fixed mode all `capacity` places, written or not."""
+        self._check()
+        return self.line.store if self.capacity else self.line.store[..., self.start : self.stop, :]
+
+    def append(self, new: Tensor) -> Tail:
+        """A handle with `new` (..., n, K) at the end."""
+        self._check()
+        if self.capacity is not None:
+            return self._append_fixed(new)
+        n = new.shape[-2]
+        line, start, stop = self.line, self.start, self.stop
+        branch = stop != line.tip or line.kept is not None
+        differentiable = torch.is_grad_enabled() and (new.requires_grad or line.store.requires_grad)
+        if differentiable:  # writing in place would change what the backward pass reads
+            line = _Line(torch.cat((self.view(), new), -2), stop - start + n)
+            start, stop = 0, stop - start
+        elif branch or stop + n > line.store.shape[-2]:
+            keep = self.view()
+            if self.window is not None and keep.shape[-2] >= self.window:
+                keep = keep[..., keep.shape[-2] - self.window + 1 :, :]
+            start, stop = 0, keep.shape[-2]
+            line = _Line(_storage(new, max(FIRST_CAPACITY, 2 * (stop + n))), stop)
+            line.store[..., :stop, :] = keep
+        if not differentiable:
+            line.store[..., stop : stop + n, :] = new
+            line.tip = stop + n
+        stop += n
+        if self.window is not None:  # n new queries see at most n + window - 1 keys
+            start = max(start, stop - (n + self.window - 1))
+        return replace(self, line=line, start=start, stop=stop, first=self.length + n - (stop - start))
+
+    def _append_fixed(self, new: Tensor) -> Tail:
+        n = new.shape[-2]
+        if self.stop + n > (self.capacity or 0):
+            raise LinnetError(
+                explain(f"{self.stop + n} places in a state made for {self.capacity}", need="a larger capacity", hint=f"capacity={2 * (self.stop + n)}")
+            )
+        line = self.line
+        if self.stop != line.tip or line.kept is not None:
+            line = _Line(line.store.clone(), self.stop)
+        if torch.is_grad_enabled() and (new.requires_grad or line.store.requires_grad):
+            line = _Line(torch.cat((line.store[..., : self.stop, :], new, line.store[..., self.stop + n :, :]), -2), self.stop)
+        else:
+            line.store[..., self.stop : self.stop + n, :] = new
+        line.tip = self.stop + n
+        return replace(self, line=line, stop=self.stop + n)
+
+    def select(self, rows: Tensor) -> Tail:
+        """The rows named (a copy; a row may be named twice or not at all)."""
+        whole = self.line.store if self.capacity else self.view()
+        self._check()
+        line = _Line(whole[rows], self.stop - self.start)
+        return replace(self, line=line, start=0, stop=self.stop - self.start)
+
+    def reclaim(self) -> Tail:
+        """This handle again, as the newest: every handle made from it since is given up and raises when it is read."""
+        self._check()
+        old = self.line
+        old.kept = self.stop if old.kept is None else min(old.kept, self.stop)
+        return replace(self, line=_Line(old.store, self.stop))
+
+    def detach(self) -> Tail:
+        self._check()
+        return replace(self, line=_Line(self.line.store.detach(), self.line.tip))
+
+    def nbytes(self) -> int:
+        """Bytes of the storage behind this handle."""
+        return self.line.store.numel() * self.line.store.element_size()
+
+    def _check(self) -> None:
+        if self.line.kept is not None and self.stop > self.line.kept:
+            raise RuntimeError(
+                explain(
+                    f"a state of length {self.length} that was given up",
+                    need="a handle that reclaim() left alive",
+                    hint="keep the older handle without reclaim(); appending to it copies by itself",
+                )
+            )
+
+
+def _storage(like: Tensor, places: int) -> Tensor:
+    return torch.zeros(*like.shape[:-2], places, like.shape[-1], dtype=like.dtype, device=like.device)
+
+
+@dataclass(frozen=True, eq=False)
+class KeyValue:
+    """What attention remembers: keys and values (B, G, S, K)."""
+
+    keys: Tail
+    values: Tail
+
+    def select(self, rows: Tensor) -> KeyValue:
+        return KeyValue(self.keys.select(rows), self.values.select(rows))
+
+    def reclaim(self) -> KeyValue:
+        return KeyValue(self.keys.reclaim(), self.values.reclaim())
+
+    def detach(self) -> KeyValue:
+        return KeyValue(self.keys.detach(), self.values.detach())
+
+    def nbytes(self) -> int:
+        return self.keys.nbytes() + self.values.nbytes()
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a network remembers of some rows.
+
+    layers       one entry for each sublayer, None where nothing is remembered
+    length       tokens read so far, the same for every row (rows of different length are padded, document -1)
+    documents    (B, 1, S, 1) document of each token read, None as long as each row is one document
+    positions    (B,) next position within the current document, None as long as it equals `length`
+    """
+
+    layers: tuple[LayerState | None, ...]
+    length: int = 0
+    documents: Tail | None = None
+    positions: Tensor | None = None
+
+    def select(self, rows: Tensor) -> State:
+        """The state of some rows, in any order; a copy."""
+        return replace(
+            self,
+            layers=tuple(None if layer is None else layer.select(rows) for layer in self.layers),
+            documents=None if self.documents is None else self.documents.select(rows),
+            positions=None if self.positions is None else self.positions[rows],
+        )
+
+    def reclaim(self) -> State:
+        """Come back to this state and give up all later ones (see Tail.reclaim)."""
+        return replace(
+            self,
+            layers=tuple(None if layer is None else layer.reclaim() for layer in self.layers),
+            documents=None if self.documents is None else self.documents.reclaim(),
+        )
+
+    def detach(self) -> State:
+        """The same numbers, cut off from the graph."""
+        return replace(self, layers=tuple(None if layer is None else layer.detach() for layer in self.layers))
+
+    def nbytes(self) -> int:
+        """Bytes of storage held."""
+        parts = [layer for layer in (*self.layers, self.documents) if layer is not None]
+        return sum(part.nbytes() for part in parts)

@@ -1,0 +1,54 @@
+"""Scaled dot-product attention (1706.03762, eq. 1): the definition, and PyTorch's fused kernels for the same.
+
+    y_t = Σ_s softmax_s( q_t · k_s · scale + bias_ts ) v_s      over the keys s that the mask allows
+
+Queries come in H heads, keys and values in G groups; H / G query heads share one group (2305.13245).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def attention_reference(
+    q: Tensor, k: Tensor, v: Tensor, *, allowed: Tensor | None = None, causal: bool = False, bias: Tensor | None = None, scale: float
+) -> Tensor:
+    """The formula as it stands; every score is written out.
+
+    q (B, H, T, K), k and v (B, G, S, K), allowed (T, S) or (B, T, S) bool, bias (H, T, S) → (B, H, T, K).
+    causal: the lower triangle, for T = S.
+    """
+    groups = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)  # (B, H, S, K)
+    score = q @ k.transpose(-2, -1) * scale  # (B, H, T, S)
+    if bias is not None:
+        score = score + bias
+    if causal:
+        triangle = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
+        allowed = triangle if allowed is None else allowed & triangle
+    if allowed is not None:
+        score = score.masked_fill(~(allowed if allowed.dim() == 2 else allowed[:, None]), float("-inf"))
+    return score.softmax(-1) @ v
+
+
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, *, allowed: Tensor | None = None, causal: bool = False, bias: Tensor | None = None, scale: float
+) -> Tensor:
+    """The same through `scaled_dot_product_attention`, which never writes the scores to memory where it can help it."""
+    n_heads, groups, n_queries = q.shape[1], k.shape[1], q.shape[2]
+    mask = allowed if allowed is None or allowed.dim() == 2 else allowed[:, None]  # (T, S) or (B, 1, T, S)
+    if bias is not None:
+        if causal:
+            triangle = torch.ones(n_queries, k.shape[2], dtype=torch.bool, device=q.device).tril()
+            mask, causal = (triangle if mask is None else mask & triangle), False
+        mask = bias if mask is None else bias.masked_fill(~mask, float("-inf"))
+        mask = mask.to(q.dtype)
+    if groups == n_heads:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale)
+    if n_queries == 1 and mask is None:  # decoding: the heads of a group become its queries, and nothing is copied
+        batch, width = q.shape[0], q.shape[3]
+        y = F.scaled_dot_product_attention(q.reshape(batch, groups, n_heads // groups, width), k, v, scale=scale)
+        return y.reshape(batch, n_heads, 1, width)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=True)

@@ -1,0 +1,52 @@
+"""The mask is a value: who may attend to whom, said once and written out only where something needs it written out.
+
+A place is known by its index in the stream (how many tokens came before it). Query t may see key s when
+
+    causal:     s ≤ t                         window w:  t - w < s  (w keys, itself included)
+    documents:  both belong to one document (padding is document -1: it sees only itself)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Mask:
+    """causal, window (keys seen, itself included) and documents: queries' (B, T) and keys' (B, S), or None."""
+
+    causal: bool = True
+    window: int | None = None
+    documents: tuple[Tensor, Tensor] | None = None
+
+    def dense(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Stream indices (T,) and (S,) → True where a query may see a key: (T, S), or (B, T, S) with documents."""
+        distance = queries[:, None] - keys[None, :]  # (T, S)
+        allowed = torch.ones_like(distance, dtype=torch.bool)
+        if self.causal:
+            allowed &= distance >= 0
+        if self.window is not None:
+            allowed &= distance < self.window
+            if not self.causal:
+                allowed &= distance > -self.window
+        if self.documents is None:
+            return allowed
+        of_query, of_key = self.documents
+        same = of_query[:, :, None] == of_key[:, None, :]  # (B, T, S)
+        return allowed & same
+
+    def sees_all(self, first_query: int, n_queries: int, first_key: int, n_keys: int) -> bool:
+        """Whether every query sees every key, so that no mask is needed."""
+        if self.documents is not None:
+            return False
+        if self.causal and first_key + n_keys - 1 > first_query:
+            return False
+        return self.window is None or first_query + n_queries - 1 - first_key < self.window
+
+    def is_square_causal(self, first_query: int, n_queries: int, first_key: int, n_keys: int) -> bool:
+        """Whether it is the plain lower triangle, which kernels know by heart."""
+        aligned = first_query == first_key and n_queries == n_keys
+        return self.causal and self.documents is None and aligned and (self.window is None or n_keys <= self.window)

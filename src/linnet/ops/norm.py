@@ -1,0 +1,52 @@
+"""RMSNorm (1910.07467, eq. 4): the formula, and the same with a backward pass written out.
+
+    y = x · r · w,   r = 1 / √(mean(x²) + ε)
+    ∂x = r · (g·w) - x · r³ · mean(g·w·x)           ∂w = Σ g · x · r
+
+PyTorch has no fused kernel for it on a CPU: its autograd keeps and re-reads five intermediates. Written out, the
+backward pass costs a third. Deliberately no kernel of our own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def rms_norm_reference(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
+    """The formula as it stands. x (..., D), weight (D,) → (..., D)."""
+    y = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+    return y if weight is None else y * weight
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
+        width = x.shape[-1]
+        r = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(width).add_(eps).rsqrt_()  # (..., 1)
+        ctx.save_for_backward(x, weight, r)
+        return x * r if weight is None else (x * r).mul_(weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Any:
+        x, weight, r = ctx.saved_tensors
+        xr = x * r
+        grad_weight = None
+        if weight is not None:
+            grad_weight = (g * xr).flatten(0, -2).sum(0)
+            g = g * weight
+        along = (g * xr).mean(-1, keepdim=True)  # (..., 1)
+        return torch.addcmul(g, xr, along, value=-1).mul_(r), grad_weight, None
+
+
+def rms_norm(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
+    """x (..., D), weight (D,) or None → (..., D), in x's dtype; statistics in float32."""
+    if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling():
+        return _RMSNorm.apply(x, weight, eps)
+    if x.dtype != torch.float32:
+        return rms_norm_reference(x.float(), weight, eps).to(x.dtype)
+    return rms_norm_reference(x, weight, eps)

@@ -1,0 +1,38 @@
+"""Rotary positions (RoFormer, 2104.09864): queries and keys are turned by an angle that grows with their position.
+
+    (a, b) → (a cos θ - b sin θ, a sin θ + b cos θ),   θ_i(p) = p · base^(-2i/R)
+
+so that a score depends on the difference of two positions alone. The pairs are (i, i + R/2): the "half" layout of
+GPT-NeoX and Llama's Hugging Face weights. Deliberately no interleaved layout: importers permute instead.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def rotary_table(positions: Tensor, d_rotary: int, base: float) -> tuple[Tensor, Tensor]:
+    """positions (..., T) → cos, sin (..., T, d_rotary), each half repeated; float32."""
+    frequency = base ** (-torch.arange(0, d_rotary, 2, dtype=torch.float32, device=positions.device) / d_rotary)  # (R/2,)
+    angle = positions.to(torch.float32).unsqueeze(-1) * frequency  # (..., T, R/2)
+    angle = torch.cat((angle, angle), -1)  # (..., T, R)
+    return angle.cos(), angle.sin()
+
+
+def rotate_reference(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """The definition, pair by pair. x (..., T, K), cos and sin (..., T, R), R ≤ K; the rest of K is left alone."""
+    d_rotary = cos.shape[-1]
+    half = d_rotary // 2
+    a, b, rest = x[..., :half], x[..., half:d_rotary], x[..., d_rotary:]
+    c, s = cos[..., :half], sin[..., :half]
+    return torch.cat((a * c - b * s, a * s + b * c, rest), -1)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """The same in fewer passes: x · cos + turned(x) · sin, where turned swaps the halves and negates one."""
+    d_rotary = cos.shape[-1]
+    if d_rotary < x.shape[-1]:
+        return torch.cat((rotate(x[..., :d_rotary], cos, sin), x[..., d_rotary:]), -1)
+    a, b = x.chunk(2, -1)
+    return torch.addcmul(x * cos, torch.cat((-b, a), -1), sin)

@@ -1,0 +1,149 @@
+"""What a named family is: a spec that writes a sentence of the grammar from a size and a few numbers.
+
+    model: llama                                  the family with its defaults
+    model: {kind: llama, size: mini}              one of linnet's sizes
+    model: {kind: llama, n_layers: 4, d_model: 128, n_heads: 4}
+    model: {kind: sentence, model: {…}}           any sentence of the grammar, written out
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from linnet.core.errors import ConfigError, explain
+from linnet.core.names import nearest
+from linnet.core.rules import Rule
+from linnet.core.spec import Spec
+from linnet.model.spec import Model
+
+
+@dataclass(frozen=True)
+class Size:
+    """Layers, heads and width."""
+
+    n_layers: int
+    n_heads: int
+    d_model: int
+
+
+# name → shape; about 12 · n_layers · d_model² parameters without the embedding
+SIZES: dict[str, Size] = {
+    "nano": Size(3, 3, 96),  # 0.3 M
+    "micro": Size(4, 4, 128),  # 0.8 M
+    "mini": Size(6, 5, 160),  # 1.8 M
+    "tiny": Size(6, 4, 256),  # 4.7 M
+    "small": Size(6, 6, 384),  # 10.6 M
+    "medium": Size(8, 8, 512),  # 25 M
+    "large": Size(12, 10, 640),  # 59 M
+    "base": Size(12, 12, 768),  # 85 M: GPT-2's 124 M with its 50,257 tokens
+}
+SizeName = Literal["nano", "micro", "mini", "tiny", "small", "medium", "large", "base"]
+
+
+class Family(Spec):
+    """Family of families: anything that becomes a sentence once the vocabulary is known."""
+
+    @abstractmethod
+    def sentence(self, vocab_size: int) -> Model:
+        """The sentence for a vocabulary of `vocab_size` tokens."""
+
+    @property
+    def reads(self) -> int | None:
+        """The context length it is made for; None: not said."""
+        return None
+
+
+class Sentence(Family):
+    """A sentence of the grammar, written out in the run file; its vocab_size must be the tokenizer's."""
+
+    kind: Literal["sentence"] = "sentence"
+    model: Model
+
+    def sentence(self, vocab_size: int) -> Model:
+        if self.model.vocab_size != vocab_size:
+            raise ConfigError(explain(f"a sentence with vocab_size = {self.model.vocab_size}", need=f"the tokenizer's {vocab_size}", hint=f"vocab_size: {vocab_size}"))
+        return self.model
+
+    @property
+    def reads(self) -> int | None:
+        return self.model.max_length
+
+
+class Decoder(Family):
+    """Fields shared by decoder-only families. What is None comes from `size`."""
+
+    size: SizeName = "micro"
+    context_length: int = Field(default=256, ge=1)
+    n_layers: int | None = Field(default=None, ge=1)
+    n_heads: int | None = Field(default=None, ge=1)
+    n_kv_heads: int | None = Field(default=None, ge=1)
+    d_model: int | None = Field(default=None, ge=1)
+    d_head: int | None = Field(default=None, ge=1)
+    d_ff: int | None = Field(default=None, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def shape(self) -> Size:
+        """The size with the fields given laid over it."""
+        size = SIZES[self.size]
+        return Size(self.n_layers or size.n_layers, self.n_heads or size.n_heads, self.d_model or size.d_model)
+
+    @property
+    def reads(self) -> int | None:
+        return self.context_length
+
+
+def gated_width(d_model: int) -> int:
+    """Hidden width of a gated MLP with as many parameters as a plain one of 4 · d_model: 8/3 · d_model, in eights."""
+    return round(8 * d_model / 3 / 8) * 8
+
+
+class HuggingFace:
+    """How a family is written by Hugging Face: a mixin of class methods, one rule map for both directions."""
+
+    model_type: ClassVar[str]
+    architecture: ClassVar[str]
+    ignored: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    @abstractmethod
+    def from_hf(cls, config: dict[str, Any]) -> Model:
+        """The sentence that a config.json describes."""
+
+    @classmethod
+    @abstractmethod
+    def to_hf(cls, model: Model, context_length: int) -> dict[str, Any]:
+        """The config.json of a sentence of this family."""
+
+    @classmethod
+    @abstractmethod
+    def rules(cls, model: Model) -> list[Rule]:
+        """The name map."""
+
+
+def expect(config: dict[str, Any], known: dict[str, Any], family: str) -> dict[str, Any]:
+    """Check a foreign config: every key is known, every fixed one has its value.
+
+    `known` maps a key to the value it must have, or to `...` when it may be anything. Hugging Face's own bookkeeping
+    (names beginning with an underscore, versions, generation settings) is let through.
+    """
+    bookkeeping = {
+        "architectures", "model_type", "torch_dtype", "dtype", "transformers_version", "use_cache", "bos_token_id", "eos_token_id", "pad_token_id",
+        "tie_word_embeddings", "return_dict", "output_attentions", "output_hidden_states", "name_or_path", "is_encoder_decoder", "id2label",
+        "label2id", "problem_type", "chunk_size_feed_forward", "task_specific_params", "pretraining_tp", "initializer_range", "sep_token_id",
+        "cross_attention_hidden_size", "add_cross_attention", "is_decoder", "max_window_layers", "return_dict_in_generate",
+    }  # fmt: skip
+    problems = []
+    for key, value in config.items():
+        if key in known:
+            if known[key] is not ... and value != known[key]:
+                problems.append(f"{key} = {value!r}; needed: {known[key]!r}")
+        elif key not in bookkeeping and not key.startswith("_"):
+            problems.append(f"{key} = {value!r} is not known; {nearest(key, known)}")
+    if problems:
+        raise ConfigError(explain(f"a {family} config that linnet does not cover: " + "; ".join(problems), need=f"a plain {family}"))
+    return config

@@ -1,0 +1,123 @@
+"""Llama 2 (2307.09288): rotary positions, RMSNorm before each sublayer, a gated MLP with silu, no biases, a free head.
+
+Mistral and Qwen3 are the same shape with a window and with QK-norm; they share this file's sentence and name map.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from linnet.core.errors import ConfigError, explain
+from linnet.core.rules import Rule, spell
+from linnet.model import GLU, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.zoo.family import Decoder, HuggingFace, expect, gated_width
+
+
+class LlamaShape(Decoder, HuggingFace):
+    """What Llama, Mistral and Qwen3 share."""
+
+    window: int | None = None
+    qk_norm: bool = False
+    tied: bool = False
+    rope_base: float = 10_000.0
+    norm_eps: float = 1e-5
+
+    def sentence(self, vocab_size: int) -> Model:
+        shape = self.shape
+        norm = RMSNorm(eps=self.norm_eps)
+        attention = Attention(
+            n_heads=shape.n_heads,
+            n_kv_heads=self.n_kv_heads,
+            d_head=self.d_head,
+            window=self.window,
+            position=Rope(base=self.rope_base),
+            qk_norm=norm if self.qk_norm else None,
+        )
+        glu = GLU(d_ff=self.d_ff or gated_width(shape.d_model))
+        block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=glu, norm=norm)))
+        return Model(
+            vocab_size=vocab_size,
+            d_model=shape.d_model,
+            decoder=Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
+            dropout=self.dropout,
+            head=Head(tied=self.tied),
+            init=Init(std=0.02, residual="scaled"),
+        )
+
+    @classmethod
+    def from_hf(cls, config: dict[str, Any]) -> Model:
+        fixed = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "rope_scaling": None, "use_sliding_window": False}
+        free = ("vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "
+                "max_position_embeddings rms_norm_eps rope_theta rope_parameters tie_word_embeddings attention_dropout sliding_window layer_types")  # fmt: skip
+        c = expect(config, fixed | dict.fromkeys(free.split(), ...), cls.model_type)
+        window = cls.hf_window(c)
+        return cls(
+            context_length=c["max_position_embeddings"],
+            n_layers=c["num_hidden_layers"],
+            n_heads=c["num_attention_heads"],
+            n_kv_heads=c.get("num_key_value_heads"),
+            d_model=c["hidden_size"],
+            d_head=c.get("head_dim"),
+            d_ff=c["intermediate_size"],
+            tied=c.get("tie_word_embeddings", False),
+            rope_base=float(rope_base(c, cls.model_type)),
+            norm_eps=c["rms_norm_eps"],
+            window=window,
+        ).sentence(c["vocab_size"])
+
+    @classmethod
+    def hf_window(cls, config: dict[str, Any]) -> int | None:
+        """The window that a config asks for; Llama and Qwen3 (as covered here) have none."""
+        return None
+
+    @classmethod
+    def to_hf(cls, model: Model, context_length: int) -> dict[str, Any]:
+        attention, glu = (sublayer.mixer for sublayer in next(model.decoder.blocks()).sublayers)
+        norm = model.decoder.final_norm
+        assert isinstance(attention, Attention) and isinstance(glu, GLU) and isinstance(norm, RMSNorm) and isinstance(attention.position, Rope)
+        config = {
+            "architectures": [cls.architecture], "model_type": cls.model_type, "vocab_size": model.vocab_size, "hidden_size": model.d_model,
+            "intermediate_size": glu.d_ff, "num_hidden_layers": model.decoder.n_layers, "num_attention_heads": attention.n_heads,
+            "num_key_value_heads": attention.groups, "head_dim": attention.width(model.d_model), "hidden_act": "silu",
+            "max_position_embeddings": context_length, "rms_norm_eps": norm.eps, "rope_theta": attention.position.base,
+            "rope_parameters": {"rope_type": "default", "rope_theta": attention.position.base},
+            "tie_word_embeddings": model.head.tied, "attention_bias": False,
+        }  # fmt: skip
+        if attention.window is not None:
+            config["sliding_window"] = attention.window
+        return config
+
+    @classmethod
+    def rules(cls, model: Model) -> list[Rule]:
+        ours, theirs = "decoder.layers.{i}.sublayers.", "model.layers.{i}."
+        attention = next(model.decoder.sublayers()).mixer
+        assert isinstance(attention, Attention)
+        rules = [Rule("embedding.weight", "model.embed_tokens.weight"), Rule("decoder.final_norm.weight", "model.norm.weight")]
+        rules += [Rule(f"{ours}0.mixer.{part}.weight", f"{theirs}self_attn.{part}_proj.weight") for part in "qkvo"]
+        rules += [Rule(f"{ours}1.mixer.{part}.weight", f"{theirs}mlp.{part}_proj.weight") for part in ("gate", "up", "down")]
+        rules += [
+            Rule(f"{ours}0.norm.weight", f"{theirs}input_layernorm.weight"),
+            Rule(f"{ours}1.norm.weight", f"{theirs}post_attention_layernorm.weight"),
+        ]
+        if attention.qk_norm is not None:
+            rules += [Rule(f"{ours}0.mixer.{part}_norm.weight", f"{theirs}self_attn.{part}_norm.weight") for part in "qk"]
+        if not model.head.tied:
+            rules.append(Rule("head.weight", "lm_head.weight"))
+        return spell(rules, model.decoder.n_layers)
+
+
+def rope_base(config: dict[str, Any], family: str) -> float:
+    """The rotary base of a Hugging Face config, old style (rope_theta) or new (rope_parameters)."""
+    parameters = config.get("rope_parameters") or {}
+    if parameters.get("rope_type", "default") != "default":
+        raise ConfigError(explain(f"a {family} config with rope_type = {parameters['rope_type']!r}", need="rope_type 'default'"))
+    return parameters.get("rope_theta", config.get("rope_theta", 10_000.0))
+
+
+class Llama(LlamaShape):
+    """Llama 2: rotary positions, RMSNorm, a gated MLP, no biases."""
+
+    kind: Literal["llama"] = "llama"
+    model_type: ClassVar[str] = "llama"
+    architecture: ClassVar[str] = "LlamaForCausalLM"
+    ignored: ClassVar[tuple[str, ...]] = (r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",)

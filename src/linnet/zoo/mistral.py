@@ -1,0 +1,20 @@
+"""Mistral 7B (2310.06825): Llama's shape with grouped queries and a sliding window."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from linnet.zoo.llama import LlamaShape
+
+
+class Mistral(LlamaShape):
+    """Mistral: Llama's shape, each place sees a window."""
+
+    kind: Literal["mistral"] = "mistral"
+    window: int | None = 128
+    model_type: ClassVar[str] = "mistral"
+    architecture: ClassVar[str] = "MistralForCausalLM"
+
+    @classmethod
+    def hf_window(cls, config: dict[str, Any]) -> int | None:
+        return config.get("sliding_window")
