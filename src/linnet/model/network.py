@@ -84,6 +84,13 @@ class Network(nn.Module):
         cap = self.spec.head.softcap
         return scores if cap is None else cap * torch.tanh(scores / cap)
 
+    @property
+    def head_matrix(self) -> Tensor | None:
+        """W (V, D) if scores are just hidden · Wᵀ, else None: what lets a loss skip writing scores down."""
+        if self.head_bias is not None or self.spec.head.softcap is not None:
+            return None
+        return self.embedding.weight if self.head is None else self.head.weight
+
     def new_state(self, batch: int, *, capacity: int | None = None) -> State:
         """An empty memory for `batch` rows; `capacity` fixes its size (static shapes), None lets it grow."""
         like = self.embedding.weight

@@ -1,0 +1,134 @@
+"""linnet's own model folder: weights, tokenizer and a manifest that says how they belong together.
+
+    model.safetensors · tokenizer.json · manifest.json
+
+The manifest is checked wherever a model is picked up: a tokenizer that is not the model's, weights that were cut or
+changed, a sentence that the weights do not fit, each raise before anything is used. Nothing in the folder is executed.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import linnet
+from linnet.core.errors import CheckpointError, TokenizerError, explain, listing
+from linnet.core.files import atomic_path, read_json, sha256_file, write_json
+from linnet.core.spec import dump, load
+from linnet.model.network import Network
+from linnet.model.spec import Model
+from linnet.model.weights import model_tensors, restore_model
+from linnet.tokenizer.base import Tokenizer
+from linnet.tokenizer.load import load_tokenizer
+
+FORMAT = 1
+WEIGHTS, TOKENIZER, MANIFEST = "model.safetensors", "tokenizer.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a model's files have to agree on.
+
+    model            the sentence, as plain data
+    context_length   tokens a row in training: further than that it was never asked to read
+    document_mask    whether documents were kept apart in training
+    special          name → id of the tokenizer's special tokens
+    tokenizer        the tokenizer's fingerprint
+    data             fingerprint of the prepared data, None where unknown
+    weights          SHA-256 and size of model.safetensors
+    """
+
+    model: dict[str, Any]
+    context_length: int
+    document_mask: bool
+    special: dict[str, int]
+    tokenizer: str
+    vocab_size: int
+    dtype: str = "float32"
+    data: str | None = None
+    template: str | None = None
+    weights: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def make_manifest(network: Network, tokenizer: Tokenizer, *, context_length: int, document_mask: bool, data: str | None = None) -> Manifest:
+    """The manifest of a model that is about to be saved."""
+    return Manifest(
+        model=dump(network.spec),
+        context_length=context_length,
+        document_mask=document_mask,
+        special=dict(tokenizer.special),
+        tokenizer=tokenizer.fingerprint,
+        vocab_size=tokenizer.vocab_size,
+        data=data,
+        versions={"linnet": linnet.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    )
+
+
+def save_model(folder: Path, network: Network, tokenizer: Tokenizer, manifest: Manifest) -> None:
+    """Write the three files into `folder`, each whole or not at all, the manifest last."""
+    folder = Path(folder)
+    tokenizer.save(folder / TOKENIZER)
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in model_tensors(network).items()}, temporary)
+    facts = {"sha256": sha256_file(folder / WEIGHTS), "bytes": (folder / WEIGHTS).stat().st_size}
+    write_json(folder / MANIFEST, asdict(manifest) | {"weights": facts})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check manifest.json; raises CheckpointError with all that is wrong."""
+    table = read_json(Path(folder) / MANIFEST, what="the manifest of a linnet model", error=CheckpointError)
+    known = set(Manifest.__dataclass_fields__)
+    if not isinstance(table, dict):
+        raise CheckpointError(explain(f"{folder}/{MANIFEST} holds {type(table).__name__}", need="a table"))
+    problems = [f"{key} is not known" for key in table if key not in known]
+    needed = ("model", "context_length", "document_mask", "special", "tokenizer", "vocab_size", "weights", "format")
+    problems += [f"{key} is missing" for key in needed if key not in table]
+    if table.get("format", FORMAT) != FORMAT:
+        problems.append(f"format is {table['format']!r}; this linnet reads {FORMAT}")
+    if problems:
+        raise CheckpointError(listing(problems, f"{folder}/{MANIFEST}"))
+    return Manifest(**table)
+
+
+def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Network, Tokenizer, Manifest]:
+    """Read a model folder, everything verified before anything is built."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(explain(f"there is no model at {folder}", need="a run folder or a model folder", hint="linnet train … first"))
+    if not (folder / MANIFEST).exists():
+        hint = f"linnet train --resume {folder}" if (folder / "run.yaml").exists() else "a folder that linnet train has made"
+        raise CheckpointError(explain(f"{folder} has no {MANIFEST}: no finished model is in it", need="a run that has ended", hint=hint))
+    manifest = read_manifest(folder)
+    tokenizer = load_tokenizer(folder / TOKENIZER)
+    if tokenizer.fingerprint != manifest.tokenizer:
+        raise TokenizerError(
+            explain(
+                f"{folder / TOKENIZER} is not the model's tokenizer (fingerprint {tokenizer.fingerprint[:12]}…, the model's is {manifest.tokenizer[:12]}…)",
+                need="the tokenizer the model was trained with",
+                hint="the tokenizer.json that came with these weights",
+            )
+        )
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise CheckpointError(explain(f"{weights} is missing", need="the weights"))
+    if weights.stat().st_size != manifest.weights["bytes"]:
+        raise CheckpointError(
+            explain(f"{weights} has {weights.stat().st_size:,} bytes", need=f"{manifest.weights['bytes']:,}: it was truncated or replaced", hint="an undamaged copy")
+        )
+    if sha256_file(weights) != manifest.weights["sha256"]:
+        raise CheckpointError(explain(f"{weights} was changed: its SHA-256 is not the manifest's", need="the file as it was saved", hint="an undamaged copy"))
+    try:
+        tensors = load_file(weights)
+    except SafetensorError as error:
+        raise CheckpointError(explain(f"{weights} cannot be read ({error})", need="a safetensors file")) from error
+    network = Network(load(Model, manifest.model, path="manifest.model"), seed=None)
+    restore_model(network, tensors)
+    return network.to(device).eval(), tokenizer, manifest

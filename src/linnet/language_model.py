@@ -1,0 +1,100 @@
+"""What people hold: a network, its tokenizer and its manifest. Text in, text out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from linnet.generate.decode import score_tokens
+from linnet.generate.generate import Generation, Piece, generate, stream
+from linnet.generate.sampler import Sampling
+from linnet.interop.native import Manifest, load_model, make_manifest, save_model
+from linnet.model.network import Network
+from linnet.tokenizer.base import Tokenizer
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A model that is ready to be used.
+
+    >>> model = linnet.load("runs/demo")                    # doctest: +SKIP
+    >>> model.generate("Once upon a time", max_tokens=50)   # doctest: +SKIP
+    """
+
+    network: Network
+    tokenizer: Tokenizer
+    manifest: Manifest
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "cpu") -> LanguageModel:
+        """Read a run folder or a model folder. Raises CheckpointError or TokenizerError for anything that does not fit."""
+        return cls(*load_model(Path(folder), device=torch.device(device)))
+
+    @classmethod
+    def assemble(cls, network: Network, tokenizer: Tokenizer, *, context_length: int, document_mask: bool = True) -> LanguageModel:
+        """A model from its parts."""
+        return cls(network, tokenizer, make_manifest(network, tokenizer, context_length=context_length, document_mask=document_mask))
+
+    def save(self, folder: str | Path) -> None:
+        """Write model.safetensors, tokenizer.json and manifest.json."""
+        save_model(Path(folder), self.network, self.tokenizer, self.manifest)
+
+    def generate(self, prompt: str = "", **options: Any) -> str:
+        """What the model writes after `prompt` (not included). Options as for `complete`."""
+        return self.complete([prompt], **options)[0].text
+
+    def complete(
+        self,
+        prompts: Sequence[str],
+        *,
+        n: int = 1,
+        max_tokens: int = 256,
+        temperature: float = 0.8,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+        **sampling: Any,
+    ) -> list[Generation]:
+        """`n` texts for each prompt, prompt by prompt. More sampling options: top_k, top_p, min_p, repetition_penalty,
+        presence_penalty, frequency_penalty (see generate/sampler.py)."""
+        rows = [prompt for prompt in prompts for _ in range(n)]
+        return generate(self.network, self.tokenizer, rows, **self._options(max_tokens, temperature, stop, seed, sampling))
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.8,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+        **sampling: Any,
+    ) -> Iterator[str]:
+        """The same as `generate`, piece by piece as it is written."""
+        pieces: Iterator[Piece] = stream(self.network, self.tokenizer, [prompt], **self._options(max_tokens, temperature, stop, seed, sampling))
+        return (piece.text for piece in pieces if piece.text)
+
+    def score(self, text: str) -> float:
+        """Mean -log p of the tokens of `text` in nats, the first one given the end token before it; inf for no text."""
+        ids = self.tokenizer.encode(text)
+        if not ids:
+            return math.inf
+        return float(-score_tokens(self.network, [self.tokenizer.end_id, *ids]).mean())
+
+    def to(self, device: str) -> LanguageModel:
+        """The same model on another device."""
+        return replace(self, network=self.network.to(device))
+
+    def _options(self, max_tokens: int, temperature: float, stop: Sequence[str], seed: int, sampling: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "sampling": Sampling().replace(temperature=temperature, **sampling),
+            "max_tokens": max_tokens,
+            "stop": (stop,) if isinstance(stop, str) else tuple(stop),
+            "seed": seed,
+            "context_length": self.manifest.context_length,
+            "fresh_documents": self.manifest.document_mask,
+        }

@@ -1,0 +1,43 @@
+"""What a sentence costs, counted without building it: parameters, FLOPs, memory, state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from linnet.model.spec import Model
+
+
+@dataclass(frozen=True)
+class Cost:
+    """parameters: all, each once · body: without embedding and head · forward_flops, train_flops: a token
+    · weight_bytes: in float32 · train_bytes: weights, gradients and two moments · activation_bytes: a token, in
+    float32, an estimate of what the backward pass keeps · state_bytes: a row at full context, in float32."""
+
+    parameters: int
+    body: int
+    forward_flops: float
+    train_flops: float
+    weight_bytes: int
+    train_bytes: int
+    activation_bytes: float
+    state_bytes: int
+
+
+def count(model: Model, context: int) -> Cost:
+    """The cost of reading and training on rows of `context` tokens. The backward pass costs twice the forward one."""
+    d = model.d_model
+    sublayers = list(model.decoder.sublayers())
+    body = sum(sublayer.n_params(d) for sublayer in sublayers)
+    forward = sum(sublayer.mixer.flops(d, context) for sublayer in sublayers) + 2 * d * model.vocab_size
+    kept = sum(sublayer.mixer.activation_numbers(d, context) + d * (2 if sublayer.norm is not None else 1) for sublayer in sublayers) + 4 * d
+    parameters = model.n_params()
+    return Cost(
+        parameters=parameters,
+        body=body,
+        forward_flops=forward,
+        train_flops=3 * forward,
+        weight_bytes=4 * parameters,
+        train_bytes=16 * parameters,
+        activation_bytes=4 * kept,
+        state_bytes=sum(sublayer.mixer.state_bytes(d, context, 4) for sublayer in sublayers),
+    )

@@ -1,0 +1,49 @@
+"""Next-token prediction, the pretraining objective: Σ_t w_t · -log p(x_{t+1} | x_1 … x_t)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from linnet.core.spec import Spec
+from linnet.data.batch import Batch
+from linnet.model.network import Network
+from linnet.objective.base import Loss
+from linnet.ops.loss import chunk_rows, linear_cross_entropy
+
+
+class ObjectiveSpec(Spec):
+    """Family: training methods."""
+
+
+class NextToken(ObjectiveSpec):
+    """Predict the next token at every place that has a weight."""
+
+    kind: Literal["next_token"] = "next_token"
+
+    def count(self, batch: Batch) -> Tensor:
+        """Sum of the weights: learned tokens."""
+        return batch.weights.sum()
+
+    def __call__(self, network: Network, batch: Batch, generator: torch.Generator | None = None) -> Loss:
+        hidden, _, aux = network(batch.tokens, documents=batch.documents, generator=generator)  # (B, T, D)
+        total = next_token_loss(network, hidden.flatten(0, 1), batch.targets.flatten(), batch.weights.flatten())
+        for extra in aux.values():
+            total = total + extra
+        return Loss(total, {"loss": (total.detach(), self.count(batch))})
+
+
+def next_token_loss(network: Network, hidden: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of cross entropies, in chunks. hidden (N, D), targets (N,), weights (N,) → scalar."""
+    if network.head_matrix is not None:
+        return linear_cross_entropy(hidden, network.head_matrix, targets, weights)
+
+    def piece(h: Tensor, y: Tensor, w: Tensor) -> Tensor:
+        return (torch.nn.functional.cross_entropy(network.logits(h).float(), y, reduction="none") * w).sum()
+
+    chunk = chunk_rows(network.spec.vocab_size, hidden.shape[0])
+    rows = zip(hidden.split(chunk), targets.split(chunk), weights.split(chunk), strict=True)
+    return torch.stack([checkpoint(piece, h, y, w, use_reentrant=False) for h, y, w in rows]).sum()

@@ -1,0 +1,82 @@
+"""Reading the validation part: quickly during a run, with intervals and yardsticks at its end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from linnet.data.loader import evaluation_batches
+from linnet.data.prepare import Prepared
+from linnet.data.shards import Split
+from linnet.evaluate.metrics import Metrics, count_words, metrics
+from linnet.evaluate.yardsticks import MAX_TOKENS, yardsticks
+from linnet.model.network import Network
+from linnet.ops.loss import token_losses
+
+MAX_TEXT = 32 * 2**20  # bytes of text that the compressor sees
+TOKENS_AT_ONCE = 8192
+
+
+@torch.inference_mode()
+def window_losses(
+    network: Network, split: Split, context: int, *, document_mask: bool, batches: int | None = None, rows: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Read a split once in order, rows of `context` tokens that do not overlap: nats (N,) and scored tokens (N,) of each row."""
+    nats, counts = [], []
+    rows = rows or max(1, TOKENS_AT_ONCE // context)
+    for index, batch in enumerate(evaluation_batches(split, context, rows, document_mask=document_mask)):
+        if batches is not None and index >= batches:
+            break
+        batch = batch.to(network.device)
+        hidden = network(batch.tokens, documents=batch.documents).hidden  # (B, T, D)
+        if network.head_matrix is not None:
+            losses = token_losses(hidden.flatten(0, 1), network.head_matrix, batch.targets.flatten())
+        else:
+            losses = torch.nn.functional.cross_entropy(network.logits(hidden).float().flatten(0, 1), batch.targets.flatten(), reduction="none")
+        losses = losses.view_as(batch.weights).double() * batch.weights  # (B, T)
+        nats.append(losses.sum(1).cpu().numpy())
+        counts.append(batch.weights.sum(1).long().cpu().numpy())
+    return np.concatenate(nats), np.concatenate(counts)
+
+
+def validator(network: Network, split: Split, context: int, *, document_mask: bool, batches: int | None) -> Callable[[], tuple[float, float | None]]:
+    """A function that gives (nats a token, bits a byte) of the validation part as the network stands."""
+
+    def validate() -> tuple[float, float | None]:
+        network.eval()
+        try:
+            nats, counts = window_losses(network, split, context, document_mask=document_mask, batches=batches)
+        finally:
+            network.train()
+        loss = float(nats.sum() / counts.sum())
+        return loss, loss / (math.log(2) * split.bytes_per_token) if split.bytes else None
+
+    return validate
+
+
+def final_metrics(network: Network, prepared: Prepared, context: int, *, document_mask: bool) -> Metrics:
+    """All metrics of the whole validation part, with intervals."""
+    nats, counts = window_losses(network, prepared.validation, context, document_mask=document_mask)
+    text = prepared.validation_text()
+    return metrics(nats, counts, n_bytes=len(text), n_words=count_words(text.decode("utf-8", errors="replace")))
+
+
+def measure_yardsticks(prepared: Prepared) -> list[dict[str, Any]]:
+    """Unigram, 5-gram and xz on the same split, as rows for evaluation.json."""
+
+    def ids(split: Split) -> NDArray[np.int64]:
+        return np.concatenate([stream.read(0, min(stream.tokens, MAX_TOKENS)) for stream in split.streams]).astype(np.int64)
+
+    return yardsticks(
+        ids(prepared.train),
+        ids(prepared.validation),
+        prepared.tokenizer.vocab_size,
+        prepared.train_text(MAX_TEXT),
+        prepared.validation_text()[:MAX_TEXT],
+        end_id=prepared.tokenizer.end_id,
+    )

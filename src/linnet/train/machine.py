@@ -1,0 +1,74 @@
+"""What this machine is and can do: its peak rate measured, its memory read, never assumed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+
+import psutil
+import torch
+
+
+def pick_device(wanted: str = "auto") -> torch.device:
+    """The device for a name; auto: a GPU where there is one."""
+    if wanted != "auto":
+        return torch.device(wanted)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def measure_peak(device: torch.device, dtype: torch.dtype = torch.float32, seconds: float = 0.25) -> float:
+    """FLOP/s of a large matrix product, the ceiling that utilisation is a share of; the best of what fits in `seconds`."""
+    n = 1024 if device.type == "cpu" else 8192
+    a = torch.randn(n, n, device=device, dtype=dtype)
+    b = torch.randn(n, n, device=device, dtype=dtype)
+    best, end = float("inf"), time.perf_counter() + seconds
+    rounds = 0
+    while rounds < 4 or time.perf_counter() < end:
+        started = time.perf_counter()
+        torch.nn.functional.linear(a, b)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - started)
+        rounds += 1
+    return 2 * n**3 / best
+
+
+def memory_bytes() -> int:
+    """Resident memory of this process now."""
+    return psutil.Process().memory_info().rss
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process ever held, where the system tells; else what it holds now."""
+    try:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if platform.system() == "Darwin" else peak * 1024
+    except ImportError:
+        info = psutil.Process().memory_info()
+        return getattr(info, "peak_wset", info.rss)
+
+
+def available_memory() -> int:
+    """Memory that could be had without swapping."""
+    return psutil.virtual_memory().available
+
+
+def describe_machine(device: torch.device) -> dict[str, str]:
+    """A few lines for reports."""
+    facts = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": str(device),
+        "cores": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+    }
+    if device.type == "cuda":
+        facts["gpu"] = torch.cuda.get_device_name(device)
+    return facts

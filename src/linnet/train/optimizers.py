@@ -1,0 +1,123 @@
+"""Optimizers: AdamW (1711.05101) for everything, or Muon for the matrices inside the layers and AdamW for the rest.
+
+Muon (Jordan et al. 2024) takes the momentum of a matrix and steps along the nearest orthogonal one: every direction
+of the update gets the same length.
+
+    M ← μ M + G        O = (M Mᵀ)^(-1/2) M, by five Newton-Schulz steps        W ← W - η · 0.2 √max(rows, cols) · O
+
+The quintic X ← a X + (b A + c A²) X, A = X Xᵀ, drives all singular values to about 1. `torch.optim.Muon` is the oracle:
+it does the same in bfloat16, matrix by matrix. On a CPU bfloat16 is four times slower than float32, and small matrices
+waste calls: here matrices of one shape go through the iteration together, in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from linnet.core.spec import Spec
+from linnet.model.network import Network
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a, b, c of the quintic, from Jordan et al. 2024
+
+
+class Optimizer(Spec):
+    """Family: how gradients become steps."""
+
+    def build(self, network: Network) -> list[torch.optim.Optimizer]:
+        """The optimizers, whose groups hold the peak rate as `initial_lr`."""
+        raise NotImplementedError
+
+
+class AdamW(Optimizer):
+    """AdamW (1711.05101), one fused kernel; weight decay on matrices only."""
+
+    kind: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    betas: tuple[float, float] = Field(default=(0.9, 0.95), strict=False)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+
+    def build(self, network: Network) -> list[torch.optim.Optimizer]:
+        return [self.over(network.parameters())]
+
+    def over(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """One AdamW over some parameters."""
+        parameters = list(parameters)
+        groups = [
+            {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": self.weight_decay},
+            {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+        ]
+        groups = [group | {"initial_lr": self.learning_rate} for group in groups if group["params"]]
+        return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=True)
+
+
+class Muon(Optimizer):
+    """Muon for the matrices of the layers; AdamW (`rest`) for embeddings, head, norms and biases."""
+
+    kind: Literal["muon"] = "muon"
+    learning_rate: float = Field(default=0.02, gt=0)
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    nesterov: bool = True
+    weight_decay: float = Field(default=0.0, ge=0)
+    steps: int = Field(default=5, ge=1, le=20)
+    rest: AdamW = AdamW(learning_rate=3e-3, weight_decay=0.0)
+
+    def build(self, network: Network) -> list[torch.optim.Optimizer]:
+        inner = [p for p in network.decoder.parameters() if p.dim() == 2]
+        chosen = {id(p) for p in inner}
+        rest = [p for p in network.parameters() if id(p) not in chosen]
+        muon = MuonOptimizer(
+            inner, lr=self.learning_rate, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay, steps=self.steps
+        )
+        return [muon, self.rest.over(rest)]
+
+
+class MuonOptimizer(torch.optim.Optimizer):
+    """Muon over matrices; the ones that share a shape are orthogonalised in one batch."""
+
+    def __init__(self, params: Iterable[nn.Parameter], *, lr: float, momentum: float, nesterov: bool, weight_decay: float, steps: int) -> None:
+        super().__init__(params, {"lr": lr, "initial_lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay, "steps": steps})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        assert closure is None, "the loop computes the loss itself"
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[nn.Parameter]] = {}
+            for p in group["params"]:
+                if p.grad is not None:
+                    by_shape.setdefault(p.shape, []).append(p)
+            for shape, parameters in by_shape.items():
+                gradients = [p.grad for p in parameters]
+                momenta = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in parameters]
+                torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+                ahead = torch._foreach_lerp(gradients, momenta, group["momentum"]) if group["nesterov"] else momenta
+                updates = orthogonalise(torch.stack(list(ahead)), group["steps"])  # (n, F, D)
+                if group["weight_decay"]:
+                    torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(parameters, list(updates.unbind(0)), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
+
+
+def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
+    """(n, F, D) → the same with all singular values near 1 (0.7 … 1.2), by Newton-Schulz; float32 on a CPU."""
+    a, b, c = NEWTON_SCHULZ
+    x = matrices if matrices.device.type == "cpu" else matrices.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    if tall:
+        x = x.mT
+    x = x / x.flatten(1).norm(dim=1).clamp(min=1e-7)[:, None, None]
+    for _ in range(steps):
+        gram = x @ x.mT  # (n, F, F)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+def set_rate(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
+    """Set every group's rate to its peak times `factor`."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor

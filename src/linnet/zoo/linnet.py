@@ -1,0 +1,37 @@
+"""linnet's own recipe for small models: what of the field's ideas paid at 1 M parameters on a CPU (docs/log.md).
+
+Rotary positions, QK-norm, RMSNorm without scales, a squared-ReLU MLP, no biases; every sublayer starts as the identity
+and the free head starts at zero, so the first prediction is uniform and the first steps are steady at high rates.
+Made to be trained with Muon (train/optimizers.py) and a WSD schedule.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from linnet.model import MLP, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.zoo.family import Decoder
+
+
+class Linnet(Decoder):
+    """linnet's own recipe: rotary, QK-norm, squared ReLU, a free head that starts at zero."""
+
+    kind: Literal["linnet"] = "linnet"
+    window: int | None = None
+
+    def sentence(self, vocab_size: int) -> Model:
+        shape = self.shape
+        norm = RMSNorm(learned=False)
+        attention = Attention(
+            n_heads=shape.n_heads, n_kv_heads=self.n_kv_heads, d_head=self.d_head, window=self.window, position=Rope(), qk_norm=norm
+        )
+        mlp = MLP(d_ff=self.d_ff or 4 * shape.d_model, activation="relu2")
+        block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=mlp, norm=norm)))
+        return Model(
+            vocab_size=vocab_size,
+            d_model=shape.d_model,
+            decoder=Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
+            dropout=self.dropout,
+            head=Head(tied=False),
+            init=Init(std=None, embedding_std=0.02, residual="zero", head="zero"),
+        )
