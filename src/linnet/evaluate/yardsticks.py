@@ -64,7 +64,7 @@ def yardsticks(
         if used < whole
     ]
     for name, bits, what in (
-        ("xz after training text", xz.given_training, "xz -9e, has read the training text"),
+        ("xz + training", xz.given_training, "xz -9e, has read the training text"),
         ("xz", xz.alone, "xz -9e alone"),
     ):
         rows.append(_row(name, bits / bits_per_nat_per_token, bits, "; ".join([what, *cuts])))
