@@ -55,7 +55,7 @@ def duration(seconds: float) -> str:
     """A span of time in its two largest units.
 
     >>> duration(0.25), duration(42), duration(150), duration(3900), duration(200_000)
-    ('0.25 s', '42 s', '2 min 30 s', '1 h 05 min', '2 d 7 h')
+    ('0.25 s', '42 s', '2 min 30 s', '1 h 05 min', '2 d 8 h')
     """
     if seconds < 59.5:
         return f"{seconds:.3g} s"
