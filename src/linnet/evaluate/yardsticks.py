@@ -16,7 +16,7 @@ from linnet.core.errors import LinnetError, explain
 from linnet.evaluate.compressors import MAX_TRAIN, MAX_VALID, MIB, xz_bits_per_byte
 from linnet.evaluate.ngram import KneserNey
 
-MAX_TOKENS = 5_000_000  # training tokens that the n-gram sees: 5 … 10 s and about 1.1 GB
+MAX_TOKENS = 5_000_000  # training tokens that the n-gram sees: about 10 s and 1 GB
 
 
 def yardsticks(
