@@ -1,0 +1,75 @@
+"""Honest yardsticks beside every number: what the same text costs without a neural network.
+
+Unigram (how often each token occurs), a modified Kneser-Ney 5-gram over the model's own tokens, and xz. All in nats per
+token and bits per byte of the same validation text that the model is scored on.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from linnet.core.errors import LinnetError, explain
+from linnet.evaluate.compressors import MAX_TRAIN, MAX_VALID, MIB, xz_bits_per_byte
+from linnet.evaluate.ngram import KneserNey
+
+MAX_TOKENS = 5_000_000  # training tokens that the n-gram sees: about 10 s and 1 GB
+
+
+def yardsticks(
+    train_tokens: ArrayLike,
+    valid_tokens: ArrayLike,
+    vocab_size: int,
+    train_bytes: bytes,
+    valid_bytes: bytes,
+    *,
+    end_id: int | None = None,
+    order: int = 5,
+    max_tokens: int = MAX_TOKENS,
+    max_train_bytes: int = MAX_TRAIN,
+    max_valid_bytes: int = MAX_VALID,
+) -> list[dict[str, Any]]:
+    """Rows {"name", "nats_per_token", "bits_per_byte", "note"}, plain JSON data.
+
+    train_tokens, valid_tokens (N,)   ids of the model's tokenizer, end tokens counted in as the model scores them
+    train_bytes, valid_bytes          the same texts in UTF-8, without special tokens
+    end_id, order                     see `KneserNey`
+    max_…                             bounds on time and memory; where one cut something off, the note says so
+
+    Raises LinnetError for an empty validation text or ids out of range.
+    """
+    train, valid = np.asarray(train_tokens), np.asarray(valid_tokens)
+    if len(valid) == 0 or len(valid_bytes) == 0:
+        raise LinnetError(explain(f"{len(valid)} validation tokens, {len(valid_bytes)} bytes", need="some of both"))
+    bits_per_nat_per_token = len(valid) / len(valid_bytes) / math.log(2)  # bits per byte = this · nats per token
+    seen = train[max(0, len(train) - max_tokens) :]
+    cut = f"; the last {len(seen):,} of {len(train):,} training tokens" if len(seen) < len(train) else ""
+    rows = []
+    for name, n, what in (
+        ("unigram", 1, "how often each token occurs"),
+        (f"{order}-gram", order, "modified Kneser-Ney, interpolated"),
+    ):
+        nats = float(KneserNey(seen, vocab_size, n, end_id).nats(valid).mean())
+        rows.append(_row(name, nats, nats * bits_per_nat_per_token, what + cut))
+    xz = xz_bits_per_byte(train_bytes, valid_bytes, max_train=max_train_bytes, max_valid=max_valid_bytes)
+    cuts = [
+        f"the {side} {used / MIB:.3g} of {whole / MIB:.3g} MiB of {what} text"
+        for side, used, whole, what in (
+            ("last", xz.train_bytes, len(train_bytes), "training"),
+            ("first", xz.valid_bytes, len(valid_bytes), "validation"),
+        )
+        if used < whole
+    ]
+    for name, bits, what in (
+        ("xz + training", xz.given_training, "xz -9e, has read the training text"),
+        ("xz", xz.alone, "xz -9e alone"),
+    ):
+        rows.append(_row(name, bits / bits_per_nat_per_token, bits, "; ".join([what, *cuts])))
+    return rows
+
+
+def _row(name: str, nats: float, bits: float, note: str) -> dict[str, Any]:
+    return {"name": name, "nats_per_token": nats, "bits_per_byte": bits, "note": note}
