@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ class MetricsFile:
         for name in ("metrics", "timings"):
             path = Path(folder) / f"{name}.jsonl"
             handle = open(path, "ab")  # noqa: SIM115  closed in close()
-            handle.truncate((offsets or {}).get(name, 0))
+            size = handle.seek(0, os.SEEK_END)
+            handle.truncate(min(size, (offsets or {}).get(name, 0)))
             self.files[name] = handle
 
     def __call__(self, event: Event) -> None:
@@ -54,8 +56,10 @@ class MetricsFile:
             self._write("metrics", {"event": "sample", "step": event.step, "prompt": event.prompt, "text": event.text})
 
     def offsets(self) -> dict[str, int]:
-        """Bytes written so far, by file."""
-        return {name: handle.tell() for name, handle in self.files.items()}
+        """Bytes written so far, by file; all of them on disk."""
+        for handle in self.files.values():
+            os.fsync(handle.fileno())
+        return {name: handle.seek(0, os.SEEK_END) for name, handle in self.files.items()}
 
     def close(self) -> None:
         for handle in self.files.values():

@@ -66,12 +66,13 @@ class Attention(TokenMixer):
     def n_params(self, d_model: int) -> int:
         k = self.width(d_model)
         q, kv = self.n_heads * k, self.groups * k
-        biases = (q + 2 * kv if self.bias else 0) + (d_model if self._output_bias else 0)
+        biases = (q + 2 * kv if self.bias else 0) + (d_model if self.writes_bias else 0)
         norms = 2 * self.qk_norm.n_params(k) if self.qk_norm is not None else 0
         return d_model * (q + 2 * kv) + q * d_model + biases + norms
 
     @property
-    def _output_bias(self) -> bool:
+    def writes_bias(self) -> bool:
+        """Whether Wo has a bias."""
         return self.bias if self.output_bias is None else self.output_bias
 
     def flops(self, d_model: int, context: int) -> float:
@@ -101,7 +102,7 @@ class AttentionLayer(nn.Module):
         self.q = build_linear(spec.linear, d_model, inner, bias=spec.bias)
         self.k = build_linear(spec.linear, d_model, shared, bias=spec.bias)
         self.v = build_linear(spec.linear, d_model, shared, bias=spec.bias)
-        self.o = build_linear(spec.linear, inner, d_model, bias=spec._output_bias, writes_residual=True)
+        self.o = build_linear(spec.linear, inner, d_model, bias=spec.writes_bias, writes_residual=True)
         self.q_norm = spec.qk_norm.build(self.d_head) if spec.qk_norm is not None else None
         self.k_norm = spec.qk_norm.build(self.d_head) if spec.qk_norm is not None else None
 
