@@ -5,4 +5,15 @@ from linnet.tokenizer.load import load_tokenizer
 from linnet.tokenizer.spec import BPE, Byte, Char, TokenizerFile, TokenizerSpec, train_tokenizer
 from linnet.tokenizer.stream import StreamDecoder
 
-__all__ = ["BPE", "END_OF_TEXT", "Byte", "Char", "StreamDecoder", "Tokenizer", "TokenizerFile", "TokenizerSpec", "load_tokenizer", "train_tokenizer"]
+__all__ = [
+    "BPE",
+    "END_OF_TEXT",
+    "Byte",
+    "Char",
+    "StreamDecoder",
+    "Tokenizer",
+    "TokenizerFile",
+    "TokenizerSpec",
+    "load_tokenizer",
+    "train_tokenizer",
+]

@@ -42,10 +42,14 @@ class BPETokenizer(VocabularyTokenizer):
     def __init__(self, tokens: Mapping[bytes, int], merges: Sequence[Pair], *, pattern: str, special: Mapping[str, int]) -> None:
         super().__init__(tokens, special)
         if pattern not in PATTERNS:
-            raise TokenizerError(explain(f"the splitting pattern {pattern!r}", need="one that is known", hint=nearest(pattern, PATTERNS)))
+            raise TokenizerError(
+                explain(f"the splitting pattern {pattern!r}", need="one that is known", hint=nearest(pattern, PATTERNS))
+            )
         missing = [byte for byte in range(256) if bytes([byte]) not in self.tokens]
         if missing:
-            raise TokenizerError(explain(f"a vocabulary without the bytes {missing[:5]}", need="all 256 single bytes, or some text has no ids"))
+            raise TokenizerError(
+                explain(f"a vocabulary without the bytes {missing[:5]}", need="all 256 single bytes, or some text has no ids")
+            )
         self.pattern = pattern
         self.merges = tuple(merges)
         self._split = splitter(pattern)
@@ -62,7 +66,9 @@ class BPETokenizer(VocabularyTokenizer):
         spelled = [bytes([byte]) for byte in range(256)]
         for rank, (a, b) in enumerate(merges):
             if not (0 <= a < len(spelled) and 0 <= b < len(spelled)):
-                raise TokenizerError(explain(f"merge {rank} joins {a} and {b}", need=f"ids from 0 to {len(spelled) - 1}, which are there by then"))
+                raise TokenizerError(
+                    explain(f"merge {rank} joins {a} and {b}", need=f"ids from 0 to {len(spelled) - 1}, which are there by then")
+                )
             spelled.append(spelled[a] + spelled[b])
         names = special_names(special)
         return cls(
@@ -80,7 +86,9 @@ class BPETokenizer(VocabularyTokenizer):
         for rank, (a, b) in enumerate(self.merges):
             merged = self.tokens.get(self._table[a] + self._table[b]) if a in ordinary and b in ordinary else None
             if merged is None:
-                raise TokenizerError(explain(f"merge {rank} joins {a} and {b}", need="two ordinary tokens, and a token for what they make"))
+                raise TokenizerError(
+                    explain(f"merge {rank} joins {a} and {b}", need="two ordinary tokens, and a token for what they make")
+                )
             table.setdefault((a, b), (rank, merged))
         return table
 

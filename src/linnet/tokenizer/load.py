@@ -21,9 +21,13 @@ def load_tokenizer(path: Path | str) -> VocabularyTokenizer:
     try:
         content = file.read_text("utf-8")
     except FileNotFoundError as error:
-        raise TokenizerError(explain(f"{file} does not exist", need=f"a {FILE_NAME}", hint="the folder of a finished run")) from error
+        raise TokenizerError(
+            explain(f"{file} does not exist", need=f"a {FILE_NAME}", hint="the folder of a finished run")
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise TokenizerError(explain(f"{file} cannot be read ({error})", need=f"a {FILE_NAME} in UTF-8", hint="an undamaged copy of it")) from error
+        raise TokenizerError(
+            explain(f"{file} cannot be read ({error})", need=f"a {FILE_NAME} in UTF-8", hint="an undamaged copy of it")
+        ) from error
     return read_tokenizer(content, name=str(file))
 
 

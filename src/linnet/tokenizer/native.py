@@ -1,7 +1,7 @@
 """The same two functions of `bpe` in Rust, and the one place that chooses between the two languages.
 
-    learn_merges   the merges of some chunks                      ~10 times as fast in Rust
-    merger         a function from the bytes of a chunk to ids    ~10 times as fast in Rust
+    learn_merges   the merges of some chunks; about 20 times as fast in Rust
+    merger         a function from the bytes of a chunk to ids; about 3 times as fast in Rust, calls counted in
 
 Results are identical. The Rust side is a small library with a C interface (`native/include/linnet.h`), which a build
 with cargo puts into `linnet._native`; without it everything works in Python. It is opened on first use.
@@ -82,13 +82,17 @@ def native_merger(byte_ids: Sequence[int], table: MergeTable) -> Merger:
     by_rank = sorted((rank, a, b, merged) for (a, b), (rank, merged) in table.items())
     numbers = array("I", [number for _, a, b, merged in by_rank for number in (a, b, merged)])
     handle = lib.linnet_merger_new(
-        ffi.from_buffer("uint32_t[]", array("I", byte_ids)), ffi.from_buffer("uint32_t[]", numbers) if numbers else ffi.new("uint32_t[1]"), len(by_rank)
+        ffi.from_buffer("uint32_t[]", array("I", byte_ids)),
+        ffi.from_buffer("uint32_t[]", numbers) if numbers else ffi.new("uint32_t[1]"),
+        len(by_rank),
     )
     handle = ffi.gc(_made(ffi, handle, "linnet_merger_new"), lib.linnet_merger_free)
 
     def merge(chunk: bytes) -> list[int]:
         ids = ffi.new("uint32_t[]", max(len(chunk), 1))
-        n_ids = _checked(lib.linnet_merger_merge(handle, ffi.from_buffer("uint8_t[]", chunk), len(chunk), ids), "linnet_merger_merge")
+        n_ids = _checked(
+            lib.linnet_merger_merge(handle, ffi.from_buffer("uint8_t[]", chunk), len(chunk), ids), "linnet_merger_merge"
+        )
         found: list[int] = ffi.unpack(ids, n_ids)
         return found
 

@@ -1,9 +1,9 @@
 """The two tokenizers without training: one id a byte, and one id a character.
 
-    Byte    ids 0 … 255 are the bytes, then the special tokens; every text has ids
-    Char    ids of the characters of the training text in the order of their code points, then <|endoftext|> and
-            <|unknown|>; a character that the training text did not have becomes <|unknown|>, and is read back as
-            U+FFFD. So is a lone surrogate, which no UTF-8 file can hold.
+Byte    ids 0 … 255 are the bytes, then the special tokens; every text has ids
+Char    ids of the characters of the training text in the order of their code points, then <|endoftext|> and
+        <|unknown|>; a character that the training text did not have becomes <|unknown|>, and is read back as
+        U+FFFD. So is a lone surrogate, which no UTF-8 file can hold.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ class CharTokenizer(VocabularyTokenizer):
     def encode_ordinary(self, text: str) -> list[int]:
         known, unknown = self.characters.get, self._unknown
         return [known(character, unknown) for character in text]
+
+    def spelling(self, token: bytes) -> str:
+        return token.decode("utf-8")
 
     def rules(self) -> dict[str, Any]:
         return {}

@@ -1,9 +1,9 @@
 """The words for tokenizers in a run file, and how each makes a tokenizer from texts.
 
-    tokenizer: {kind: bpe, vocab_size: 1024}      byte-level BPE, trained on the run's own text
-    tokenizer: char                               one id a character
-    tokenizer: byte                               one id a byte
-    tokenizer: {kind: file, path: tokenizer.json} one that exists already
+tokenizer: {kind: bpe, vocab_size: 1024}      byte-level BPE, trained on the run's own text
+tokenizer: char                               one id a character
+tokenizer: byte                               one id a byte
+tokenizer: {kind: file, path: tokenizer.json} one that exists already
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class BPE(TokenizerSpec):
 
     def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
         if self.vocab_size is None:
-            raise TokenizerError(explain("a bpe tokenizer without vocab_size", need="a number to train to", hint="spec.replace(vocab_size=1024)"))
+            raise TokenizerError(
+                explain("a bpe tokenizer without vocab_size", need="a number to train to", hint="spec.replace(vocab_size=1024)")
+            )
         return train_bpe(texts, self.vocab_size, pattern=self.pattern, special=self.special, progress=progress)
 
 

@@ -26,30 +26,10 @@ from linnet.tokenizer.bpe import Pair
 from linnet.tokenizer.bpe_tokenizer import BPETokenizer
 from linnet.tokenizer.pretokenize import PATTERNS
 from linnet.tokenizer.simple import UNKNOWN, ByteTokenizer, CharTokenizer
+from linnet.tokenizer.spelling import unspell
 from linnet.tokenizer.vocabulary import VocabularyTokenizer
 
 SHOWN = 5  # problems of one sort that are listed one by one
-
-# ── How bytes are spelled ───────────────────────────────────────────────────────────────────────────────────────────
-
-# GPT-2, `bytes_to_unicode`: printable bytes are their own character, the others are counted up from U+0100.
-PRINTABLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]
-SYMBOL_OF = {byte: chr(byte) for byte in PRINTABLE} | {byte: chr(256 + place) for place, byte in enumerate(OTHERS)}
-BYTE_OF = {symbol: byte for byte, symbol in SYMBOL_OF.items()}
-
-
-def spell(token: bytes) -> str:
-    """How a token is spelled in the file: `b" the"` is "Ġthe"."""
-    return "".join([SYMBOL_OF[byte] for byte in token])
-
-
-def unspell(spelling: str) -> bytes | None:
-    """The bytes of a spelled token; None where a character spells no byte."""
-    if not all(symbol in BYTE_OF for symbol in spelling):
-        return None
-    return bytes([BYTE_OF[symbol] for symbol in spelling])
-
 
 # ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -73,37 +53,32 @@ def split_at(pattern: str) -> dict[str, Any]:
 
 
 def write_tokenizer(tokenizer: VocabularyTokenizer) -> str:
-    """The content of `tokenizer.json`. Raises TokenizerError where a special token is spelled like an ordinary one."""
+    """The content of `tokenizer.json`."""
+    spelling = {token_id: tokenizer.spelling(token) for token, token_id in tokenizer.tokens.items()}
     pre_tokenizer: dict[str, Any]
     match tokenizer:
         case BPETokenizer():
-            vocabulary = {spell(token): token_id for token, token_id in tokenizer.tokens.items()}
-            spelling = {token_id: token for token, token_id in vocabulary.items()}
             pre_tokenizer = {"type": "Sequence", "pretokenizers": [split_at(PATTERNS[tokenizer.pattern]), BYTE_LEVEL]}
             model = BPE_MODEL | {"merges": [[spelling[a], spelling[b]] for a, b in tokenizer.merges]}
         case ByteTokenizer():
-            vocabulary = {spell(token): token_id for token, token_id in tokenizer.tokens.items()}
             pre_tokenizer = BYTE_LEVEL
             model = BPE_MODEL | {"merges": []}
         case CharTokenizer():
-            vocabulary = tokenizer.characters
             pre_tokenizer = split_at(ANY_CHARACTER)
             model = {"type": "WordLevel", "unk_token": UNKNOWN}
         case _:
             raise TypeError(f"{type(tokenizer).__name__} has no form in tokenizer.json")
-    both = sorted(vocabulary.keys() & tokenizer.special.keys())
-    if both:
-        raise TokenizerError(explain(f"a special token named {both[0]!r}, which is an ordinary token too", need="another name", hint=f"<|{both[0]}|>"))
+    special = {token_id: name for name, token_id in tokenizer.special.items()}
     content = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [added_token(name, token_id) for name, token_id in sorted(tokenizer.special.items(), key=lambda item: item[1])],
+        "added_tokens": [added_token(name, token_id) for token_id, name in sorted(special.items())],
         "normalizer": None,
         "pre_tokenizer": pre_tokenizer,
         "post_processor": None,
         "decoder": {"type": "Fuse"} if isinstance(tokenizer, CharTokenizer) else BYTE_LEVEL,
-        "model": model | {"vocab": dict(sorted((vocabulary | tokenizer.special).items(), key=lambda item: item[1]))},
+        "model": model | {"vocab": {token: token_id for token_id, token in sorted((spelling | special).items())}},
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
@@ -126,7 +101,13 @@ BPE_MUST_BE: dict[str, tuple[Any, ...]] = {
     "ignore_merges": (False, None),
 }
 BPE_KEYS = {*BPE_MODEL, "vocab", "merges"}  # unk_token and fuse_unk may be anything: every byte is known
-ADDED_TOKEN_MUST_BE = {"single_word": (False,), "lstrip": (False,), "rstrip": (False,)}
+ADDED_TOKEN_MUST_BE = {
+    "single_word": (False,),
+    "lstrip": (False,),
+    "rstrip": (False,),
+    "normalized": (False, True),
+    "special": (False, True),
+}
 
 
 def read_tokenizer(content: str, *, name: str) -> VocabularyTokenizer:
@@ -150,15 +131,21 @@ def read_tokenizer(content: str, *, name: str) -> VocabularyTokenizer:
     if problems:
         raise refusal(name, problems)
     try:
-        return read_char(data, model, ordinary, special) if model_type == "WordLevel" else read_bpe(data, model, ordinary, special)
+        return (
+            read_char(data, model, ordinary, special) if model_type == "WordLevel" else read_bpe(data, model, ordinary, special)
+        )
     except TokenizerError as error:
         raise refusal(name, [str(error)]) from error
 
 
-def read_char(data: Mapping[str, Any], model: Mapping[str, Any], ordinary: dict[str, int], special: dict[str, int]) -> CharTokenizer:
+def read_char(
+    data: Mapping[str, Any], model: Mapping[str, Any], ordinary: dict[str, int], special: dict[str, int]
+) -> CharTokenizer:
     """The character tokenizer of a WordLevel file."""
     problems = unexpected(model, {"unk_token": (UNKNOWN,)}, {"type", "unk_token", "vocab"}, "model.")
-    problems += unexpected(data, {"pre_tokenizer": (split_at(ANY_CHARACTER),), "post_processor": (None,), "decoder": ({"type": "Fuse"},)}, None, "")
+    problems += unexpected(
+        data, {"pre_tokenizer": (split_at(ANY_CHARACTER),), "post_processor": (None,), "decoder": ({"type": "Fuse"},)}, None, ""
+    )
     if problems:
         raise TokenizerError("\n    ".join(problems))
     return CharTokenizer(ordinary, special)
@@ -189,7 +176,11 @@ def read_bpe(
         raise TokenizerError("\n    ".join(capped(problems)))
     if pattern is None:
         if merges or any(token != bytes([token_id]) for token, token_id in tokens.items()):
-            raise TokenizerError(explain("merges, or bytes in another order, without a splitting pattern", need="a Split with a Regex before ByteLevel"))
+            raise TokenizerError(
+                explain(
+                    "merges, or bytes in another order, without a splitting pattern", need="a Split with a Regex before ByteLevel"
+                )
+            )
         return ByteTokenizer(special)
     return BPETokenizer(tokens, merges, pattern=pattern, special=special)
 
@@ -198,8 +189,15 @@ def read_pattern(part: Any, problems: list[str]) -> str | None:
     """The name of the splitting pattern of a pre-tokenizer; None where it does not split."""
     steps = part.get("pretokenizers") if type_of(part) == "Sequence" else [part]
     *before, last = steps if isinstance(steps, list) and steps else [None]
-    if type_of(last) != "ByteLevel" or last.get("add_prefix_space") is not False or len(before) > 1:
-        problems.append(f"pre_tokenizer is {shortened(part)}; needed: ByteLevel without a prefix space, or one Split and then that")
+    if (
+        not isinstance(last, dict)
+        or last.get("type") != "ByteLevel"
+        or last.get("add_prefix_space") is not False
+        or len(before) > 1
+    ):
+        problems.append(
+            f"pre_tokenizer is {shortened(part)}; needed: ByteLevel without a prefix space, or one Split and then that"
+        )
         return None
     uses_own = last.get("use_regex", True)
     if not before:
@@ -222,7 +220,7 @@ def read_special(part: Any, problems: list[str]) -> dict[str, int]:
         if not isinstance(token, dict) or not isinstance(token.get("content"), str) or type(token.get("id")) is not int:
             problems.append(f"{where} is {shortened(token)}; needed: content and id")
             continue
-        problems += unexpected(token, ADDED_TOKEN_MUST_BE, None, f"{where}.")
+        problems += unexpected(token, ADDED_TOKEN_MUST_BE, {*ADDED_TOKEN_MUST_BE, "id", "content"}, f"{where}.")
         if token["content"] in special:
             problems.append(f"two special tokens are called {token['content']!r}")
         special[token["content"]] = token["id"]
@@ -264,7 +262,9 @@ def read_merges(part: Any, ordinary: Mapping[str, int], problems: list[str]) -> 
             continue
         unknown = [token for token in (*pair, pair[0] + pair[1]) if token not in ordinary]
         if unknown:
-            wrong.append(f"merge {rank} ({pair[0]!r}, {pair[1]!r}) needs the token {unknown[0]!r}, which is not in the vocabulary")
+            wrong.append(
+                f"merge {rank} ({pair[0]!r}, {pair[1]!r}) needs the token {unknown[0]!r}, which is not in the vocabulary"
+            )
             continue
         made.add(pair[0] + pair[1])
         merges.append((ordinary[pair[0]], ordinary[pair[1]]))
@@ -291,7 +291,9 @@ def parse(content: str, name: str) -> dict[str, Any]:
     try:
         data = json.loads(content, object_pairs_hook=unique)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise TokenizerError(explain(f"{name} is not valid JSON ({error})", need="a tokenizer.json", hint="an undamaged copy of it")) from error
+        raise TokenizerError(
+            explain(f"{name} is not valid JSON ({error})", need="a tokenizer.json", hint="an undamaged copy of it")
+        ) from error
     if not isinstance(data, dict):
         raise TokenizerError(explain(f"{name} holds {shortened(data)}", need="a tokenizer.json", hint="another file"))
     return data
@@ -305,7 +307,9 @@ def unexpected(table: Mapping[str, Any], must_be: Mapping[str, tuple[Any, ...]],
     problems = [f"{where}{key} is not known" for key in table if known is not None and key not in known]
     for key, allowed in must_be.items():
         if table.get(key) not in allowed:
-            problems.append(f"{where}{key} is {shortened(table.get(key))}; needed: {' or '.join(shortened(value) for value in allowed)}")
+            problems.append(
+                f"{where}{key} is {shortened(table.get(key))}; needed: {' or '.join(shortened(value) for value in allowed)}"
+            )
     return problems
 
 
@@ -328,4 +332,7 @@ def capped(problems: Iterable[str]) -> list[str]:
 
 def refusal(name: str, problems: list[str]) -> TokenizerError:
     """The error that lists all problems of a file."""
-    return TokenizerError(listing(problems, f"{name} is not a tokenizer that linnet can follow to the letter") + "\n  try: an undamaged copy of the file")
+    return TokenizerError(
+        listing(problems, f"{name} is not a tokenizer that linnet can follow to the letter")
+        + "\n  try: an undamaged copy of the file"
+    )

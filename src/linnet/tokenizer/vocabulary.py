@@ -19,6 +19,7 @@ import regex
 from linnet.core.errors import TokenizerError, explain, listing
 from linnet.core.files import write_text
 from linnet.tokenizer.base import END_OF_TEXT, Tokenizer
+from linnet.tokenizer.spelling import spell
 
 Progress = Callable[[str, int, int | None], None]  # (stage, done, total or None where nobody knows it)
 
@@ -36,6 +37,14 @@ class VocabularyTokenizer(Tokenizer):
 
     def __init__(self, tokens: Mapping[bytes, int], special: Mapping[str, int]) -> None:
         check_ids(tokens, special)
+        clash = special.keys() & {self.spelling(token) for token in tokens}
+        if clash:
+            name = min(clash)
+            raise TokenizerError(
+                explain(
+                    f"a special token named {name!r}, which is an ordinary token too", need="another name", hint=f"<|{name}|>"
+                )
+            )
         table: list[bytes] = [b""] * (len(tokens) + len(special))
         for token, token_id in tokens.items():
             table[token_id] = token
@@ -52,6 +61,10 @@ class VocabularyTokenizer(Tokenizer):
     @abstractmethod
     def rules(self) -> dict[str, Any]:
         """Whatever decides the ids besides the two tables, as plain JSON data."""
+
+    def spelling(self, token: bytes) -> str:
+        """How an ordinary token is written in `tokenizer.json`."""
+        return spell(token)
 
     @property
     def vocab_size(self) -> int:
@@ -84,7 +97,9 @@ class VocabularyTokenizer(Tokenizer):
         except IndexError:
             wrong = next(int(token) for token in ids if not 0 <= token < self.vocab_size)
             raise TokenizerError(
-                explain(f"the id {wrong}", need=f"ids from 0 to {self.vocab_size - 1}", hint="the tokenizer that these ids came from")
+                explain(
+                    f"the id {wrong}", need=f"ids from 0 to {self.vocab_size - 1}", hint="the tokenizer that these ids came from"
+                )
             ) from None
 
     def to_json(self) -> str:
@@ -141,7 +156,13 @@ def special_names(extra: Sequence[str]) -> tuple[str, ...]:
     twice = [f"the special token {name!r} twice" for name in sorted(set(names)) if names.count(name) > 1]
     wrong = twice + [f"a special token named {name!r}" for name in names if not is_name(name)]
     if wrong:
-        raise TokenizerError(explain(wrong[0], need=f"each name once, and as UTF-8; {END_OF_TEXT!r} is always there", hint="['<|user|>', '<|assistant|>']"))
+        raise TokenizerError(
+            explain(
+                wrong[0],
+                need=f"each name once, and as UTF-8; {END_OF_TEXT!r} is always there",
+                hint="['<|user|>', '<|assistant|>']",
+            )
+        )
     return names
 
 
