@@ -156,9 +156,10 @@ def read_bpe(
 ) -> BPETokenizer | ByteTokenizer:
     """The BPE or byte tokenizer of a BPE file."""
     problems = unexpected(model, BPE_MUST_BE, BPE_KEYS, "model.")
-    for part, needed in (("decoder", ("ByteLevel",)), ("post_processor", (None, "ByteLevel"))):
-        if type_of(data.get(part)) not in needed:
-            problems.append(f"{part} is {shortened(data.get(part))}; needed: {' or '.join(map(str, needed))}")
+    if not is_byte_level(data.get("decoder")):
+        problems.append(f"decoder is {shortened(data.get('decoder'))}; needed: ByteLevel")
+    if not (data.get("post_processor") is None or is_byte_level(data["post_processor"])):
+        problems.append(f"post_processor is {shortened(data['post_processor'])}; needed: null or ByteLevel")
     pattern = read_pattern(data.get("pre_tokenizer"), problems)
     tokens: dict[bytes, int] = {}
     for spelling, token_id in ordinary.items():
@@ -176,28 +177,19 @@ def read_bpe(
         raise TokenizerError("\n    ".join(capped(problems)))
     if pattern is None:
         if merges or any(token != bytes([token_id]) for token, token_id in tokens.items()):
-            raise TokenizerError(
-                explain(
-                    "merges, or bytes in another order, without a splitting pattern", need="a Split with a Regex before ByteLevel"
-                )
-            )
+            got = "merges, or bytes in another order, without a splitting pattern"
+            raise TokenizerError(explain(got, need="a Split with a Regex before ByteLevel"))
         return ByteTokenizer(special)
     return BPETokenizer(tokens, merges, pattern=pattern, special=special)
 
 
 def read_pattern(part: Any, problems: list[str]) -> str | None:
     """The name of the splitting pattern of a pre-tokenizer; None where it does not split."""
-    steps = part.get("pretokenizers") if type_of(part) == "Sequence" else [part]
+    steps = part.get("pretokenizers") if isinstance(part, dict) and part.get("type") == "Sequence" else [part]
     *before, last = steps if isinstance(steps, list) and steps else [None]
-    if (
-        not isinstance(last, dict)
-        or last.get("type") != "ByteLevel"
-        or last.get("add_prefix_space") is not False
-        or len(before) > 1
-    ):
-        problems.append(
-            f"pre_tokenizer is {shortened(part)}; needed: ByteLevel without a prefix space, or one Split and then that"
-        )
+    if not is_byte_level(last) or last["add_prefix_space"] or len(before) > 1:
+        need = "ByteLevel without a prefix space, or one Split and then that"
+        problems.append(f"pre_tokenizer is {shortened(part)}; needed: {need}")
         return None
     uses_own = last.get("use_regex", True)
     if not before:
@@ -313,9 +305,11 @@ def unexpected(table: Mapping[str, Any], must_be: Mapping[str, tuple[Any, ...]],
     return problems
 
 
-def type_of(part: Any) -> str | None:
-    """The `type` of a part of the file; None where it is null."""
-    return str(part.get("type")) if isinstance(part, dict) else None if part is None else "?"
+def is_byte_level(part: Any) -> bool:
+    """Whether a part of the file is a well-formed ByteLevel."""
+    if not isinstance(part, dict) or part.get("type") != "ByteLevel" or not part.keys() <= BYTE_LEVEL.keys():
+        return False
+    return all(isinstance(part.get(key, key == "use_regex"), bool) for key in BYTE_LEVEL if key != "type")
 
 
 def shortened(value: Any) -> str:
