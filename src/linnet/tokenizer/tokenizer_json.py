@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from linnet.core.errors import TokenizerError, explain, listing
 from linnet.tokenizer.base import END_OF_TEXT
@@ -305,7 +305,7 @@ def unexpected(table: Mapping[str, Any], must_be: Mapping[str, tuple[Any, ...]],
     return problems
 
 
-def is_byte_level(part: Any) -> bool:
+def is_byte_level(part: Any) -> TypeGuard[dict[str, Any]]:
     """Whether a part of the file is a well-formed ByteLevel."""
     if not isinstance(part, dict) or part.get("type") != "ByteLevel" or not part.keys() <= BYTE_LEVEL.keys():
         return False
