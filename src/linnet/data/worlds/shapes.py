@@ -35,7 +35,7 @@ Binding = tuple[tuple[str, str], ...]  # (fact, value) pairs that a word in a sl
 
 HOLE = re.compile(r"\{([A-Za-z.]+)\}")
 CHOICE = re.compile(r"\[([^\]]*)\]")
-ENDS = re.compile(r'[.!?]"?(?=\s+(?:"|[A-Z]|\{(?:[AB]|(?:\w+\.)?Hi?[es])\})|\s*$)')  # a hole counts as what fills it
+ENDS = re.compile(r'[.!?]"?(?=\s+(?:"|[A-Z]|\{(?:[AB]|(?:\w+\.)?(?:He|His))\})|\s*$)')  # a hole counts as what fills it
 PATIENCE = 3  # no quotation of the world is longer than this many sentences
 
 
