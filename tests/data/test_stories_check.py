@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from linnet.data.worlds.check import check
 from linnet.data.worlds.shapes import sentences_of
 from linnet.data.worlds.stories import Story, story
-from linnet.data.worlds.words import FREE, KINDS, NAMES, PLACES, PRONOUNS, THINGS
+from linnet.data.worlds.words import FREE, KINDS, NAMES, PLACES, THINGS
 
 SHAKESPEARE = """Shall I compare thee to a summer's day? Thou art more lovely and more temperate. Rough winds do shake
 the darling buds of May. "To be, or not to be, that is the question." What light through yonder window breaks? It is the
@@ -54,11 +54,9 @@ def change_fact(fact: str, classes: tuple[str, ...], pool: dict) -> Corrupt:
 
 
 def change_pronoun(s: Story, rng: random.Random) -> str | None:
-    turn = {"he": "she", "she": "he", "his": "her", "her": "his", "him": "her", "He": "She", "She": "He", "His": "Her", "Her": "His"}
-    told = {sex for fact, sex in s.facts.items() if fact.endswith(".sex")}
-    words = {w for forms in PRONOUNS.values() for sex, w in forms.items() if sex in told}
-    found = [m for m in re.finditer(r"\w+", s.text) if m[0] in turn and m[0] in words]
-    if len(told) > 1 or not found:  # where both sexes are told of, a pronoun may pass to the other one
+    turn = {"he": "she", "she": "he", "his": "her", "her": "his", "him": "her", "He": "She", "She": "He", "His": "Her"}
+    found = [m for m in re.finditer(r"\w+", s.text) if m[0] in turn]
+    if not found:
         return None
     hit = rng.choice(found)
     return s.text[: hit.start()] + turn[hit[0]] + s.text[hit.end() :]
@@ -233,15 +231,16 @@ def test_a_sentence_is_parsed_whole():
 
 
 def test_explanations_name_the_fault():
-    told = next(s for s in (story(8, n) for n in range(1000)) if s.shape == "lost_toy" and s.facts["color"] == "red")
-    recolored = told.text[::-1].replace("der", "neerg", 1)[::-1]
-    assert any("the color was red and is now green" in p for p in check(recolored).problems)
+    told = next(s for s in (story(8, n) for n in range(5000)) if s.shape == "quarrel" and s.facts["color"] == "red")
+    before, _, after = told.text.rpartition("red")
+    assert any("the color was red and is now green" in p for p in check(before + "green" + after).problems)
     parts = sentences(told.text)
     assert "the story has no end" in check(" ".join(parts[:-1])).problems
     assert "the story has no beginning" in check(" ".join(parts[1:])).problems
-    assert any("belongs to another story" in p for p in check(" ".join([*parts[:3], "The race began.", *parts[3:]])).problems) or any(
-        "not of the world" in p for p in check(" ".join([*parts[:3], "The race began.", *parts[3:]])).problems
-    )
+    assert any(p.startswith("said 2 times") for p in check(" ".join([*parts[:4], parts[3], *parts[4:]])).problems)
+    assert any("left out" in p for p in check(" ".join([*parts[:3], *parts[6:]])).problems)
+    foreign = " ".join([*parts[:3], "{A} did not stop for one moment.".replace("{A}", told.facts["A"]), *parts[3:]])
+    assert any("not of the world" in p or "belongs to another story: race" in p for p in check(foreign).problems)
 
 
 def test_a_cut_off_tail_is_not_a_wrong_sentence():

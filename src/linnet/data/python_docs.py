@@ -15,7 +15,8 @@ from pathlib import Path
 
 from linnet.core.errors import DataError, explain
 
-SKIPPED = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "site-packages", "dist-packages", "_bundled", "__pycache__", "pydoc_data"}
+SKIPPED = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "pydoc_data"}  # noise, and what is read in its own way
+SKIPPED |= {"site-packages", "dist-packages", "_bundled", "__pycache__"}  # not the standard library
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -36,9 +37,8 @@ def python_docs(folder: Path | None = None) -> Iterator[tuple[str, str]]:
         found = True
         yield f"topics/{topic}", text
     if not found:
-        raise DataError(
-            explain(f"no documentation in {folder}", need="a standard library with its source files and docstrings", hint="another Python")
-        )
+        need = "a standard library with its source files and docstrings"
+        raise DataError(explain(f"no documentation in {folder}", need=need, hint="another Python"))
 
 
 def _modules(folder: Path) -> list[tuple[str, Path]]:

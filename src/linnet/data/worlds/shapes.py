@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 
 from linnet.core.errors import DataError, explain
 from linnet.core.names import nearest
-from linnet.data.worlds import plots_animals, plots_home, plots_outdoors, plots_toys
+from linnet.data.worlds.plots import PLOTS
 from linnet.data.worlds.shared import SHARED
 from linnet.data.worlds.words import FREE, KINDS, NAMES, PLACES, PRONOUNS, THINGS
 
@@ -59,7 +59,7 @@ class Slot:
         """Every word that may stand here, and the facts that it says."""
         fact, name = self.fact, self.words
         if fact is None:
-            return {word: () for word in FREE[name]}
+            return dict.fromkeys(FREE[name], ())
         if self.form in PRONOUNS:
             return {word: ((f"{fact}.sex", sex),) for sex, word in PRONOUNS[self.form].items()}
         if self.form == "kind":
@@ -164,7 +164,8 @@ def _slot(hole: str, facts: dict[str, str], where: str) -> Slot:
         return slot
     if fact in FREE and not form:
         return Slot(None, fact)
-    raise DataError(explain(f"{where}: {{{hole}}} is neither a fact of this plot nor a free word", hint=nearest(fact, {*facts, *FREE})))
+    problem = f"{where}: {{{hole}}} is neither a fact of this plot nor a free word"
+    raise DataError(explain(problem, hint=nearest(fact, {*facts, *FREE})))
 
 
 def _wordings(line: str, facts: dict[str, str], where: str) -> list[Wording]:
@@ -215,9 +216,8 @@ def shapes() -> dict[str, Shape]:
     """Every shape of the world by name, read once."""
     shared = _shared()
     found: dict[str, Shape] = {}
-    for module in (plots_toys, plots_animals, plots_home, plots_outdoors):
-        for text in module.PLOTS.split("== ")[1:]:
-            shape = _shape(text.strip(), shared)
-            assert shape.name not in found, f"two plots are called {shape.name}"
-            found[shape.name] = shape
+    for text in "".join(PLOTS).split("== ")[1:]:
+        shape = _shape(text.strip(), shared)
+        assert shape.name not in found, f"two plots are called {shape.name}"
+        found[shape.name] = shape
     return found

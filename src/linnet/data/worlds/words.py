@@ -11,21 +11,26 @@ parameters should meet every word some hundred times in a few million tokens.
 
 from __future__ import annotations
 
+
+def _list(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
 # who: class → name → sex ("f" or "m")
 NAMES: dict[str, dict[str, str]] = {
-    "child": dict.fromkeys("Lily Mia Anna Emma Sara Lucy Nora Rosa Ella Zoe Amy Ivy Clara Molly".split(), "f")
-    | dict.fromkeys("Tom Ben Max Sam Leo Jack Finn Noah Tim Luke Adam Oscar Hugo Peter".split(), "m"),
-    "animal": dict.fromkeys("Daisy Poppy Hazel Willow Penny Tilly Pearl Dora".split(), "f")
-    | dict.fromkeys("Benny Rusty Toby Barney Bruno Milo Otto Freddy".split(), "m"),
-    "pet": dict.fromkeys("Luna Coco Misty Bella".split(), "f") | dict.fromkeys("Rex Buddy Rocky Biscuit".split(), "m"),
-    "family": dict.fromkeys("Mom Grandma".split(), "f") | dict.fromkeys("Dad Grandpa".split(), "m"),
+    "child": dict.fromkeys(_list("Lily Mia Anna Emma Sara Lucy Nora Rosa Ella Zoe Amy Ivy Clara Molly"), "f")
+    | dict.fromkeys(_list("Tom Ben Max Sam Leo Jack Finn Noah Tim Luke Adam Oscar Hugo Peter"), "m"),
+    "animal": dict.fromkeys(_list("Daisy Poppy Hazel Willow Penny Tilly Pearl Dora"), "f")
+    | dict.fromkeys(_list("Benny Rusty Toby Barney Bruno Milo Otto Freddy"), "m"),
+    "pet": dict.fromkeys(_list("Luna Coco Misty Bella"), "f") | dict.fromkeys(_list("Rex Buddy Rocky Biscuit"), "m"),
+    "family": dict.fromkeys(_list("Mom Grandma"), "f") | dict.fromkeys(_list("Dad Grandpa"), "m"),
 }
 
 # what they are: class → kind → sex, where the kind says it
 KINDS: dict[str, dict[str, str | None]] = {
     "child": {"girl": "f", "boy": "m"},
-    "animal": dict.fromkeys("rabbit bear fox mouse squirrel hedgehog duck frog badger beaver".split()),
-    "pet": dict.fromkeys("dog cat puppy kitten".split()),
+    "animal": dict.fromkeys(_list("rabbit bear fox mouse squirrel hedgehog duck frog badger beaver")),
+    "pet": dict.fromkeys(_list("dog cat puppy kitten")),
 }
 
 PRONOUNS: dict[str, dict[str, str]] = {
@@ -39,18 +44,18 @@ PRONOUNS: dict[str, dict[str, str]] = {
 
 # what: class → values
 THINGS: dict[str, tuple[str, ...]] = {
-    "toy": tuple("ball doll truck train robot boat drum car plane puppet".split()),
-    "wear": tuple("hat scarf cap coat sweater jacket shawl".split()),
-    "treasure": tuple("key ring button coin shell feather marble bell".split()),
-    "gift": tuple("necklace bracelet basket cushion scarf mug picture".split()),
-    "treat": tuple("cookie muffin pear peach bun banana sandwich".split()),
-    "dish": tuple("cake pie pudding pizza".split()),
-    "plant": tuple("sunflower tulip rose pumpkin tomato melon".split()),
-    "fruit": tuple("berries nuts cherries plums".split()),
-    "instrument": tuple("flute drum guitar piano violin trumpet".split()),
-    "baby": tuple("puppy kitten duckling lamb chick".split()),
-    "bird": tuple("robin sparrow bluebird finch".split()),
-    "color": tuple("red blue green yellow pink purple white brown".split()),
+    "toy": _list("ball doll truck train robot boat drum car plane puppet"),
+    "wear": _list("hat scarf cap coat sweater jacket shawl"),
+    "treasure": _list("key ring button coin shell feather marble bell"),
+    "gift": _list("necklace bracelet basket cushion scarf mug picture"),
+    "treat": _list("cookie muffin pear peach bun banana sandwich"),
+    "dish": _list("cake pie pudding pizza"),
+    "plant": _list("sunflower tulip rose pumpkin tomato melon"),
+    "fruit": _list("berries nuts cherries plums"),
+    "instrument": _list("flute drum guitar piano violin trumpet"),
+    "baby": _list("puppy kitten duckling lamb chick"),
+    "bird": _list("robin sparrow bluebird finch"),
+    "color": _list("red blue green yellow pink purple white brown"),
     "skill": ("swim", "skate", "whistle", "juggle", "dance", "ride a bike", "climb", "jump rope"),
     "job": ("water the plants", "feed the hens", "sweep the floor", "wash the dishes", "clean the windows", "rake the leaves"),
     "inside": ("under the bed", "behind the sofa", "in the closet", "under the table", "behind the door", "in a drawer"),

@@ -1,4 +1,4 @@
-"""Plots in and around the house: growing, baking, promising, telling the truth. The format is that of `shapes.py`."""
+"""Growing up: waiting, practising, keeping a promise, being brave. The format is that of `shapes.py`."""
 
 from __future__ import annotations
 
@@ -39,45 +39,6 @@ Soon {A} had the most beautiful {plant} in the village.
 
 "You were very patient," said {B}.
 "I am proud of you," said {B}.
-
-@end
-
-== baking: A=child B=family dish color
-@meet
-
-One rainy {day} {A} and {B} wanted to make a {dish}.
-"Today we will make a {dish}," said {B}. {A} was very {happy}.
-
-{A} put on a {color} apron and washed {his} hands.
-{B} took out a big {color} bowl, and {A} got a spoon.
-
-They mixed flour, milk and eggs.
-{B} opened the flour, and {A} broke the eggs.
-
-Oh no! {A} dropped the bag, and flour was all over the floor.
-But {A} was too fast, and the milk fell over.
-
-"I made a big mess," said {A}. {He} wanted to cry.
-{A} looked at the mess and felt {sad}. "I am sorry," {he} said.
-
---
-"That can happen," said {B}. "We will clean it up together."
-{B} only laughed. "Even the best cooks spill things," {B.he} said.
-
-They wiped the floor and tried again.
-So they cleaned the kitchen and started again.
-
-Then the {dish} went into the hot oven.
-{B} put the {dish} in the oven, and they waited.
-
-Soon the whole house smelled {good}.
-After an hour the {dish} was ready. It smelled so {good}!
-
-{A} took a big bite. "This is the best {dish} in the world!" {he} said.
-They sat down and ate the warm {dish} with cream.
-
-"You are a great cook," said {B}.
-{B} kissed {A} on the nose. There was still flour on it.
 
 @end
 
@@ -188,80 +149,6 @@ In the morning Mom found them both asleep on the floor.
 
 @lesson_brave
 
-== sick_friend: A=child B=child color
-@meet
-
-@friend
-
-One {day} {B} did not come to school.
-One {day} {B} did not come out to play.
-
-"{B} is sick and must stay in bed," said the teacher.
-"{B} has a bad cold," said Mom.
-
-{A} was {sad}. {He} wanted to do something nice.
-"I want to make {B} feel better," said {A}.
-
---
-So {A} made a {color} card and cooked some soup.
-{A} picked some {color} flowers and put soup in a pot.
-
-Then {he} went to see {B}. "I brought you something," said {A}.
-{He} carried everything to the house of {B} and knocked.
-
-{B} was lying in bed with a red nose.
-{B} looked very tired and pale.
-
-When {B} saw the {color} present, {B.he} smiled.
-"That is my favorite color," said {B}. "I love {color} things."
-
-{A} read {B} a funny story, and {B} ate all the soup.
-They played a quiet game, and {B} ate the warm soup.
-
-A few days later {B} was well again.
-Soon {B} was strong and healthy again.
-
-"Your soup made me well," said {B}.
-"You are the best doctor," said {B}.
-
-@friends
-
-== broken_vase: A=child B=family color
-@meet
-
-On the table stood a {color} vase. {B} loved it very much.
-{B} had a beautiful {color} vase with flowers in it.
-
-One {day} {A} was playing with a ball in the house.
-"Do not run in the house," said {B}, but {A} ran anyway.
-
-Crash! The {color} vase fell down and broke.
-{He} hit the table, and the {color} vase broke.
-
-{A} was very {scared}. {He} hid the pieces under the rug.
-{A} wanted to run away. "Maybe nobody will see it," {he} thought.
-
---
-"Where is my vase?" asked {B}. "Did the cat break it?"
-{B} came home and looked around. "What happened to my vase?" {B.he} asked.
-
-{A} wanted to say nothing, but {his} heart was heavy.
-For a moment {A} did not speak. {His} face got hot.
-
-"It was me," said {A}. "I am so sorry."
-Then {he} began to cry. "I broke it, and I am sorry," {he} said.
-
-{B} was quiet for a while. Then {B.he} hugged {A}.
-{B} sat down next to {A} and took {his} hand.
-
-"I am {sad} about the vase," said {B}, "but I am glad that you told me."
-"A vase is only a vase," said {B}. "The truth is worth much more."
-
-{A} painted a new {color} vase for {B}.
-Together they glued the {color} vase. It looked funny but nice.
-
-@lesson_truth
-
 == bedtime: A=child B=family book
 @meet
 
@@ -299,45 +186,6 @@ In {his} dream {A} met {book}.
 {A} slept until the sun came up.
 It was the best dream of all.
 {B} looked in one more time and smiled.
-
-== paint_spill: A=child B=family color
-@meet
-
-{A} wanted to paint a picture for {B}.
-Tomorrow {B} was coming to visit, and {A} painted a picture.
-
-{He} painted a house, a tree and a big sun.
-{He} painted a garden with many flowers.
-
-Then {his} arm hit the cup. A big {color} spot was on the picture!
-But a drop of {color} paint fell right in the middle.
-
-"Now it is ruined!" cried {A}.
-@cry
-
-{He} wanted to throw the picture away.
-{A} was {angry} and pushed the paper off the table.
-
---
-Then {he} looked at the {color} spot again.
-But when {he} looked closer, the {color} spot had a funny shape.
-
-"It looks like a bird," {A} thought.
-"It could be a fish," {he} said.
-
-{A} painted two eyes and a tail on it.
-{He} took a small brush and gave it a smile.
-
-Now there was a funny {color} animal in the picture.
-The {color} spot was the best part of the picture now.
-
-When {B} saw it, {B.he} laughed. "What a wonderful picture!" said {B}.
-"I love it," said {B}. "Most of all I love the {color} animal."
-
-{B} hung it on the wall for everyone to see.
-{A} was very proud, and {B} put the picture over the bed.
-
-@end
 
 == instrument: A=child B=family instrument
 @meet
@@ -416,41 +264,41 @@ When {he} woke up, the tooth was gone and there was a coin.
 
 @end
 
-== letter: A=child B=family
+== new_skill: A=child B=family skill
 @meet
 
-{B} was far away, and {A} missed {B.him} very much.
-{A} had not seen {B} for a long time.
+All {his} friends could {skill}, but {A} could not.
+{A} wanted to learn to {skill}.
 
-"I will write a letter," said {A}.
-So {A} took a pen and some paper.
+{He} tried once and it went wrong. {He} tried again and it went wrong.
+The first time {he} tried, it did not work.
 
-"Dear {B}, I miss you," {he} wrote.
-{He} wrote about school and drew a big heart.
-
-{A} put the letter in the mailbox and waited.
-Then {he} took the letter to the post office.
+"I cannot do it," said {A}. {He} was very {sad}.
+{A} was {angry}. "I will never learn to {skill}," {he} said.
 
 --
-One day went by, then two, then three, but no answer came.
-Every morning {A} looked in the mailbox, but it was empty.
+"When I was little, I could not {skill} either," said {B}.
+{B} sat down next to {him}. "I will teach you to {skill}," {B.he} said.
 
-@cry
+"Go slowly, and take your time," said {B}.
+"First watch me," said {B}. "Then you try."
 
-"Maybe {B} forgot me," {A} thought.
-"Did my letter get lost?" {A} asked.
+Every day they practiced a little.
+They tried again and again until dinner.
 
-Then one {day} there was a knock at the door.
-On Sunday the bell rang, and {A} opened the door.
+{A} still made mistakes, but {he} laughed about them.
+On the third day {A} did it for a few seconds.
 
-It was {B}! {B.He} had the letter in {B.his} hand.
-There stood {B} with a big bag!
+Then one {day} it worked! {A} could {skill}!
+And all at once {he} could {skill} all alone!
 
-"I got your letter and came at once," said {B}.
-"Your letter was so nice that I wanted to see you," said {B}.
+"Look at me, {B}!" shouted {A}.
+@proud
 
-{A} jumped into the arms of {B}.
-They hugged for a long, long time.
+"I knew you could do it," said {B}.
+{B} clapped and cheered.
+
+@lesson_try
 
 @end
 """
