@@ -110,7 +110,10 @@ class Files(Described):
         files = self.files()
         sizes = [file.stat().st_size for file in files]
         if sum(sizes) <= HASHED_BYTES:
-            return " ".join(sha256_file(file) for file in files)
+            try:
+                return " ".join(sha256_file(file) for file in files)
+            except OSError as error:
+                raise DataError(explain(f"{error.filename} cannot be read ({error.strerror})", need="a readable file")) from error
         return "\n".join(f"{file} {size} {file.stat().st_mtime_ns}" for file, size in zip(files, sizes))
 
 

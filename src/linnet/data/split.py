@@ -64,9 +64,7 @@ class Plan:
         if self.cut is None or number != self.cut[0]:
             return [(bool(self.validation[number]), text, True)]
         at = self.cut[1] if exact else line_boundary(text, self.cut[1])
-        if at == len(text):
-            return [(False, text, True)]
-        return [*([(False, text[:at], False)] if at else []), (True, text[at:], True)]
+        return [(False, text[:at], False), (True, text[at:], True)]
 
 
 def tail_plan(characters: NDArray[np.uint64], validation: float) -> Plan:
