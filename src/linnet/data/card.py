@@ -71,37 +71,52 @@ class DataCard:
 
     def to_markdown(self) -> str:
         """The card for people, for card.md."""
+
+        def pair(counts: dict[str, int]) -> str:
+            return f"{counts['train']:,} + {counts['validation']:,}"
+
         rows = [
-            [
-                source.name, source.kind, source.licence, source.split,
-                f"{source.documents['train']:,} + {source.documents['validation']:,}", f"{source.duplicates_dropped:,}",
-                f"{source.bytes['train']:,} + {source.bytes['validation']:,}", f"{source.tokens['train']:,} + {source.tokens['validation']:,}",
-                f"{source.bytes_per_token:.3f}", f"{source.asked_percent:.2f}", f"{source.actual_percent:.2f}", f"{source.passes:.2f}",
+            [s.name, s.kind, s.licence, s.split, pair(s.documents), f"{s.duplicates_dropped:,}", pair(s.bytes), pair(s.tokens)]
+            + [
+                f"{number:.{places}f}"
+                for number, places in ((s.bytes_per_token, 3), (s.asked_percent, 2), (s.actual_percent, 2), (s.passes, 2))
             ]
-            for source in self.sources
-        ]  # fmt: skip
+            for s in self.sources
+        ]
+        duplicates = sum(s.duplicates_dropped for s in self.sources)
+        asked = sum(round(100 * s.asked_percent) for s in self.sources) / 100
+        actual = sum(round(100 * s.actual_percent) for s in self.sources) / 100
         rows.append(
-            [
-                "**total**", "", "", "",
-                f"{self.documents['train']:,} + {self.documents['validation']:,}", f"{sum(s.duplicates_dropped for s in self.sources):,}",
-                f"{self.bytes['train']:,} + {self.bytes['validation']:,}", f"{self.tokens['train']:,} + {self.tokens['validation']:,}",
-                f"{self.bytes_per_token['train']:.3f}",
-                f"{sum(round(100 * s.asked_percent) for s in self.sources) / 100:.2f}",
-                f"{sum(round(100 * s.actual_percent) for s in self.sources) / 100:.2f}", "",
-            ]
-        )  # fmt: skip
-        heads = ["source", "kind", "licence", "split", "documents", "duplicates", "bytes", "tokens", "bytes/token", "asked %", "actual %", "passes"]
+            ["**total**", "", "", "", pair(self.documents), f"{duplicates:,}", pair(self.bytes), pair(self.tokens)]
+            + [f"{self.bytes_per_token['train']:.3f}", f"{asked:.2f}", f"{actual:.2f}", ""]
+        )
+        heads = [
+            "source",
+            "kind",
+            "licence",
+            "split",
+            "documents",
+            "duplicates",
+            "bytes",
+            "tokens",
+            "bytes/token",
+            "asked %",
+            "actual %",
+            "passes",
+        ]
         table = ["| " + " | ".join(cells) + " |" for cells in [heads, ["---"] * 4 + ["---:"] * 8, *rows]]
         cleaning = [
-            f"- {s.name}: {s.documents_read:,} read, {s.documents_dropped:,} dropped" + "".join(f", {k} {v:,}" for k, v in s.cleaned.items()) for s in self.sources
+            f"- {s.name}: {s.documents_read:,} read, {s.documents_dropped:,} dropped"
+            + "".join(f", {k} {v:,}" for k, v in s.cleaned.items())
+            for s in self.sources
         ]
         hashes = [f"- `{file}` `{sha256}`" for source in self.sources for file, sha256 in source.sha256.items()]
         return "\n".join(
             [
                 "# Data card",
                 "",
-                f"Data `{self.fingerprint}`, tokenizer `{self.tokenizer}` with {self.vocab_size:,} ids. Pairs are training + validation. "
-                f"Asked for: {100 * self.validation_asked:g} % validation, split {self.split_asked}, "
+                f"Data `{self.fingerprint}`, tokenizer `{self.tokenizer}` with {self.vocab_size:,} ids. "
+                f"Pairs are training + validation. Asked for: {100 * self.validation_asked:g} % validation, split {self.split_asked}, "
                 f"exact duplicates {'dropped' if self.deduplicate else 'kept'}.",
                 "",
                 *table,

@@ -19,7 +19,19 @@ from linnet.data.reading import LONGEST_LINE, Encoding, blocks
 from linnet.tokenizer.base import END_OF_TEXT
 
 # tried in this order when the spec names no field
-TEXT_FIELDS = ("text", "content", "contents", "story", "document", "body", "article", "passage", "sentence", "raw_content", "code")
+TEXT_FIELDS = (
+    "text",
+    "content",
+    "contents",
+    "story",
+    "document",
+    "body",
+    "article",
+    "passage",
+    "sentence",
+    "raw_content",
+    "code",
+)
 
 PIECE = 2**22  # characters; plain text without separators is cut at a line boundary into documents of about this size
 
@@ -107,8 +119,14 @@ def read_jsonl(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
                 field = sniff([key for key, value in record.items() if isinstance(value, str)], where)
             text = record.get(field)
             if not isinstance(text, str):
-                got = f"its {field!r} is {json.dumps(text)[:40]}" if field in record else f"it has no field {field!r} ({nearest(field, record)})"
-                raise DataError(explain(f"{where}: {got}", need="a text there", hint="another `text:` in the source, or mending the line"))
+                got = (
+                    f"its {field!r} is {json.dumps(text)[:40]}"
+                    if field in record
+                    else f"it has no field {field!r} ({nearest(field, record)})"
+                )
+                raise DataError(
+                    explain(f"{where}: {got}", need="a text there", hint="another `text:` in the source, or mending the line")
+                )
             yield f":{number}", text
 
 
@@ -141,16 +159,21 @@ def _read_table(pieces: Iterable[bytes], name: str, options: Options, *, delimit
             elif row:
                 if len(row) != len(header):
                     raise DataError(
-                        explain(f"{name}, line {start}: {len(row)} fields", need=f"{len(header)}, as in its header ({', '.join(header)})")
+                        explain(
+                            f"{name}, line {start}: {len(row)} fields",
+                            need=f"{len(header)}, as in its header ({', '.join(header)})",
+                        )
                     )
                 yield f":{start}", row[column]
             start = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(explain(f"{name}, line {start}: {error}", need="a well-formed table", hint="looking for a quote that is never closed")) from error
+        raise DataError(
+            explain(f"{name}, line {start}: {error}", need="a well-formed table", hint="looking for a quote that is never closed")
+        ) from error
 
 
 def read_parquet(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
-    """One row a document, read a thousand rows at a time; a stream is unpacked to a temporary file first, for parquet is read from its end."""
+    """One row a document, a thousand read at a time. The stream goes to a temporary file first: parquet is read from its end."""
     parquet = need("pyarrow.parquet", extra="data", to="read parquet files")
     arrow = need("pyarrow", extra="data", to="read parquet files")
     with tempfile.TemporaryFile() as handle:
@@ -173,10 +196,19 @@ def _parquet_rows(parquet: object, arrow: object, handle: object, name: str, opt
     try:
         with parquet.ParquetFile(handle) as file:  # type: ignore[attr-defined]
             schema = file.schema_arrow
-            textual = [field.name for field in schema if str(field.type).removeprefix("large_") in ("string", "string_view") or "values=string" in str(field.type)]
+            textual = [
+                field.name
+                for field in schema
+                if str(field.type).removeprefix("large_") in ("string", "string_view") or "values=string" in str(field.type)
+            ]
             column = sniff(textual if options.text is None else schema.names, name, options.text, all_names=schema.names)
             if column not in textual:
-                raise DataError(explain(f"{name}: column {column!r} holds {schema.field(column).type}", need=f"text (columns of text: {', '.join(textual) or 'none'})"))
+                raise DataError(
+                    explain(
+                        f"{name}: column {column!r} holds {schema.field(column).type}",
+                        need=f"text (columns of text: {', '.join(textual) or 'none'})",
+                    )
+                )
             for batch in file.iter_batches(batch_size=1024, columns=[column]):
                 for text in batch.column(0).to_pylist():
                     if text is None:
@@ -184,7 +216,11 @@ def _parquet_rows(parquet: object, arrow: object, handle: object, name: str, opt
                     number += 1
                     yield f":{number}", text
     except (arrow.ArrowException, OSError) as error:  # type: ignore[attr-defined]
-        raise DataError(explain(f"{name} is damaged or not parquet, at row {number + 1} ({str(error).splitlines()[0]})", need="an undamaged copy")) from error
+        raise DataError(
+            explain(
+                f"{name} is damaged or not parquet, at row {number + 1} ({str(error).splitlines()[0]})", need="an undamaged copy"
+            )
+        ) from error
 
 
 def sniff(found: Sequence[str], where: str, asked: str | None = None, all_names: Sequence[str] | None = None) -> str:

@@ -41,8 +41,8 @@ class Walk:
         if stream.tokens <= context_length:
             raise DataError(
                 explain(
-                    f"source {stream.source!r} has {stream.tokens:,} tokens of {'training'} text",
-                    need=f"at least {context_length + 1:,}: one context (context_length = {context_length:,}) and the token after it",
+                    f"source {stream.source!r} has {stream.tokens:,} tokens",
+                    need=f"at least {context_length + 1:,}: one context of {context_length:,} and the token after it",
                     hint="more text, or a shorter context_length",
                 )
             )
@@ -58,6 +58,24 @@ class Walk:
         self.offset = stream_seed(self.seed, f"{name}/offset") % spare
         self.windows = (self.stream.tokens - 1 - self.offset) // self.context_length
         self.order = Permutation(self.windows, self.seed, f"{name}/order")
+
+    def place(self) -> dict[str, int]:
+        """Its state."""
+        return {"epoch": self.epoch, "position": self.position, "drawn": self.drawn}
+
+    def stand(self, place: Mapping[str, int]) -> None:
+        """Stand where `place` says. Raises CheckpointError if there is no such place."""
+        keys = ("epoch", "position", "drawn")
+        if set(place) != set(keys) or not all(type(place[key]) is int and place[key] >= 0 for key in keys):
+            raise CheckpointError(
+                explain(f"a place {dict(place)} in source {self.stream.source!r}", need=f"whole numbers for {', '.join(keys)}")
+            )
+        self._enter(place["epoch"], place["position"])
+        self.drawn = place["drawn"]
+        if self.position > self.windows:
+            raise CheckpointError(
+                explain(f"window {self.position:,} of source {self.stream.source!r}", need=f"at most {self.windows:,}")
+            )
 
     def take(self, count: int) -> NDArray[np.int64]:
         """The first tokens of the next `count` windows, (count,)."""
@@ -161,14 +179,16 @@ class PackedBatches:
             "split": self.split.name,
             "seed": self.seed,
             "context_length": self.context_length,
-            "sources": {walk.stream.source: {"epoch": walk.epoch, "position": walk.position, "drawn": walk.drawn} for walk in self.walks},
+            "sources": {walk.stream.source: walk.place() for walk in self.walks},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Stand where a saved position says. Raises CheckpointError if it is one of other data, seed, context or sources."""
         mine = self.state_dict()
         sources = state.get("sources")
-        wrong = [f"{key} {state.get(key)!r}" for key in ("data", "split", "seed", "context_length") if state.get(key) != mine[key]]
+        wrong = [
+            f"{key} {state.get(key)!r}" for key in ("data", "split", "seed", "context_length") if state.get(key) != mine[key]
+        ]
         if not isinstance(sources, Mapping) or set(sources) != set(mine["sources"]):
             wrong.append(f"sources {sorted(sources) if isinstance(sources, Mapping) else sources!r}")
         if wrong:
@@ -182,9 +202,7 @@ class PackedBatches:
             )
         assert isinstance(sources, Mapping)
         for walk in self.walks:
-            place = sources[walk.stream.source]
-            walk._enter(int(place["epoch"]), int(place["position"]))
-            walk.drawn = int(place["drawn"])
+            walk.stand(sources[walk.stream.source])
 
 
 def _shares(split: Split, weights: Mapping[str, float] | None) -> list[float]:
@@ -221,7 +239,9 @@ def evaluation_batches(split: Split, context_length: int, batch_size: int, *, do
     """
     total = split.tokens
     if total < 2:
-        raise DataError(explain(f"{total} tokens of {split.name} text", need="at least 2, one to predict from another", hint="more text"))
+        raise DataError(
+            explain(f"{total} tokens of {split.name} text", need="at least 2, one to predict from another", hint="more text")
+        )
     rows = -(-(total - 1) // context_length)
     for first in range(0, rows, batch_size):
         count = min(batch_size, rows - first)

@@ -23,22 +23,18 @@ from typing import Any
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 
-from linnet.core.errors import DataError, TokenizerError, explain
-from linnet.core.files import TEMPORARY, atomic_folder, explained_disk_errors, read_json, write_json, write_text
-from linnet.core.spec import dump, load
+from linnet.core.errors import DataError, explain
+from linnet.core.files import TEMPORARY, atomic_folder, explained_disk_errors, write_json, write_text
+from linnet.core.spec import dump
 from linnet.data.card import DataCard, SourceCard, percentages
-from linnet.data.shards import FORMAT, SHARD_TOKENS, SPLITS, VERSION, Split, Stream, StreamWriter, document_ids, open_splits, read_index, token_dtype
+from linnet.data.encode import Progress, SourcePlan, encode_all, parts
+from linnet.data.prepared import Prepared, open_folder
+from linnet.data.shards import FORMAT, SHARD_TOKENS, SPLITS, VERSION
 from linnet.data.spec import DataSpec
 from linnet.data.split import Plan, make_plan, repeated
 from linnet.data.spool import Spool, write_spool
 from linnet.tokenizer.base import Tokenizer
-
-Progress = Callable[[float | None, str], None]  # part done, 0 … 1 or None where nobody knows, and what is going on
-
-BATCH_CHARACTERS = 2**20  # of texts that are encoded together
-BATCH_TEXTS = 1024
 
 
 @dataclass(frozen=True)
@@ -54,51 +50,6 @@ class TokenizerTrainer:
     train: Callable[[Iterable[str]], Tokenizer]
     load: Callable[[Path], Tokenizer] | None = None
     recipe: str = ""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A corpus as tokens, with the tokenizer that made them.
-
-    Text is had by decoding tokens, not by keeping a copy: it costs no disk, it is what the model is shown, byte for
-    byte, and `prepare` has checked for every document that it decodes to as many bytes as its text has.
-    """
-
-    folder: Path
-    fingerprint: str
-    tokenizer: Tokenizer
-    spec: DataSpec
-    card: DataCard
-    train: Split
-    validation: Split
-    reused: bool
-
-    def validation_text(self) -> bytes:
-        """All validation text, documents joined with nothing between; as long as `validation.bytes`."""
-        return b"".join(text for stream in self.validation.streams for text in self.texts(stream))
-
-    def train_text(self, limit: int | None = None) -> bytes:
-        """The first `limit` bytes of training text; of several sources, each gives its share by size."""
-        if limit is None or limit >= self.train.bytes:
-            return b"".join(text for stream in self.train.streams for text in self.texts(stream))
-        ends = np.cumsum([stream.bytes for stream in self.train.streams]) * limit // self.train.bytes
-        return b"".join(_first_bytes(self.texts(stream), int(size)) for stream, size in zip(self.train.streams, np.diff(ends, prepend=0)))
-
-    def texts(self, stream: Stream) -> Iterator[bytes]:
-        """The text of each document of a stream, without its end token."""
-        for ids in document_ids(stream):
-            whole = ids.tolist()
-            yield self.tokenizer.decode_bytes(whole[:-1] if whole[-1] == self.train.end_id else whole)
-
-
-def _first_bytes(texts: Iterable[bytes], limit: int) -> bytes:
-    parts, size = [], 0
-    for text in texts:
-        if size >= limit:
-            break
-        parts.append(text[: limit - size])
-        size += len(parts[-1])
-    return b"".join(parts)
 
 
 def prepare(
@@ -124,7 +75,9 @@ def prepare(
     tell = progress or (lambda done, message: None)
     if not isinstance(tokenizer, (Tokenizer, TokenizerTrainer)):
         tokenizer = TokenizerTrainer(tokenizer)
-    maker = tokenizer.fingerprint if isinstance(tokenizer, Tokenizer) else f"trained {tokenizer.recipe}" if tokenizer.recipe else None
+    maker = (
+        tokenizer.fingerprint if isinstance(tokenizer, Tokenizer) else f"trained {tokenizer.recipe}" if tokenizer.recipe else None
+    )
     signatures = [source.signature(seed=seed) for source in spec.sources]
     if maker is not None and None not in signatures:
         found = _reuse(folder / _name(spec, signatures, maker), tokenizer, tell)
@@ -138,7 +91,7 @@ def prepare(
         trained = tokenizer
         if isinstance(tokenizer, TokenizerTrainer):
             tell(None, "training the tokenizer")
-            trained = tokenizer.train(text for side, text, _, _, _ in _parts(spec, spools, plans) if side == "train")
+            trained = tokenizer.train(text for side, text, _, _, _ in parts(spec, spools, plans) if side == "train")
         assert isinstance(trained, Tokenizer)
         signatures = [signature or spool.digest for signature, spool in zip(signatures, spools)]
         target = folder / _name(spec, signatures, maker or trained.fingerprint)
@@ -146,40 +99,18 @@ def prepare(
         if found is not None:
             return found
         if target.exists():
-            raise DataError(explain(f"{target} exists and has no index.json", need="that name for prepared data", hint="moving it away"))
+            raise DataError(
+                explain(f"{target} exists and has no index.json", need="that name for prepared data", hint="moving it away")
+            )
         with atomic_folder(target) as building:
-            index = _encode_all(spec, spools, plans, trained, building, target.name, shard_tokens, tell)
+            index = encode_all(spec, spools, plans, trained, building, target.name, shard_tokens, tell)
             trained.save(building / "tokenizer.json")
             write_json(building / "index.json", index)
             card = _card(spec, spools, plans, index)
             write_json(building / "card.json", card.to_json())
             write_text(building / "card.md", card.to_markdown())
     tell(1.0, card.announcement())
-    return _open(target, trained, reused=False)
-
-
-def open_prepared(folder: Path, tokenizer: Tokenizer, *, verify: bool = False) -> Prepared:
-    """Open one prepared folder (the one with index.json in it). `verify` compares every file's SHA-256.
-
-    Raises DataError for a missing, cut or changed file, TokenizerError if the tokens are not this tokenizer's.
-    """
-    return _open(Path(folder), tokenizer, reused=True, verify=verify)
-
-
-def _open(folder: Path, tokenizer: Tokenizer, *, reused: bool, verify: bool = False) -> Prepared:
-    index = read_index(folder)
-    if tokenizer.fingerprint != index["tokenizer"]:
-        raise TokenizerError(
-            explain(
-                f"the tokenizer {tokenizer.fingerprint[:16]}… for data that was encoded with {index['tokenizer'][:16]}… ({folder})",
-                need="the tokenizer that encoded the data",
-                hint=f"{folder / 'tokenizer.json'}, or preparing the data anew",
-            )
-        )
-    splits = open_splits(folder, index, verify=verify)
-    card = DataCard.from_json(read_json(folder / "card.json", what="the data card of a prepared folder", error=DataError))
-    spec = load(DataSpec, index["spec"], path="data")
-    return Prepared(folder, index["fingerprint"], tokenizer, spec, card, splits["train"], splits["validation"], reused)
+    return open_folder(target, trained, reused=False)
 
 
 def _reuse(target: Path, tokenizer: Tokenizer | TokenizerTrainer, tell: Progress) -> Prepared | None:
@@ -190,7 +121,7 @@ def _reuse(target: Path, tokenizer: Tokenizer | TokenizerTrainer, tell: Progress
         if tokenizer.load is None:
             return None
         tokenizer = tokenizer.load(target / "tokenizer.json")
-    prepared = _open(target, tokenizer, reused=True)
+    prepared = open_folder(target, tokenizer, reused=True)
     tell(1.0, f"prepared before: {prepared.card.announcement()}")
     return prepared
 
@@ -230,14 +161,11 @@ def _read_all(spec: DataSpec, seed: int, place: Path, tell: Progress) -> list[Sp
     return spools
 
 
-@dataclass(frozen=True)
-class _SourcePlan:
-    kept: NDArray[np.bool_]  # (records,) not a copy of an earlier document
-    plan: Plan  # over the kept ones
+def _plan_all(spec: DataSpec, spools: list[Spool]) -> list[SourcePlan]:
+    """Copies out, over all sources at once, and each source's sides.
 
-
-def _plan_all(spec: DataSpec, spools: list[Spool]) -> list[_SourcePlan]:
-    """Copies out, over all sources at once, and each source's sides. Where validation text stands again in a training-only source, the latter loses it."""
+    Of copies the first stays, but one in a validation-only source before all others: training loses it.
+    """
     sizes = [len(spool.records()) for spool in spools]
     copies = [np.zeros(size, bool) for size in sizes]
     if spec.deduplicate:
@@ -249,94 +177,24 @@ def _plan_all(spec: DataSpec, spools: list[Spool]) -> list[_SourcePlan]:
     for spool, source, copy in zip(spools, spec.described(), copies):
         records = spool.records()[~copy]
         if not len(records):
-            raise DataError(explain(f"source {spool.name!r} holds only copies of other sources' documents", need="text of its own", hint="leaving it out"))
+            raise DataError(
+                explain(
+                    f"source {spool.name!r} holds only copies of other sources' documents",
+                    need="text of its own",
+                    hint="leaving it out",
+                )
+            )
         if source.part == "both":
-            plan = make_plan(spool.name, spec.split, spec.validation, records["fingerprint"][:, 0], records["bytes"], records["characters"])
+            plan = make_plan(
+                spool.name, spec.split, spec.validation, records["fingerprint"][:, 0], records["bytes"], records["characters"]
+            )
         else:
             plan = Plan(source.part, np.full(len(records), source.part == "validation"))
-        plans.append(_SourcePlan(~copy, plan))
+        plans.append(SourcePlan(~copy, plan))
     return plans
 
 
-def _parts(spec: DataSpec, spools: list[Spool], plans: list[_SourcePlan]) -> Iterator[tuple[str, str, bool, int, int]]:
-    """(split, text, whether the document ends there, number of its source, bytes of its document once) for all kept text in order."""
-    for number, (spool, plan) in enumerate(zip(spools, plans)):
-        for document, text, size in spool.texts(plan.kept):
-            parts = plan.plan.parts(document, text, exact=spec.exact)
-            for validation, part, ends in parts:
-                yield SPLITS[validation], part, ends, number, size if len(parts) == 1 else len(part.encode("utf-8"))
-
-
-def _encode_all(
-    spec: DataSpec, spools: list[Spool], plans: list[_SourcePlan], tokenizer: Tokenizer, folder: Path, fingerprint: str, shard_tokens: int, tell: Progress
-) -> dict[str, Any]:
-    """Write all shards; the index."""
-    dtype = token_dtype(tokenizer.vocab_size)
-    widths = np.array([len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)])
-    total = sum(int(spool.records()["bytes"][plan.kept].sum()) for spool, plan in zip(spools, plans))
-    done = 0
-    writers: dict[tuple[str, int], StreamWriter] = {}
-    batch: list[tuple[StreamWriter, str, bool, int]] = []
-
-    def flush() -> None:
-        for (writer, _, ends, size), ids in zip(batch, tokenizer.encode_batch([text for _, text, _, _ in batch])):
-            writer.append(_checked(ids, tokenizer, widths, size, ends), size)
-        batch.clear()
-        tell(done / total, f"encoding: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-
-    try:
-        characters = 0
-        for split, text, ends, number, size in _parts(spec, spools, plans):
-            if (split, number) not in writers:
-                writers[split, number] = StreamWriter(folder, split, spools[number].name, dtype, shard_tokens)
-            batch.append((writers[split, number], text, ends, size))
-            characters += len(text)
-            done += size
-            if characters >= BATCH_CHARACTERS or len(batch) >= BATCH_TEXTS:
-                flush()
-                characters = 0
-        flush()
-        entries = {key: writer.close() for key, writer in writers.items()}
-    except BaseException:
-        for writer in writers.values():
-            with contextlib.suppress(OSError):
-                writer.abandon()
-        raise
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "fingerprint": fingerprint,
-        "dtype": dtype.name,
-        "vocab_size": tokenizer.vocab_size,
-        "end_id": tokenizer.end_id,
-        "tokenizer": tokenizer.fingerprint,
-        "spec": dump(spec),
-        "weights": {spool.name: source.weight for spool, source in zip(spools, spec.described())},
-        "splits": {split: [entries[split, number] for number in range(len(spools)) if (split, number) in entries] for split in SPLITS},
-    }
-
-
-def _checked(ids: list[int], tokenizer: Tokenizer, widths: NDArray[np.int64], size: int, ends: bool) -> NDArray[np.unsignedinteger]:
-    """A document's ids as an array, with the end token; refused if they do not stand for exactly its bytes."""
-    array = np.empty(len(ids) + ends, np.uint32)
-    array[: len(ids)] = ids
-    body = array[: len(ids)]
-    if len(body) and int(body.max()) >= len(widths):
-        raise TokenizerError(explain(f"the tokenizer gave id {int(body.max())}", need=f"ids below its vocab_size = {len(widths)}"))
-    if int(widths[body].sum()) != size:
-        raise TokenizerError(
-            explain(
-                f"the tokenizer turned {size:,} bytes of text into ids that stand for {int(widths[body].sum()):,} bytes",
-                need="a tokenizer that loses nothing, so that bits per byte mean something",
-                hint="a byte-level one",
-            )
-        )
-    if ends:
-        array[-1] = tokenizer.end_id
-    return array
-
-
-def _card(spec: DataSpec, spools: list[Spool], plans: list[_SourcePlan], index: dict[str, Any]) -> DataCard:
+def _card(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index: dict[str, Any]) -> DataCard:
     found = {split: {entry["source"]: entry for entry in index["splits"][split]} for split in SPLITS}
 
     def count(what: str, name: str) -> dict[str, int]:

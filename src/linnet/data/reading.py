@@ -63,7 +63,9 @@ def _gzip_chunks(handle: BinaryIO, path: Path) -> Iterator[bytes]:
     except EOFError as error:
         raise DataError(_cut(path, "gzip", done)) from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(explain(f"{path} is damaged or not gzip ({error}), after {done:,} bytes", need="an undamaged copy")) from error
+        raise DataError(
+            explain(f"{path} is damaged or not gzip ({error}), after {done:,} bytes", need="an undamaged copy")
+        ) from error
 
 
 def _zstd_chunks(handle: BinaryIO, path: Path) -> Iterator[bytes]:
@@ -83,13 +85,19 @@ def _zstd_chunks(handle: BinaryIO, path: Path) -> Iterator[bytes]:
                 if chunk:
                     yield chunk
     except zstandard.ZstdError as error:
-        raise DataError(explain(f"{path} is damaged or not zstd ({error}), after {done:,} bytes", need="an undamaged copy")) from error
+        raise DataError(
+            explain(f"{path} is damaged or not zstd ({error}), after {done:,} bytes", need="an undamaged copy")
+        ) from error
     if decompressor is not None:
         raise DataError(_cut(path, "zstd", done))
 
 
 def _cut(path: Path, what: str, done: int) -> str:
-    return explain(f"{path} is cut short: its {what} stream stops after {done:,} unpacked bytes", need="the whole file", hint="copying it again")
+    return explain(
+        f"{path} is cut short: its {what} stream stops after {done:,} unpacked bytes",
+        need="the whole file",
+        hint="copying it again",
+    )
 
 
 def blocks(pieces: Iterable[bytes], name: str, *, encoding: Encoding = "utf-8", longest: int | None = None) -> Iterator[Block]:
@@ -108,8 +116,6 @@ def blocks(pieces: Iterable[bytes], name: str, *, encoding: Encoding = "utf-8", 
     for piece in pieces:
         if first:
             _refuse_binary(piece[:BINARY_PROBE], name)
-            if piece.startswith(b"\xef\xbb\xbf"):
-                piece, offset = piece[3:], 3
             first = False
         end = piece.rfind(b"\n") + 1
         if end:
@@ -118,26 +124,31 @@ def blocks(pieces: Iterable[bytes], name: str, *, encoding: Encoding = "utf-8", 
             joined = b"".join([*carry, piece])
             end = len(joined) if encoding != "utf-8" else character_start(joined)
             whole, piece, end = joined[:end], joined[end:], 0
+            if not whole:  # not even one character yet
+                carry, held = [piece], len(piece)
+                continue
         else:
             carry.append(piece)
             held += len(piece)
             continue
         carry = [piece[end:]] if end < len(piece) else []
         held = sum(map(len, carry))
-        yield Block(_decode(whole, name, encoding, offset, line), line)
+        text = _decode(whole, name, encoding, offset, line)
+        yield Block(text if offset else text.removeprefix("\ufeff"), line)
         offset += len(whole)
         line += whole.count(b"\n")
     if carry:
-        yield Block(_decode(b"".join(carry), name, encoding, offset, line), line)
+        text = _decode(b"".join(carry), name, encoding, offset, line)
+        yield Block(text if offset else text.removeprefix("\ufeff"), line)
 
 
 def character_start(data: bytes) -> int:
-    """The largest cut of some UTF-8 bytes that does not fall inside a character (their whole length if none can be found)."""
+    """The largest cut of some UTF-8 bytes that does not fall inside a character (their whole length if they are not UTF-8)."""
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
         if byte & 0xC0 != 0x80:  # the first byte of a character
             width = 1 if byte < 0x80 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return len(data) if back == width else len(data) - back or len(data)
+            return len(data) if back == width else len(data) - back
     return len(data)
 
 
@@ -155,7 +166,7 @@ def _decode(data: bytes, name: str, encoding: Encoding, offset: int, line: int) 
         bad = line + data.count(b"\n", 0, error.start)
         raise DataError(
             explain(
-                f"{name}, line {bad}: byte {offset + error.start:,} is 0x{data[error.start]:02x}, not valid {encoding} ({error.reason})",
+                f"{name}, line {bad}: byte {offset + error.start:,}, 0x{data[error.start]:02x}, is not {encoding} ({error.reason})",
                 need=f"text in {encoding}",
                 hint="encoding: cp1252 or latin-1 in the source, if it is such a text; else mend the line",
             )

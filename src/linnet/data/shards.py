@@ -104,7 +104,7 @@ class _Hashed:
         return self.digest.hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stream:
     """The tokens of one source in one split: one long sequence, mapped from its shards.
 
@@ -132,7 +132,7 @@ class Stream:
         return np.concatenate(parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """All streams of training or of validation, in the spec's order of sources.
 
@@ -170,7 +170,9 @@ def read_index(folder: Path) -> dict[str, Any]:
     index = read_json(folder / "index.json", what="a prepared data folder with its index.json", error=DataError)
     got = (index.get("format"), index.get("version")) if isinstance(index, dict) else None
     if got != (FORMAT, VERSION):
-        raise DataError(explain(f"{folder / 'index.json'} is of format {got}", need=f"{(FORMAT, VERSION)}", hint="preparing the data anew"))
+        raise DataError(
+            explain(f"{folder / 'index.json'} is of format {got}", need=f"{(FORMAT, VERSION)}", hint="preparing the data anew")
+        )
     return index
 
 

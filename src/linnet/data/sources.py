@@ -139,7 +139,7 @@ class Stdin(Described):
 
 
 class Stories(Described):
-    """Stories of the synthetic world: `count` of them, from a stream of their own of the run's seed unless `seed` says another."""
+    """Stories of the synthetic world, `count` of them, by the run's seed unless `seed` says another."""
 
     kind: Literal["stories"] = "stories"
     count: int = Field(10_000, gt=0)
@@ -198,9 +198,15 @@ def find_files(path: str) -> list[Path]:
     if place.is_file():
         return [place]
     if place.is_dir():
-        found = [file for file in place.rglob("*") if file.is_file() and not any(part.startswith(".") for part in file.relative_to(place).parts)]
+        found = [
+            file
+            for file in place.rglob("*")
+            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(place).parts)
+        ]
         if not found:
-            raise DataError(explain(f"the folder {path} holds no files", need=f"files that end in {', '.join(FORMATS)} (also .gz, .zst)"))
+            raise DataError(
+                explain(f"the folder {path} holds no files", need=f"files that end in {', '.join(FORMATS)} (also .gz, .zst)")
+            )
     elif glob.has_magic(path):
         found = [Path(file) for file in glob.glob(str(place), recursive=True) if Path(file).is_file()]
         if not found:

@@ -1,6 +1,6 @@
 """What a corpus is: the `data:` part of a run file.
 
-    data: {sources: [{kind: files, path: input.txt}]}
+data: {sources: [{kind: files, path: input.txt}]}
 """
 
 from __future__ import annotations

@@ -73,7 +73,9 @@ def tail_plan(characters: NDArray[np.uint64], validation: float) -> Plan:
     cut = int((1 - validation) * int(ends[-1]))
     number = int(np.searchsorted(ends, cut, side="right"))  # the document that holds character `cut`
     inside = cut - (int(ends[number - 1]) if number else 0)
-    return Plan("tail", np.arange(len(ends)) > number, (number, inside)) if inside else Plan("tail", np.arange(len(ends)) >= number)
+    return (
+        Plan("tail", np.arange(len(ends)) > number, (number, inside)) if inside else Plan("tail", np.arange(len(ends)) >= number)
+    )
 
 
 def line_boundary(text: str, at: int) -> int:
@@ -110,7 +112,7 @@ def make_plan(
         return Plan("hash", chosen)
     raise DataError(
         explain(
-            f"source {source!r}: a {kind} split of {len(sizes):,} documents ({int(characters.sum()):,} characters) leaves one side empty",
+            f"source {source!r}: a {kind} split of its documents ({len(sizes):,}) leaves one side empty",
             need="text for training and for validation",
             hint="more text, another `validation:`" + (", or `split: tail`" if kind == "hash" else ""),
         )

@@ -65,7 +65,11 @@ def _by_thousands(column: NDArray[np.generic]) -> Iterator[int]:
 
 
 def write_spool(
-    name: str, documents: Iterable[Document], steps: Sequence[CleanStep], folder: Path, report: Callable[[int, int], None] | None = None
+    name: str,
+    documents: Iterable[Document],
+    steps: Sequence[CleanStep],
+    folder: Path,
+    report: Callable[[int, int], None] | None = None,
 ) -> Spool:
     """Read a source to its end. `report` is told (documents, bytes) now and then.
 
@@ -74,7 +78,10 @@ def write_spool(
     cleaned: Counter[str] = Counter()
     digest = hashlib.sha256()
     read = kept = size = reported = 0
-    with open(folder / f"{name}.text", "wb", buffering=2**20) as texts, open(folder / f"{name}.records", "wb", buffering=2**16) as records:
+    with (
+        open(folder / f"{name}.text", "wb", buffering=2**20) as texts,
+        open(folder / f"{name}.records", "wb", buffering=2**16) as records,
+    ):
         for document in documents:
             read += 1
             text = clean(document.text, steps, cleaned)
@@ -84,7 +91,10 @@ def write_spool(
                 content = text.encode("utf-8")
             except UnicodeEncodeError as error:
                 raise DataError(
-                    explain(f"{document.name}: character {error.start:,} is half of a surrogate pair (U+{ord(text[error.start]):04X})", need="valid Unicode")
+                    explain(
+                        f"{document.name}: character {error.start:,}, U+{ord(text[error.start]):04X}, is half of a surrogate pair",
+                        need="valid Unicode",
+                    )
                 ) from error
             mark = fingerprint(content)
             digest.update(mark)
@@ -96,6 +106,12 @@ def write_spool(
                 report(read, size)
                 reported = size
     if not kept:
-        why = f"{read:,} documents, none left after cleaning ({', '.join(f'{k}: {v}' for k, v in cleaned.items())})" if read else "no documents"
-        raise DataError(explain(f"source {name!r} is empty: {why}", need="some text", hint="looking at its path, and at the clean steps"))
+        why = (
+            f"{read:,} documents, none left after cleaning ({', '.join(f'{k}: {v}' for k, v in cleaned.items())})"
+            if read
+            else "no documents"
+        )
+        raise DataError(
+            explain(f"source {name!r} is empty: {why}", need="some text", hint="looking at its path, and at the clean steps")
+        )
     return Spool(name, folder, read, cleaned, digest.hexdigest())
