@@ -86,9 +86,9 @@ class DataCard:
         duplicates = sum(s.duplicates_dropped for s in self.sources)
         asked = sum(round(100 * s.asked_percent) for s in self.sources) / 100
         actual = sum(round(100 * s.actual_percent) for s in self.sources) / 100
+        means = [f"{self.bytes_per_token['train']:.3f}", f"{asked:.2f}", f"{actual:.2f}", ""]
         rows.append(
-            ["**total**", "", "", "", pair(self.documents), f"{duplicates:,}", pair(self.bytes), pair(self.tokens)]
-            + [f"{self.bytes_per_token['train']:.3f}", f"{asked:.2f}", f"{actual:.2f}", ""]
+            ["**total**", *3 * [""], pair(self.documents), f"{duplicates:,}", pair(self.bytes), pair(self.tokens), *means]
         )
         heads = [
             "source",
@@ -116,8 +116,8 @@ class DataCard:
                 "# Data card",
                 "",
                 f"Data `{self.fingerprint}`, tokenizer `{self.tokenizer}` with {self.vocab_size:,} ids. "
-                f"Pairs are training + validation. Asked for: {100 * self.validation_asked:g} % validation, split {self.split_asked}, "
-                f"exact duplicates {'dropped' if self.deduplicate else 'kept'}.",
+                f"Pairs are training + validation. Asked for: {100 * self.validation_asked:g} % validation, "
+                f"split {self.split_asked}, exact duplicates {'dropped' if self.deduplicate else 'kept'}.",
                 "",
                 *table,
                 "",

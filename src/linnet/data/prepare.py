@@ -67,7 +67,7 @@ def prepare(
     seed        the run's; decides what generated sources say, and nothing else
     progress    told how far it is
 
-    Needs room for the corpus's cleaned text while it runs, and about 40 bytes of memory a document.
+    Needs room for the corpus's cleaned text while it runs, and about 50 bytes of memory a document.
     Raises DataError for anything wrong with the text, TokenizerError for a tokenizer that loses bytes, LinnetError
     for a full disk; whatever it raises, nothing half written stays.
     """

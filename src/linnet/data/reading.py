@@ -166,7 +166,7 @@ def _decode(data: bytes, name: str, encoding: Encoding, offset: int, line: int) 
         bad = line + data.count(b"\n", 0, error.start)
         raise DataError(
             explain(
-                f"{name}, line {bad}: byte {offset + error.start:,}, 0x{data[error.start]:02x}, is not {encoding} ({error.reason})",
+                f"{name}, line {bad}: byte {offset + error.start:,} (0x{data[error.start]:02x}) is not {encoding}",
                 need=f"text in {encoding}",
                 hint="encoding: cp1252 or latin-1 in the source, if it is such a text; else mend the line",
             )

@@ -190,12 +190,17 @@ def open_splits(folder: Path, index: dict[str, Any], *, verify: bool = False) ->
             files.append((entry["starts"]["file"], (entry["documents"] + 1) * 8, entry["starts"]["sha256"]))
             for file, size, sha256 in files:
                 _check_file(folder / file, size, sha256 if verify else None)
-            maps = tuple(np.memmap(folder / shard["file"], dtype=dtype, mode="r") for shard in entry["shards"])
-            starts = np.memmap(folder / entry["starts"]["file"], dtype="<u8", mode="r")
+            maps = tuple(_mapped(folder / shard["file"], dtype) for shard in entry["shards"])
+            starts = _mapped(folder / entry["starts"]["file"], np.dtype("<u8"))
             weight = index["weights"][entry["source"]]
             streams.append(Stream(entry["source"], weight, entry["tokens"], entry["bytes"], entry["documents"], maps, starts))
         splits[name] = Split(name, tuple(streams), index["end_id"], index["fingerprint"])
     return splits
+
+
+def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A file as an array, mapped; a plain view, for slices of np.memmap itself are slow to make."""
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
 
 
 def _check_file(path: Path, size: int, sha256: str | None) -> None:

@@ -97,10 +97,10 @@ class Files(Described):
         return self.name or stem or "files"
 
     def documents(self, *, seed: int = 0) -> Iterator[Document]:
-        options = Options(self.text, self.separator, self.encoding)
+        options, label = Options(self.text, self.separator, self.encoding), self.label()
         for path in self.files():
             for where, text in _read(path, options):
-                yield Document(text, self.label(), f"{path}{where}")
+                yield Document(text, label, f"{path}{where}")
 
     def files(self) -> list[Path]:
         """The files that the path stands for, sorted. Raises DataError if there are none, or one is of no known format."""

@@ -92,7 +92,7 @@ def write_spool(
             except UnicodeEncodeError as error:
                 raise DataError(
                     explain(
-                        f"{document.name}: character {error.start:,}, U+{ord(text[error.start]):04X}, is half of a surrogate pair",
+                        f"{document.name}: character {error.start:,}, U+{ord(text[error.start]):04X} is half a surrogate pair",
                         need="valid Unicode",
                     )
                 ) from error
