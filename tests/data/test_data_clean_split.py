@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from data_helpers import spec_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linnet.core.errors import ConfigError, DataError
@@ -37,6 +37,7 @@ def test_other_steps() -> None:
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_control_removes_exactly_category_cc(text: str) -> None:
     import unicodedata
 
@@ -48,6 +49,7 @@ def words_of(texts: list[str]) -> np.ndarray:
 
 
 @given(st.lists(st.text(max_size=1), max_size=60))
+@settings(deadline=None)
 def test_repeated_marks_all_but_the_first(texts: list[str]) -> None:
     seen: set[str] = set()
     expected = [text in seen or seen.add(text) is not None for text in texts]
@@ -68,6 +70,7 @@ def test_hash_split_is_decided_by_each_text_alone() -> None:
 
 
 @given(st.lists(st.text(alphabet="ab\n", min_size=1, max_size=30), min_size=1, max_size=6), st.floats(0.05, 0.9), st.booleans())
+@settings(deadline=None)
 def test_tail_plan_is_a_cut_of_the_joined_text(texts: list[str], validation: float, exact: bool) -> None:
     plan = tail_plan(np.array([len(text) for text in texts], np.uint64), validation)
     parts = [part for i, text in enumerate(texts) for part in plan.parts(i, text, exact=exact)]

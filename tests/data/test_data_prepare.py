@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ from linnet.core.errors import DataError, LinnetError, TokenizerError
 from linnet.data import shards
 from linnet.data.card import DataCard, percentages
 from linnet.data.prepare import TokenizerTrainer, prepare
-from linnet.data.prepared import open_prepared
+from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.shards import document_ids
 from linnet.data.split import fingerprint
 
@@ -150,6 +151,19 @@ def test_growing_moves_no_document(tmp_path: Path) -> None:
     large = prepared_texts(tmp_path / "2", TEXTS)
     before, after = (set(p.texts(p.validation.streams[0])) for p in (small, large))
     assert before == {t for t in after if t.decode() in TEXTS[:100]}
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("".join(TEXTS))
+
+    def change(done: float | None, message: str) -> None:
+        if message.startswith("reading"):
+            file.write_text("another text\n" * 100)
+
+    with pytest.raises(DataError, match="changed while it was read"):
+        prepare(spec_of({"kind": "files", "path": str(file)}), ByteTokenizer(), tmp_path / "out", progress=change)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_standard_input_is_known_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,6 +306,22 @@ def test_leftovers_of_killed_processes_are_swept(tmp_path: Path) -> None:
     (dead / "a.text").write_text("left")
     prepared_texts(tmp_path, TEXTS)
     assert not dead.exists()
+
+
+def test_two_processes_with_the_same_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text("".join(TEXTS))
+    spec = spec_of({"kind": "files", "path": str(tmp_path / "a.txt")})
+    inner: list[Prepared] = []
+
+    def overtake(done: float | None, message: str) -> None:
+        if message.startswith("encoding") and not inner:
+            with monkeypatch.context() as other:
+                other.setattr(os, "getpid", lambda: 999_999_999)
+                inner.append(prepare(spec, ByteTokenizer(), tmp_path / "out"))
+
+    outer = prepare(spec, ByteTokenizer(), tmp_path / "out", progress=overtake)
+    assert (inner[0].reused, outer.reused, outer.folder) == (False, True, inner[0].folder)
+    assert list((tmp_path / "out").iterdir()) == [outer.folder]
 
 
 def test_progress_is_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from data_helpers import shared
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linnet.core.errors import DataError, MissingExtraError
@@ -104,6 +104,7 @@ def test_separators(tmp_path: Path, separator: str | None, expected: list[str]) 
     st.integers(1, 50),
     st.none() | st.integers(1, 30),
 )
+@settings(deadline=None)
 def test_blocks_join_to_the_text_however_it_is_cut(text: str, step: int, longest: int | None) -> None:
     data = text.encode()
     found = list(blocks((data[i : i + step] for i in range(0, len(data), step)), "x", longest=longest))
@@ -115,6 +116,7 @@ def test_blocks_join_to_the_text_however_it_is_cut(text: str, step: int, longest
 
 
 @given(st.text(min_size=1, max_size=8), st.integers(1, 32))
+@settings(deadline=None)
 def test_character_start_never_cuts_a_character(text: str, at: int) -> None:
     data = text.encode("utf-8", "replace")[:at]
     data[: character_start(data)].decode()  # raises if it cuts one

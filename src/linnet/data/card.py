@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SourceCard:
-    """One source. Documents: read = kept + dropped + duplicates; kept ones stand in train or validation."""
+    """One source. Documents: read = dropped + duplicates + train + validation (one that a tail divides counts in both)."""
 
     name: str
     kind: str

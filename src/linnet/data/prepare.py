@@ -87,6 +87,10 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     with _spool_folder(folder) as place:
         spools = _read_all(spec, seed, place, tell)
+        if [source.signature(seed=seed) for source in spec.sources] != signatures:
+            raise DataError(
+                explain("a source changed while it was read", need="files that stay as they are", hint="the same again")
+            )
         plans = _plan_all(spec, spools)
         trained = tokenizer
         if isinstance(tokenizer, TokenizerTrainer):
@@ -102,13 +106,19 @@ def prepare(
             raise DataError(
                 explain(f"{target} exists and has no index.json", need="that name for prepared data", hint="moving it away")
             )
-        with atomic_folder(target) as building:
-            index = encode_all(spec, spools, plans, trained, building, target.name, shard_tokens, tell)
-            trained.save(building / "tokenizer.json")
-            write_json(building / "index.json", index)
-            card = _card(spec, spools, plans, index)
-            write_json(building / "card.json", card.to_json())
-            write_text(building / "card.md", card.to_markdown())
+        try:
+            with atomic_folder(target) as building:
+                index = encode_all(spec, spools, plans, trained, building, target.name, shard_tokens, tell)
+                trained.save(building / "tokenizer.json")
+                write_json(building / "index.json", index)
+                card = _card(spec, spools, plans, index)
+                write_json(building / "card.json", card.to_json())
+                write_text(building / "card.md", card.to_markdown())
+        except OSError:
+            found = _reuse(target, trained, tell)  # another process asked the same and was first
+            if found is None:
+                raise
+            return found
     tell(1.0, card.announcement())
     return open_folder(target, trained, reused=False)
 
