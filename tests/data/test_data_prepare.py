@@ -280,6 +280,30 @@ def test_a_tokenizer_that_loses_bytes_is_refused(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_unknown_tokens_are_counted(tmp_path: Path) -> None:
+    class Ascii(ByteTokenizer):
+        """257 stands for every character that is not ASCII, in as many bytes as é has: widths alone would not tell."""
+
+        def __init__(self) -> None:
+            super().__init__(vocab=258)
+            self.special = {**self.special, "<|unknown|>": 257}
+
+        def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
+            return [ord(c) if ord(c) < 128 else 257 for c in text]
+
+        def token_bytes(self, token: int) -> bytes:
+            return b"??" if token == 257 else super().token_bytes(token)
+
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in TEXTS))
+    prepared = prepare(spec_of({"kind": "files", "path": str(tmp_path / "a.jsonl")}), Ascii(), tmp_path / "out")
+    assert sum(prepared.card.sources[0].unknown.values()) == len(TEXTS)  # one é in each
+    assert "200 tokens are unknown" in prepared.card.announcement()
+    assert prepared.train.bytes == sum(len(t.encode()) for t in TEXTS if not is_validation(t))
+    assert (
+        prepared.train_text() == "".join(TEXTS[i] for i in range(200) if not is_validation(TEXTS[i])).replace("é", "??").encode()
+    )
+
+
 @pytest.mark.parametrize("at", [1, 3, 9])
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     calls = 0

@@ -240,7 +240,7 @@ def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_generated_sources_use_their_generators(monkeypatch: pytest.MonkeyPatch) -> None:
-    worlds = types.ModuleType("linnet.data.worlds")
+    worlds = types.ModuleType("linnet.data.worlds.stories")
 
     def endless(seed: int, start: int = 0):
         number = start
@@ -251,7 +251,8 @@ def test_generated_sources_use_their_generators(monkeypatch: pytest.MonkeyPatch)
     worlds.stories = endless  # type: ignore[attr-defined]
     documentation = types.ModuleType("linnet.data.python_docs")
     documentation.python_docs = lambda: iter([("abc", "text of abc")])  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "linnet.data.worlds", worlds)
+    monkeypatch.setitem(sys.modules, "linnet.data.worlds", types.ModuleType("linnet.data.worlds"))
+    monkeypatch.setitem(sys.modules, "linnet.data.worlds.stories", worlds)
     monkeypatch.setitem(sys.modules, "linnet.data.python_docs", documentation)
     assert [d.text for d in Stories(count=2, seed=5).documents()] == ["story 0 of world 5", "story 1 of world 5"]
     own = Stories(count=2)

@@ -29,6 +29,7 @@ class SourceCard:
     documents: dict[str, int]
     bytes: dict[str, int]
     tokens: dict[str, int]
+    unknown: dict[str, int]
     bytes_per_token: float
     asked_percent: float
     actual_percent: float
@@ -64,9 +65,11 @@ class DataCard:
     def announcement(self) -> str:
         """One line for the terminal: sizes, and how each source was split."""
         splits = ", ".join(f"{source.name} by {source.split}" for source in self.sources)
+        unknown = sum(sum(source.unknown.values()) for source in self.sources)
         return (
             f"{sum(self.documents.values()):,} documents, {self.bytes['train']:,} + {self.bytes['validation']:,} bytes, "
             f"{self.tokens['train']:,} + {self.tokens['validation']:,} tokens (train + validation); split: {splits}"
+            + (f"; {unknown:,} tokens are unknown to the tokenizer" if unknown else "")
         )
 
     def to_markdown(self) -> str:
@@ -108,6 +111,7 @@ class DataCard:
         cleaning = [
             f"- {s.name}: {s.documents_read:,} read, {s.documents_dropped:,} dropped"
             + "".join(f", {k} {v:,}" for k, v in s.cleaned.items())
+            + (f"; tokens unknown to the tokenizer {pair(s.unknown)}" if any(s.unknown.values()) else "")
             for s in self.sources
         ]
         hashes = [f"- `{file}` `{sha256}`" for source in self.sources for file, sha256 in source.sha256.items()]

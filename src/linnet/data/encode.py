@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def encode_all(
 ) -> dict[str, Any]:
     """Write all shards; the index."""
     dtype = token_dtype(tokenizer.vocab_size)
-    widths = np.array([len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)])
+    check = _Check(tokenizer)
     total = sum(int(spool.records()["bytes"][plan.kept].sum()) for spool, plan in zip(spools, plans))
     done = 0
     writers: dict[tuple[str, int], StreamWriter] = {}
@@ -62,7 +62,8 @@ def encode_all(
 
     def flush() -> None:
         for (writer, _, ends, size), ids in zip(batch, tokenizer.encode_batch([text for _, text, _, _ in batch])):
-            writer.append(_checked(ids, tokenizer, widths, size, ends), size)
+            array, unknown = check(ids, size, ends)
+            writer.append(array, size, unknown)
         batch.clear()
         tell(done / total, f"encoding: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
 
@@ -100,25 +101,40 @@ def encode_all(
     }
 
 
-def _checked(
-    ids: list[int], tokenizer: Tokenizer, widths: NDArray[np.int64], size: int, ends: bool
-) -> NDArray[np.unsignedinteger]:
-    """A document's ids as an array, with the end token; refused if they do not stand for exactly its bytes."""
-    array = np.empty(len(ids) + ends, np.uint32)
-    array[: len(ids)] = ids
-    body = array[: len(ids)]
-    if len(body) and int(body.max()) >= len(widths):
-        raise TokenizerError(
-            explain(f"the tokenizer gave id {int(body.max())}", need=f"ids below its vocab_size = {len(widths)}")
-        )
-    if int(widths[body].sum()) != size:
-        raise TokenizerError(
-            explain(
-                f"the tokenizer turned {size:,} bytes of text into ids that stand for {int(widths[body].sum()):,} bytes",
-                need="a tokenizer that loses nothing, so that bits per byte mean something",
-                hint="a byte-level one",
+class _Check:
+    """Whether a document's ids stand for its text.
+
+    A special token never comes out of ordinary text but for one: a tokenizer with a closed vocabulary gives its
+    unknown token for what it cannot say. Those are counted, for the card; any other loss of bytes is refused.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.end_id = tokenizer.end_id
+        self.widths = np.array([len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)])
+        self.special = np.zeros(tokenizer.vocab_size, bool)
+        self.special[list(tokenizer.special.values())] = True
+
+    def __call__(self, ids: Sequence[int], size: int, ends: bool) -> tuple[NDArray[np.unsignedinteger], int]:
+        """The ids as an array, with the end token if the document ends, and how many unknown tokens are among them.
+
+        Raises TokenizerError if they do not stand for `size` bytes and none is unknown.
+        """
+        array = np.empty(len(ids) + ends, np.uint32)
+        body = array[: len(ids)]
+        body[:] = ids
+        if len(body) and int(body.max()) >= len(self.widths):
+            got = f"the tokenizer gave id {int(body.max())}"
+            raise TokenizerError(explain(got, need=f"ids below its vocab_size = {len(self.widths)}"))
+        unknown = int(self.special[body].sum())
+        stands_for = int(self.widths[body].sum())
+        if stands_for != size and not unknown:
+            raise TokenizerError(
+                explain(
+                    f"the tokenizer turned {size:,} bytes of text into ids that stand for {stands_for:,} bytes",
+                    need="a tokenizer that loses nothing, so that bits per byte mean something",
+                    hint="a byte-level one",
+                )
             )
-        )
-    if ends:
-        array[-1] = tokenizer.end_id
-    return array
+        if ends:
+            array[-1] = self.end_id
+        return array, unknown

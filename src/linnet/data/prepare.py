@@ -234,6 +234,7 @@ def _card(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index: d
                 documents=count("documents", spool.name),
                 bytes=size,
                 tokens=tokens,
+                unknown=count("unknown", spool.name),
                 bytes_per_token=sum(size.values()) / sum(tokens.values()),
                 asked_percent=asked[i],
                 actual_percent=actual[i],

@@ -25,8 +25,9 @@ from linnet.tokenizer.base import Tokenizer
 class Prepared:
     """A corpus as tokens, with the tokenizer that made them.
 
-    Text is had by decoding tokens, not by keeping a copy: it costs no disk, it is what the model is shown, byte for
-    byte, and `prepare` has checked for every document that it decodes to as many bytes as its text has.
+    Text is had by decoding tokens, not by keeping a copy: it costs no disk, and it is what the model is shown, byte
+    for byte: `prepare` has checked that every document's ids stand for as many bytes as its text has. (Only a
+    tokenizer with a closed vocabulary gives something else for what is unknown to it; the card counts how often.)
     """
 
     folder: Path

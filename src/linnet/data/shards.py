@@ -40,16 +40,17 @@ class StreamWriter:
 
     def __init__(self, folder: Path, split: str, source: str, dtype: np.dtype[Any], shard_tokens: int = SHARD_TOKENS) -> None:
         self.folder, self.split, self.source, self.dtype, self.shard_tokens = folder, split, source, dtype, shard_tokens
-        self.tokens = self.bytes = self.documents = 0
+        self.tokens = self.bytes = self.documents = self.unknown = 0
         self.shards: list[dict[str, Any]] = []
         (folder / split).mkdir(exist_ok=True)
         self.starts = _Hashed(folder, f"{split}/{source}.documents")
 
-    def append(self, ids: NDArray[np.unsignedinteger], n_bytes: int) -> None:
-        """One document (or what stands of it in this split): its ids (n,), end token included, and its text's bytes."""
+    def append(self, ids: NDArray[np.unsignedinteger], n_bytes: int, unknown: int = 0) -> None:
+        """One document (or what stands of it in this split): its ids (n,), with end token, its bytes, its unknown tokens."""
         self.starts.write(self.tokens.to_bytes(8, "little"))
         self.documents += 1
         self.bytes += n_bytes
+        self.unknown += unknown
         while len(ids):
             if not self.shards or self.shards[-1]["tokens"] == self.shard_tokens:
                 self._next_shard()
@@ -78,6 +79,7 @@ class StreamWriter:
             "documents": self.documents,
             "bytes": self.bytes,
             "tokens": self.tokens,
+            "unknown": self.unknown,
             "shards": self.shards,
             "starts": {"file": f"{self.split}/{self.source}.documents", "sha256": self.starts.close()},
         }

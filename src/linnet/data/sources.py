@@ -147,7 +147,7 @@ class Stories(Described):
     licence: str = "MIT"
 
     def documents(self, *, seed: int = 0) -> Iterator[Document]:
-        from linnet.data.worlds import stories
+        from linnet.data.worlds.stories import stories
 
         own = self.seed if self.seed is not None else stream_seed(seed, "data/stories")
         for number, story in enumerate(itertools.islice(stories(own), self.count)):
