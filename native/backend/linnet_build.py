@@ -75,7 +75,8 @@ def build(hook: str, wheel_directory: str, settings: Settings) -> str:
             say(f"built with the native library: {wheel}")
             return wheel
     else:
-        say("no cargo, or not wanted: building pure Python; linnet works, with a slower tokenizer")
+        why = "native=skip" if choice(settings) == "skip" else cargo_problem()
+        say(f"building pure Python, because {why}; linnet works, with a slower tokenizer")
     if hook == "build_editable":
         return pure.build_editable(wheel_directory)
     with set_aside(BUILT):

@@ -166,6 +166,7 @@ DAMAGE: dict[str, tuple[Callable[[dict], Any], str]] = {
     "a merge of unknown tokens": (lambda d: d["model"]["merges"].append(["Ġq", "zz"]), "needs the token 'Ġq'"),
     "a merge that makes nothing": (lambda d: d["model"]["merges"].append(["q", "z"]), "needs the token 'qz'"),
     "a merge of three": (lambda d: d["model"]["merges"].append("a b c"), "needed: two tokens"),
+    "a merge twice": (lambda d: d["model"]["merges"].append(d["model"]["merges"][0]), "stands there 2 times"),
     "lost merges": (lambda d: d["model"]["merges"].clear(), "no merge makes the token"),
     "a lost byte": (lambda d: drop_token(d, "z"), "1 of the 256 bytes have no token"),
     "a token that is not bytes": (lambda d: d["model"]["vocab"].update({"漢": 320}), "not spelled in bytes"),

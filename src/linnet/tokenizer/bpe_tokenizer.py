@@ -55,7 +55,7 @@ class BPETokenizer(VocabularyTokenizer):
         self._split = splitter(pattern)
         self._byte_ids = tuple(self.tokens[bytes([byte])] for byte in range(256))
         self._cache: dict[str, list[int]] = {}
-        self._merge_table  # noqa: B018  a merge that makes no token is refused here and not at the first text
+        self._merge_table = self._ranked_merges()
 
     @classmethod
     def from_merges(cls, merges: Sequence[Pair], *, pattern: str = "gpt4", special: Sequence[str] = ()) -> BPETokenizer:
@@ -78,9 +78,8 @@ class BPETokenizer(VocabularyTokenizer):
             special={name: token_id for token_id, name in enumerate(names, len(spelled))},
         )
 
-    @cached_property
-    def _merge_table(self) -> dict[Pair, tuple[int, int]]:
-        """(a, b) → (rank, id of the token that they make)."""
+    def _ranked_merges(self) -> dict[Pair, tuple[int, int]]:
+        """(a, b) → (rank, id of the token that they make). Raises TokenizerError for a merge that makes no token."""
         table: dict[Pair, tuple[int, int]] = {}
         ordinary = set(self.tokens.values())
         for rank, (a, b) in enumerate(self.merges):

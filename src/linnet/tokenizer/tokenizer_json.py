@@ -131,9 +131,8 @@ def read_tokenizer(content: str, *, name: str) -> VocabularyTokenizer:
     if problems:
         raise refusal(name, problems)
     try:
-        return (
-            read_char(data, model, ordinary, special) if model_type == "WordLevel" else read_bpe(data, model, ordinary, special)
-        )
+        read = read_char if model_type == "WordLevel" else read_bpe
+        return read(data, model, ordinary, special)
     except TokenizerError as error:
         raise refusal(name, [str(error)]) from error
 
@@ -254,12 +253,11 @@ def read_merges(part: Any, ordinary: Mapping[str, int], problems: list[str]) -> 
             continue
         unknown = [token for token in (*pair, pair[0] + pair[1]) if token not in ordinary]
         if unknown:
-            wrong.append(
-                f"merge {rank} ({pair[0]!r}, {pair[1]!r}) needs the token {unknown[0]!r}, which is not in the vocabulary"
-            )
+            wrong.append(f"merge {rank} {tuple(pair)} needs the token {unknown[0]!r}, which is not in the vocabulary")
             continue
         made.add(pair[0] + pair[1])
         merges.append((ordinary[pair[0]], ordinary[pair[1]]))
+    wrong += [f"the merge of {a} and {b} stands there {count} times" for (a, b), count in Counter(merges).items() if count > 1]
     problems += capped(wrong)
     if not wrong:
         orphans = [token for token in ordinary if len(token) > 1 and token not in made]
@@ -299,9 +297,7 @@ def unexpected(table: Mapping[str, Any], must_be: Mapping[str, tuple[Any, ...]],
     problems = [f"{where}{key} is not known" for key in table if known is not None and key not in known]
     for key, allowed in must_be.items():
         if table.get(key) not in allowed:
-            problems.append(
-                f"{where}{key} is {shortened(table.get(key))}; needed: {' or '.join(shortened(value) for value in allowed)}"
-            )
+            problems.append(f"{where}{key} is {shortened(table.get(key))}; needed: {' or '.join(map(shortened, allowed))}")
     return problems
 
 
@@ -314,7 +310,7 @@ def is_byte_level(part: Any) -> TypeGuard[dict[str, Any]]:
 
 def shortened(value: Any) -> str:
     """A value as JSON, cut to what fits a line."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", errors="backslashreplace").decode("utf-8")
     return text if len(text) <= 120 else text[:117] + "..."
 
 
