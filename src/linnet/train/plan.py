@@ -108,3 +108,12 @@ def choose(
             )
         )
     return best, tried
+
+
+def table(tried: list[Choice], best: Choice) -> list[str]:
+    """What was timed, a line each, the choice marked."""
+    return [
+        f"{'→' if choice is best else ' '} {choice.family.size:7s}{choice.rows:5d} rows a step ·{choice.steps:8,} steps ·{choice.tokens / 1e6:8.2f} M tokens"
+        f" ·{choice.epochs:6.1f} passes · reducible loss {choice.promised:.3f}"
+        for choice in tried
+    ]
