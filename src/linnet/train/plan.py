@@ -36,6 +36,11 @@ def effective_tokens(read: float, distinct: float) -> float:
     return distinct * (1 + REPEATS * (1 - math.exp(-repeats / REPEATS)))
 
 
+def tokens_for(parameters: float) -> float:
+    """Tokens that a size is best trained on: about twenty a parameter (2203.15556, table 3)."""
+    return 20.0 * parameters
+
+
 def reducible_loss(parameters: float, tokens: float) -> float:
     """A / N^α + B / D^β: the part of the loss that size and data decide."""
     return A / parameters**ALPHA + B / tokens**BETA
