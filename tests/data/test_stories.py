@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +105,10 @@ def test_stories_are_the_same_for_ever():
     """Frozen: a change here changes what models were trained on, and says so in its commit."""
     text = "\n".join(s.text for s in itertools.islice(stories(0), 200))
     assert hashlib.sha256(text.encode()).hexdigest() == "cc79a14cfa1d195b5f87469dd9f2da4b51f9ae6d013f6a27ed8c64beba5c2881"
+
+
+def test_the_example_of_the_docs_is_a_story_of_the_world():
+    page = (Path(__file__).parents[2] / "docs/techniques/stories.md").read_text("utf-8")
+    quoted = "\n".join(line.removeprefix(">").strip() for line in page.splitlines() if line.startswith(">"))
+    assert " ".join(quoted.split()) == " ".join(story(42, 7).text.split())
+    assert check(quoted).consistent

@@ -177,9 +177,9 @@ def _ended(state: _State) -> bool:
     return state.told in beats[state.beat].whole and all(beat.optional for beat in beats[state.beat + 1 :])
 
 
-def _tell(parsed: list[list[Derivation]]) -> list[_State]:
-    """Every way of telling these sentences from the beginning of a shape; empty where there is none."""
-    states = [_State(shape, -1, (), {}) for shape in shapes().values()]
+def _tell(parsed: list[list[Derivation]], names: set[str]) -> list[_State]:
+    """Every way of telling these sentences from the beginning of one of the named shapes; empty where there is none."""
+    states = [_State(shapes()[name], -1, (), {}) for name in sorted(names)]
     for options in parsed:
         states = [after for unit, said in options for state in states for after in _following(state, unit, said)]
         if not states:
@@ -204,7 +204,8 @@ def check(text: str) -> Report:
         for sentence, options in zip(texts, parsed)
     )
     if texts and not tail and all(parsed):
-        ended = [state for state in _tell(parsed) if _ended(state)]
+        shared = set.intersection(*(set(sentence.shapes) for sentence in sentences))
+        ended = [state for state in _tell(parsed, shared) if _ended(state)]
         if ended:
             return Report(sentences, True, (), ended[0].shape.name, ended[0].facts)
     name = _likeliest(parsed)
