@@ -27,10 +27,11 @@ from linnet.train.run import Result, read_run, train
 from linnet.train.spec import RunSpec
 
 RUNS = Path("runs")
+What = str | Path | RunSpec | dict[str, Any] | Sequence[str | Path]
 
 
 def run(
-    what: str | Path | RunSpec | Sequence[str | Path],
+    what: What,
     out: str | Path | None = None,
     *,
     minutes: float | None = None,
@@ -42,7 +43,7 @@ def run(
     began: float | None = None,
 ) -> Result:
     """Train and report. `what`: a run file (.yaml), text files or folders, `stories`, `python-docs`, `-`, a run folder
-    (with resume), or a RunSpec. `out`: the run folder; None: runs/NAME, numbered where that is taken."""
+    (with resume), a RunSpec, or its plain table. `out`: the run folder; None: runs/NAME, numbered where that is taken."""
     began = time.perf_counter() if began is None else began
     console = console or Console()
     folder = None if out is None else Path(out)
@@ -66,10 +67,12 @@ def run(
     return result
 
 
-def asked_of(what: str | Path | RunSpec | Sequence[str | Path]) -> tuple[dict[str, Any], str]:
+def asked_of(what: What) -> tuple[dict[str, Any], str]:
     """What was asked as a plain table, and a name for it."""
     if isinstance(what, RunSpec):
         return dump(what), what.name or "run"
+    if isinstance(what, dict):
+        return dict(what), str(what.get("name") or "run")
     if isinstance(what, (str, Path)) and str(what).endswith((".yaml", ".yml")):
         table = read_yaml(Path(what))
         if not isinstance(table, dict):
