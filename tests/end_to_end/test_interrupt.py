@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_run
 
+import tiny_run
 from linnet.core.errors import ConfigError, LinnetError
 from linnet.train.events import Stepped, Validated
 from linnet.train.hooks import MetricsFile
-from linnet.train.run import locked, train
+from linnet.train.run import locked
 
 
 def signal_at(patch: pytest.MonkeyPatch, kind: type, step: int, *numbers: int) -> None:
@@ -127,4 +127,3 @@ def test_resume_does_not_need_the_text_any_more(tmp_path: Path) -> None:
 
 def test_resume_of_what_never_began_begins(tmp_path: Path) -> None:
     assert tiny_run.go(tmp_path / "run", tiny_run.tiny(train__steps=1), resume=True).why == "finished"
-    assert train is not None

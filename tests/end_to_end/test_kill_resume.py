@@ -8,15 +8,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-import tiny_run
 import torch
 
+import tiny_run
 from linnet.core.seeds import generator
 from linnet.train.hooks import MetricsFile
 
@@ -27,7 +26,8 @@ SCRIPT = ROOT / "scripts" / "kill_resume.py"
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("kill_resume", SCRIPT)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -48,13 +48,13 @@ class Killed(Exception):
 
 
 @pytest.fixture(scope="module", params=["muon", "adamw"])
-def left_alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Any], Path, Path]]:
+def left_alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path, Path]:
     """(what was asked, the whole run, the same run killed at step 7, with a checkpoint of step 6 and more metrics than that)."""
     table = tiny_run.tiny(optimizer=request.param)
     place = tmp_path_factory.mktemp(request.param)
     tiny_run.go(place / "alone", table)
     kill_at(place / "killed", table, 7)
-    yield table, place / "alone", place / "killed"
+    return table, place / "alone", place / "killed"
 
 
 def kill_at(folder: Path, table: dict[str, Any], step: int, **options: Any) -> None:

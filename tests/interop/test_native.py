@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_run
 import torch
 
 import linnet
+import tiny_run
 from linnet.core.errors import CheckpointError, LinnetError, TokenizerError
 from linnet.core.spec import load
 from linnet.interop.native import read_manifest, seal

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_run
 import torch
 
+import tiny_run
 from linnet.core.errors import CheckpointError, LinnetError
 from linnet.train.checkpoint import (
     Checkpoint,

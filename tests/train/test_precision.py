@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny_run
 import torch
 from torch import nn
 
+import tiny_run
 from linnet.core.extras import has
 from linnet.train.events import Sampled, Stepped, Validated
 from linnet.train.hooks import MetricsFile, tensorboard

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ def test_a_factor_lies_between_nothing_and_one_and_has_no_jumps(schedule: Schedu
     found = factors(schedule)
     assert all(0 < factor <= 1 for factor in found)
     steepest = max(1 / max(1, schedule.warmup), 2 / (0.3 * STEPS))  # type: ignore[attr-defined]
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in pairwise(found):
         assert abs(one - other) <= steepest + 1e-12
     assert load(Schedule, dump(schedule)) == schedule
 

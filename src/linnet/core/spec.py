@@ -143,10 +143,15 @@ def load(cls: type[S], table: Any, *, path: str = "run") -> S:
             return cls._read_word(table)  # type: ignore[return-value]
         return cls.model_validate(table)
     except ValidationError as error:
-        problems = [f"{path}{_dotted(e['loc'])}: {str(e['msg']).removeprefix('Value error, ')}" for e in error.errors(include_url=False)]
+        raise refusal(error, path) from None
     except PydanticCustomError as error:
-        problems = [f"{path}: {error.message()}"]
-    raise ConfigError(listing(problems, f"{path} cannot be read"))
+        raise ConfigError(listing([f"{path}: {error.message()}"], f"{path} cannot be read")) from None
+
+
+def refusal(error: ValidationError, path: str) -> ConfigError:
+    """The ConfigError for what pydantic found, all of it."""
+    problems = [f"{path}{_dotted(e['loc'])}: {str(e['msg']).removeprefix('Value error, ')}" for e in error.errors(include_url=False)]
+    return ConfigError(listing(problems, f"{path} cannot be read"))
 
 
 def dump(spec: Any) -> Any:

@@ -22,11 +22,12 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 from rich.console import Console
 
 from linnet.core.errors import CheckpointError, ConfigError, LinnetError, explain, listing
 from linnet.core.files import explained_disk_errors, sweep, write_json, write_text
-from linnet.core.spec import dump, load
+from linnet.core.spec import dump, load, refusal
 from linnet.core.yaml import read_yaml, to_yaml
 from linnet.data.loader import PackedBatches
 from linnet.data.prepared import Prepared, open_prepared
@@ -216,6 +217,10 @@ class Run:
 
     def size_up(self) -> None:
         """Settle what was left open, write it down, say what the run will need."""
+        try:
+            self.spec.model.sentence(self.prepared.tokenizer.vocab_size)
+        except ValidationError as error:  # numbers that are each right and do not go together
+            raise refusal(error, "run.model") from None
         self.peak_flops = measure_peak(self.device, self.precision.dtype)
         if not self.goes_on:
             with self.status("timing a few steps of each size that could fit"):
