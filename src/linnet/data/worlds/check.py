@@ -276,7 +276,7 @@ class Witness:
         beats = list(enumerate(self.shape.beats))[1:-1]
         left_out = [number for number, beat in beats if not beat.optional and number < reached and number not in heard]
         if left_out:
-            self.problems.append(f"{len(left_out)} step(s) of the story are left out, the first before its step {left_out[0] + 2}")
+            self.problems.append(f"{len(left_out)} step(s) of the story are left out, the first is step {left_out[0] + 1}")
 
     def _edges(self, parsed: list[list[Derivation]]) -> None:
         """Does it begin with the first words of the shape and end with its last?"""
