@@ -219,7 +219,7 @@ def _likeliest(parsed: list[list[Derivation]]) -> str | None:
     votes: Counter[str] = Counter()
     for options in parsed:
         votes.update({name for unit, _ in options for name in _grammar().places[unit]})
-    return votes.most_common(1)[0][0] if votes else None
+    return min(votes, key=lambda name: (-votes[name], name)) if votes else None
 
 
 class Witness:
