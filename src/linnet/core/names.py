@@ -20,6 +20,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     asked = str(word).lower()
     close = difflib.get_close_matches(asked, folded, n=3, cutoff=0.6)
     if close:  # of equally close ones, the one with the same letters: top_k, not top_p, for topk_
-        best = max(close, key=lambda w: (difflib.SequenceMatcher(None, w, asked).ratio(), (Counter(w) & Counter(asked)).total()))
+        letters: Counter[str] = Counter(asked)
+        best = max(close, key=lambda w: (difflib.SequenceMatcher(None, w, asked).ratio(), (letters & Counter(w)).total()))
         return f"did you mean {folded[best]!r}?"
     return f"known: {', '.join(words)}" if words else "nothing is known here"
