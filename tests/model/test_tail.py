@@ -69,7 +69,9 @@ def walk(tail: Tail, seed: int, steps: int = 30) -> int:
             new = torch.arange(written, written + ROWS * n).view(n, ROWS).t()  # (B, n), values that were never there before
             written += ROWS * n
             with torch.set_grad_enabled(chance.random() < 0.15):
-                handles.append(handle.child(handle.tail.append(new[..., None].clone()), torch.cat((handle.truth, new), 1), len(handles)))
+                handles.append(
+                    handle.child(handle.tail.append(new[..., None].clone()), torch.cat((handle.truth, new), 1), len(handles))
+                )
         elif action == "select":
             rows = chance.choice([[0, 1], [1, 0], [1, 1]])
             handles.append(Handle(handle.tail.select(torch.tensor(rows)), handle.truth[rows], len(handles)))

@@ -60,14 +60,17 @@ class Context:
                 documents = (self.documents, held)
             mask = Mask(causal, window, documents)
             here = (self.first, self.n_tokens, first_key, n_keys)
+            end = self.first + self.n_tokens
+            unwritten = not causal and first_key + n_keys > end  # a causal mask hides them by itself
             if mask.is_square_causal(*here):
                 return None, True
-            if mask.sees_all(*here):
+            if mask.sees_all(*here) and not unwritten:
                 return None, False
             device = self.positions.device
             queries = torch.arange(self.first, self.first + self.n_tokens, device=device)
             keys = torch.arange(first_key, first_key + n_keys, device=device)
-            return mask.dense(queries, keys), False
+            allowed = mask.dense(queries, keys)
+            return (allowed & (keys < end) if unwritten else allowed), False
 
         return self.once(("mask", causal, window, first_key, n_keys), make)
 

@@ -184,10 +184,10 @@ class Model(Spec):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         found: dict[str, None] = {}  # a set that keeps the order: every layer of a repeat says the same
-        for sublayer in self.decoder.sublayers():
-            for part in (sublayer.mixer, sublayer.norm):
-                for problem in part.problems(self.d_model) if part is not None else ():
-                    found[problem] = None
+        layers = (part for sublayer in self.decoder.sublayers() for part in (sublayer.mixer, sublayer.norm))
+        for part in (self.position, self.embedding_norm, *layers, self.decoder.final_norm):
+            for problem in part.problems(self.d_model) if part is not None else ():
+                found[problem] = None
         if found:
             raise ValueError(" · ".join(found))
         return self

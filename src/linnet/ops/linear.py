@@ -61,7 +61,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         and onednn_available()
     ):
         x = x.contiguous()
-        if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)):
             return _Linear.apply(x, weight, bias)
         return _product(x, weight.detach(), None if bias is None else bias.detach())
     return F.linear(x, weight, bias)

@@ -20,6 +20,7 @@ from linnet.core.rules import Rule
 from linnet.core.spec import Spec
 from linnet.model.channel.mlp import MLP
 from linnet.model.mixer.attention import Attention
+from linnet.model.norm import LayerNorm
 from linnet.model.position import Alibi
 from linnet.model.spec import EXAMPLE_WIDTH, Block, Model, Repeat, Stack, Sublayer
 
@@ -69,8 +70,8 @@ class Sentence(Family):
     @classmethod
     def examples(cls) -> tuple[Sentence, ...]:
         attention, mlp = Attention(n_heads=4, position=Alibi()), MLP(d_ff=48)
-        alternate = Block(sublayers=(Sublayer(mixer=attention), Sublayer(mixer=mlp)))
-        alone = Block(sublayers=(Sublayer(mixer=attention),))
+        alternate = Block(sublayers=(Sublayer(mixer=attention, norm=LayerNorm()), Sublayer(mixer=mlp, norm=LayerNorm())))
+        alone = Block(sublayers=(Sublayer(mixer=attention, norm=LayerNorm()),))
         stack = Stack(layers=(Repeat(pattern=(alternate, alone), times=2), Repeat(pattern=(alternate,))))
         model = Model(vocab_size=97, d_model=EXAMPLE_WIDTH, decoder=stack)
         return cls(model=model), cls(model=model.replace(embedding_scale="sqrt_d_model"))

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from linnet.core.spec import load
 from linnet.model import MLP, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
 from linnet.model.spec import EXAMPLE_WIDTH
 from linnet.zoo.family import Decoder
@@ -34,11 +35,12 @@ class Linnet(Decoder):
         )
         mlp = MLP(d_ff=self.d_ff or 4 * shape.d_model, activation="relu2")
         block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=mlp, norm=norm)))
-        return Model(
-            vocab_size=vocab_size,
-            d_model=shape.d_model,
-            decoder=Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
-            dropout=self.dropout,
-            head=Head(tied=False),
-            init=Init(std=None, embedding_std=0.02, residual="zero", head="zero"),
-        )
+        fields = {
+            "vocab_size": vocab_size,
+            "d_model": shape.d_model,
+            "decoder": Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
+            "dropout": self.dropout,
+            "head": Head(tied=False),
+            "init": Init(std=None, embedding_std=0.02, residual="zero", head="zero"),
+        }
+        return load(Model, fields, path="model")

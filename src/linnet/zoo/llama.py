@@ -11,6 +11,7 @@ from pydantic import Field
 
 from linnet.core.errors import ConfigError, explain
 from linnet.core.rules import Rule, spell
+from linnet.core.spec import load
 from linnet.model import GLU, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
 from linnet.model.spec import EXAMPLE_WIDTH
 from linnet.zoo.family import Decoder, HuggingFace, expect, gated_width
@@ -44,14 +45,15 @@ class LlamaShape(Decoder, HuggingFace):
         )
         glu = GLU(d_ff=self.d_ff or gated_width(shape.d_model))
         block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=glu, norm=norm)))
-        return Model(
-            vocab_size=vocab_size,
-            d_model=shape.d_model,
-            decoder=Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
-            dropout=self.dropout,
-            head=Head(tied=self.tied),
-            init=Init(std=0.02, residual="scaled"),
-        )
+        fields = {
+            "vocab_size": vocab_size,
+            "d_model": shape.d_model,
+            "decoder": Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
+            "dropout": self.dropout,
+            "head": Head(tied=self.tied),
+            "init": Init(std=0.02, residual="scaled"),
+        }
+        return load(Model, fields, path="model")
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> Model:

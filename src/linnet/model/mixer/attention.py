@@ -100,8 +100,9 @@ class Attention(TokenMixer):
     def flops(self, d_model: int, context: int) -> float:
         k = self.width(d_model)
         matrices = 2 * d_model * k * (2 * self.n_heads + 2 * self.groups)
-        seen = min(context, self.window or context)
-        average = (seen + 1) / 2 if seen == context and self.causal else seen  # keys a query sees
+        window = min(context, self.window or context)
+        before = (window - 1) * (1 - window / (2 * context))  # keys before a query that it sees, on average
+        average = 1 + before * (1 if self.causal else 2)
         return matrices + 4 * self.n_heads * k * average
 
     def state_bytes(self, d_model: int, length: int, number: int) -> int:
