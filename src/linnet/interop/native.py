@@ -17,10 +17,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-import linnet
+
 from linnet.core.errors import CheckpointError, TokenizerError, explain, listing
 from linnet.core.files import atomic_path, read_json, sha256_file, write_json
 from linnet.core.spec import dump, load
+from linnet.core.version import __version__
 from linnet.model.network import Network
 from linnet.model.spec import Model
 from linnet.model.weights import model_tensors, restore_model
@@ -68,7 +69,7 @@ def make_manifest(network: Network, tokenizer: Tokenizer, *, context_length: int
         tokenizer=tokenizer.fingerprint,
         vocab_size=tokenizer.vocab_size,
         data=data,
-        versions={"linnet": linnet.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        versions={"linnet": __version__, "torch": torch.__version__, "python": platform.python_version()},
     )
 
 

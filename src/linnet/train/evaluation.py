@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from linnet.data.loader import evaluation_batches
+from linnet.data.batch import Batch
+from linnet.data.loader import as_batch, evaluation_batches
 from linnet.data.prepare import Prepared
 from linnet.data.shards import Split
 from linnet.evaluate.metrics import Metrics, count_words, metrics
@@ -23,15 +25,10 @@ TOKENS_AT_ONCE = 8192
 
 
 @torch.inference_mode()
-def window_losses(
-    network: Network, split: Split, context: int, *, document_mask: bool, batches: int | None = None, rows: int | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Read a split once in order, rows of `context` tokens that do not overlap: nats (N,) and scored tokens (N,) of each row."""
+def score_batches(network: Network, batches: Iterable[Batch]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Nats (N,) and scored tokens (N,) of every row of some batches."""
     nats, counts = [], []
-    rows = rows or max(1, TOKENS_AT_ONCE // context)
-    for index, batch in enumerate(evaluation_batches(split, context, rows, document_mask=document_mask)):
-        if batches is not None and index >= batches:
-            break
+    for batch in batches:
         batch = batch.to(network.device)
         hidden = network(batch.tokens, documents=batch.documents).hidden  # (B, T, D)
         if network.head_matrix is not None:
@@ -42,6 +39,35 @@ def window_losses(
         nats.append(losses.sum(1).cpu().numpy())
         counts.append(batch.weights.sum(1).long().cpu().numpy())
     return np.concatenate(nats), np.concatenate(counts)
+
+
+def window_losses(
+    network: Network, split: Split, context: int, *, document_mask: bool, batches: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Read a split once in order, rows of `context` tokens that do not overlap: nats and scored tokens of each row."""
+    rows = max(1, TOKENS_AT_ONCE // context)
+    return score_batches(network, islice(evaluation_batches(split, context, rows, document_mask=document_mask), batches))
+
+
+def token_window_losses(
+    network: Network, tokens: NDArray[np.int64], context: int, *, end_id: int, document_mask: bool
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The same for tokens (N,) in memory: each but the first is predicted once."""
+    rows = max(1, TOKENS_AT_ONCE // context)
+
+    def batches() -> Iterator[Batch]:
+        for first in range(0, len(tokens) - 1, rows * context):
+            piece = tokens[first : first + rows * context + 1]
+            n = len(piece) - 1
+            whole = np.full((-(-n // context), context + 1), end_id, np.int64)
+            for row in range(len(whole)):
+                part = piece[row * context : (row + 1) * context + 1]
+                whole[row, : len(part)] = part
+            batch = as_batch(whole, end_id, document_mask=document_mask)
+            batch.weights.view(-1)[n:] = 0
+            yield batch
+
+    return score_batches(network, batches())
 
 
 def validator(network: Network, split: Split, context: int, *, document_mask: bool, batches: int | None) -> Callable[[], tuple[float, float | None]]:

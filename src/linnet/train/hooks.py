@@ -70,13 +70,13 @@ class MetricsFile:
         self.files[name].flush()
 
 
-def tensorboard(folder: Path, first_step: int) -> Listener | None:
+def tensorboard(folder: Path) -> Listener | None:
     """A listener that writes for TensorBoard, or None where it is not installed."""
     if not has("tensorboard"):
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(str(Path(folder) / "tensorboard"), purge_step=first_step + 1)
+    writer = SummaryWriter(str(Path(folder) / "tensorboard"))
 
     def listen(event: Event) -> None:
         if isinstance(event, Stepped):

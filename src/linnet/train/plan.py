@@ -10,30 +10,22 @@ the balance between the two terms is used, never the value of L.
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 from dataclasses import dataclass
 
-import torch
-
 from linnet.core.errors import BudgetError, explain
-from linnet.core.seeds import generator
-from linnet.data.batch import Batch
 from linnet.model.count import count
-from linnet.model.network import Network
-from linnet.model.spec import Model
 from linnet.objective.base import Objective
-from linnet.train.machine import memory_bytes
 from linnet.train.optimizers import Optimizer
 from linnet.train.precision import Precision
+from linnet.train.probe import PROBE_STEPS, Probe, probe
 from linnet.zoo import SIZES, Decoder
 
 A, B, ALPHA, BETA = 406.4, 410.7, 0.34, 0.28  # 2203.15556, section D.3
 REPEATS = 15.39  # R*: after so many repeats, more of them are worth little (2305.16264, table in section 5)
 TOKENS_A_STEP = (1024, 65_536)
 AIMED_STEPS = 2_500  # enough for a schedule to do its work; fewer, larger steps use the machine better
-PROBE_STEPS = 3
 
 
 def effective_tokens(read: float, distinct: float) -> float:
@@ -44,45 +36,14 @@ def effective_tokens(read: float, distinct: float) -> float:
     return distinct * (1 + REPEATS * (1 - math.exp(-repeats / REPEATS)))
 
 
+def tokens_for(parameters: float) -> float:
+    """Tokens that a size is best trained on: about twenty a parameter (2203.15556, table 3)."""
+    return 20.0 * parameters
+
+
 def reducible_loss(parameters: float, tokens: float) -> float:
     """A / N^α + B / D^β: the part of the loss that size and data decide."""
     return A / parameters**ALPHA + B / tokens**BETA
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Timed steps: seconds a step, seconds to read the same rows without learning, resident bytes while at it."""
-
-    step_seconds: float
-    read_seconds: float
-    memory_bytes: int
-
-
-def probe(model: Model, objective: Objective, optimizer: Optimizer, precision: Precision, rows: int, micro: int, context: int) -> Probe:
-    """Take a few steps of a model on random tokens and forget it."""
-    network = Network(model, seed=0).to(precision.device)
-    optimizers = optimizer.build(network)
-    draws = generator(0, "probe")
-    tokens = torch.randint(0, model.vocab_size, (rows, context + 1), generator=draws)
-    batch = Batch(tokens[:, :-1], tokens[:, 1:], torch.ones(rows, context)).to(precision.device)
-    times, peak = [], 0
-    for _ in range(PROBE_STEPS):
-        started = time.perf_counter()
-        for start in range(0, rows, micro):
-            with precision.autocast():
-                loss = objective(network, batch.rows(start, start + micro))
-            precision.backward(loss.total / (rows * context))
-        peak = max(peak, memory_bytes())
-        precision.step(optimizers, list(network.parameters()), 1.0)
-        times.append(time.perf_counter() - started)
-    started = time.perf_counter()
-    with torch.inference_mode():
-        objective(network, batch.rows(0, micro))
-    read = (time.perf_counter() - started) * rows / micro
-    peak = max(peak, memory_bytes())
-    del network, optimizers, loss
-    gc.collect()
-    return Probe(sorted(times[1:])[0], read, peak)
 
 
 @dataclass(frozen=True)
@@ -152,3 +113,12 @@ def choose(
             )
         )
     return best, tried
+
+
+def table(tried: list[Choice], best: Choice) -> list[str]:
+    """What was timed, a line each, the choice marked."""
+    return [
+        f"{'→' if choice is best else ' '} {choice.family.size:7s}{choice.rows:5d} rows a step ·{choice.steps:8,} steps ·{choice.tokens / 1e6:8.2f} M tokens"
+        f" ·{choice.epochs:6.1f} passes · reducible loss {choice.promised:.3f}"
+        for choice in tried
+    ]

@@ -1,0 +1,78 @@
+"""linnet demo: from nothing to a small model that writes, in minutes, with no data and no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from linnet.cli.began import began
+
+STORIES_A_MINUTE = 4_000  # enough text that it is read about twice
+CHECKED = 100
+CHECK_SECONDS = 12.0  # to write and check the stories at the end
+
+
+def demo(
+    minutes: Annotated[float, typer.Option(min=0.5, help="Time for everything.")] = 4.0,
+    out: Annotated[Path | None, typer.Option(help="The run folder. Without it: runs/demo.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed makes other stories and another model.")] = 0,
+) -> None:
+    """Make simple stories by rule, train a tokenizer and a model of one to two million parameters on them, and let it
+    write. A checker that knows the rules tells how well it learned them."""
+    from linnet.command import RUNS, free_folder, run
+
+    console = Console()
+    folder = out or (RUNS / "demo" if not (RUNS / "demo").exists() else free_folder("demo"))
+    count = max(4_000, int(STORIES_A_MINUTE * minutes))
+    console.print(f"[bold]linnet demo[/bold]  {count:,} stories made by rule, then {minutes:g} minutes in all\n", highlight=False)
+    table = {
+        "name": "demo",
+        "seed": seed,
+        "data": {"sources": [{"kind": "stories", "count": count}], "validation": 0.05},
+        "tokenizer": {"kind": "bpe", "vocab_size": 1024},
+        "model": {"kind": "linnet", "size": "mini", "context_length": 256},
+        "train": {"minutes": minutes - CHECK_SECONDS / 60, "batch_size": 16},
+        "sample": {"tokens": 60, "temperature": 0.7},
+    }
+    result = run(table, folder, console=console, began=began())
+    if result.why == "interrupted":
+        raise typer.Exit(130)
+    from linnet.cli.train import summarise
+
+    summarise(console, folder)
+    check_stories(console, folder)
+    console.print(
+        f"""
+[bold]Three things to try next[/bold]
+  linnet generate {folder} "Once upon a time" -n 3
+  linnet train README.md --minutes 2            your own text: any file or folder
+  linnet words                                  everything that a run can be made of""",
+        highlight=False,
+    )
+
+
+def check_stories(console: Console, folder: Path, count: int = CHECKED, temperature: float = 0.7) -> dict[str, float]:
+    """Let the model write `count` stories, show one, and say how many keep to the rules; kept in stories.json."""
+    import linnet
+    from linnet.core.files import write_json
+    from linnet.data.worlds.check import check
+
+    model = linnet.load(folder)
+    with console.status(f"writing and checking {count} stories"):
+        written = model.complete([""], n=count, temperature=temperature, max_tokens=240, seed=1)
+        reports = [check(story.text) for story in written]
+    sentences = sum(len(report.sentences) for report in reports)
+    of_world = sum(sum(sentence.of_world for sentence in report.sentences) for report in reports) / max(1, sentences)
+    consistent = sum(report.consistent for report in reports) / count
+    found = {"stories": count, "temperature": temperature, "sentences": sentences, "of_the_world": of_world, "consistent": consistent}
+    write_json(folder / "stories.json", found | {"texts": [story.text for story in written]})
+    console.print(f"\n[bold]A story it wrote[/bold]\n{written[0].text}\n", highlight=False)
+    console.print(
+        f"Of {sentences:,} sentences in {count} stories, [bold]{of_world:.1%}[/bold] keep to the rules of the world;"
+        f" [bold]{consistent:.0%}[/bold] of the stories hold together from beginning to end.",
+        highlight=False,
+    )
+    return found

@@ -1,0 +1,56 @@
+"""linnet eval: how good a model is, with intervals, beside what needs no neural network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run folder.")],
+    text: Annotated[Path | None, typer.Argument(help="A text file to score instead of the run's own validation part.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score a model: nats a token, perplexity, bits a byte, perplexity a word, each with a 95 % interval, beside
+    unigram, 5-gram (Kneser-Ney) and xz on the same text.
+
+    [b]linnet eval runs/demo[/b]             the run's own validation part
+    [b]linnet eval runs/demo other.txt[/b]   any text
+    """
+    from linnet.command import evaluate_run
+
+    console = Console()
+    scores = evaluate_run(model, text)
+    if as_json:
+        print(json.dumps(scores, indent=2))
+        return
+    show(console, scores)
+
+
+def show(console: Console, scores: dict) -> None:  # type: ignore[type-arg]
+    """The scores as a table."""
+    from rich.table import Table
+
+    from linnet.cli.train import interval
+
+    table = Table("", "value", "95 % interval", box=None, header_style="bold", pad_edge=False)
+    for name, title in (
+        ("nats_per_token", "nats a token"),
+        ("perplexity", "perplexity a token"),
+        ("bits_per_byte", "bits a byte"),
+        ("word_perplexity", "perplexity a word"),
+    ):
+        found = scores["model"].get(name)
+        if found is not None:
+            value, _, spread = interval(found).partition(" ")
+            table.add_row(title, value, spread.strip("()"))
+    console.print(table)
+    if scores.get("yardsticks"):
+        beside = Table("beside", "nats a token", "bits a byte", "", box=None, header_style="bold", pad_edge=False)
+        for row in scores["yardsticks"]:
+            beside.add_row(row["name"], f"{row['nats_per_token']:.3f}", f"{row['bits_per_byte']:.3f}", f"[dim]{row['note']}[/dim]")
+        console.print(beside)

@@ -1,0 +1,48 @@
+"""linnet generate: let a model write."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def generate(
+    model: Annotated[Path, typer.Argument(help="A run folder.")],
+    prompt: Annotated[str, typer.Argument(help="What to go on from; [b]-[/b] reads it from standard input; empty begins a new document.")] = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Write at most so many tokens.")] = 256,
+    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token; 1 draws from the model as it is.")] = 0.8,
+    top_k: Annotated[int, typer.Option(min=0, help="Keep the k likeliest tokens; 0 keeps all.")] = 0,
+    top_p: Annotated[float, typer.Option(min=0, max=1, help="Keep the likeliest tokens with this mass together.")] = 1.0,
+    min_p: Annotated[float, typer.Option(min=0, max=1, help="Keep tokens with this share of the likeliest one's probability.")] = 0.0,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1: what was said becomes less likely.")] = 1.0,
+    presence_penalty: Annotated[float, typer.Option(help="Taken off the score of a token that was written.")] = 0.0,
+    frequency_penalty: Annotated[float, typer.Option(help="Taken off once for each time it was written.")] = 0.0,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this text. May be given again.")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="Write so many texts.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same text.")] = 0,
+) -> None:
+    """Write text with a trained model; one text is streamed as it comes.
+
+    [b]linnet generate runs/demo "Once upon a time"[/b]
+    [b]linnet generate runs/demo -n 5 --temperature 0.7[/b]
+    """
+    import linnet
+
+    if prompt == "-":
+        prompt = sys.stdin.read()
+    writer = linnet.load(model)
+    options = {
+        "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty,
+        "presence_penalty": presence_penalty, "frequency_penalty": frequency_penalty, "stop": tuple(stop or ()), "seed": seed,
+    }  # fmt: skip
+    if n == 1:
+        print(prompt, end="", flush=True)
+        for piece in writer.stream(prompt, **options):  # type: ignore[arg-type]
+            print(piece, end="", flush=True)
+        print()
+        return
+    for index, written in enumerate(writer.complete([prompt], n=n, **options), 1):  # type: ignore[arg-type]
+        print(f"--- {index} of {n} ({written.reason.replace('_', ' ')})\n{prompt}{written.text}\n")

@@ -1,0 +1,69 @@
+"""`linnet <verb>`: one thin file a verb. Errors that a person can mend are printed without a traceback."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+BEGAN = time.perf_counter()  # before torch is imported: under a time budget that counts too
+
+import typer  # noqa: E402
+from rich.console import Console  # noqa: E402
+
+from linnet.cli import demo, doctor, evaluate, generate, plan, train, words  # noqa: E402
+from linnet.core.errors import LinnetError  # noqa: E402
+from linnet.core.version import __version__  # noqa: E402
+
+app = typer.Typer(
+    name="linnet",
+    help="From a folder of text to a small language model that you understand, on one ordinary machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"linnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Print the version and leave.")) -> None:
+    """From a folder of text to a small language model that you understand, on one ordinary machine."""
+
+
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("plan")(plan.plan)
+app.command("generate")(generate.generate)
+app.command("eval")(evaluate.evaluate)
+app.command("words")(words.words)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """The entry point."""
+    try:
+        app()
+    except LinnetError as error:
+        Console(stderr=True).print(f"[bold red]linnet:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    except MemoryError:
+        Console(stderr=True).print("[bold red]linnet:[/bold red] out of memory; try: a smaller train.micro_batch_size, train.recompute=true, or a smaller model")
+        sys.exit(2)
+
+
+def escape(text: str) -> str:
+    """Brackets in messages are text, not markup."""
+    return text.replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""linnet train: a run file, or any text, to a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from linnet.cli.began import began
+
+
+def train(
+    what: Annotated[list[str], typer.Argument(help="A run file (.yaml), text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b] for standard input, or a run folder with --resume.")],
+    minutes: Annotated[float | None, typer.Option(help="End after so many minutes; size, batch and steps are chosen to fit.")] = None,
+    steps: Annotated[int | None, typer.Option(help="End after so many steps.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder. Without it: runs/NAME.")] = None,
+    set: Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change one value of the run, e.g. [b]--set model.size=mini[/b]. May be given again.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, bit for bit.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Train a model from a run file or from any text.
+
+    [b]linnet train book.txt --minutes 10[/b]          ten minutes in all, everything chosen for you
+    [b]linnet train configs/shakespeare.yaml[/b]      a run that somebody wrote down
+    [b]linnet train notes/ --set model.kind=llama[/b] a folder, another architecture
+    [b]linnet train runs/notes --resume[/b]           go on after a crash or Ctrl-C
+    """
+    from linnet.command import run
+
+    console = Console(quiet=quiet)
+    result = run(what[0] if len(what) == 1 else what, out, minutes=minutes, steps=steps, set=set or (), resume=resume, quiet=quiet, console=console, began=began())
+    if result.why == "interrupted":
+        raise typer.Exit(130)
+    summarise(console, result.folder)
+
+
+def summarise(console: Console, folder: Path) -> None:
+    """What came of a run: its numbers beside the yardsticks, its estimates beside what was measured, where things are."""
+    import json
+
+    from rich.table import Table
+
+    from linnet.report.words import cell, error_percent, signed_percent
+
+    evaluation = json.loads((folder / "evaluation.json").read_text("utf-8"))
+    table = Table("on the validation part", "nats a token", "bits a byte", box=None, header_style="bold", pad_edge=False)
+    model = evaluation["model"]
+    bits = model.get("bits_per_byte") or {}
+    table.add_row("[bold]this model[/bold]", interval(model["nats_per_token"]), interval(bits))
+    for row in evaluation["yardsticks"]:
+        table.add_row(row["name"], f"{row['nats_per_token']:.3f}", f"{row['bits_per_byte']:.3f}")
+    console.print(table)
+    if (folder / "scorecard.json").exists():
+        rows = json.loads((folder / "scorecard.json").read_text("utf-8"))["rows"]
+        scored = Table("", "asked", "estimated", "measured", "", box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            off = error_percent(row["estimated"], row["measured"])
+            shown = [cell(row[key], row["unit"]) for key in ("asked", "estimated", "measured")]
+            scored.add_row(row["what"], *shown, "" if off is None else signed_percent(off))
+        console.print(scored)
+    report = folder / "report.html"
+    where = f"report    {report}" if report.exists() else 'report    none: pip install "linnet\\[report]" brings what draws it'
+    console.print(f"[bold]model[/bold]     {folder}\n{where}", highlight=False)
+
+
+def interval(estimate: dict[str, float | None]) -> str:
+    """1.234 (1.220 – 1.248)."""
+    value, low, high = (estimate.get(key) for key in ("value", "low", "high"))
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} – {high:.3f})"

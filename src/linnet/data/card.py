@@ -1,0 +1,157 @@
+"""The data card: what a model was fed, as JSON for programs and Markdown for people.
+
+Two shares of each source are shown, each column adding up to 100.00 %: *asked*, its share of the rows that training
+draws (its weight ÷ the sum of weights), and *actual*, its share of the training tokens that there are. Where the
+two differ, `passes` says what that means: how often the source is gone through while as many tokens are drawn as the
+whole training part holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SourceCard:
+    """One source. Documents: read = dropped + duplicates + train + validation (one that a tail divides counts in both)."""
+
+    name: str
+    kind: str
+    licence: str
+    split: str
+    documents_read: int
+    documents_dropped: int
+    duplicates_dropped: int
+    cleaned: dict[str, int]
+    documents: dict[str, int]
+    bytes: dict[str, int]
+    tokens: dict[str, int]
+    unknown: dict[str, int]
+    bytes_per_token: float
+    asked_percent: float
+    actual_percent: float
+    passes: float
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """A corpus as prepared. Totals are by split: train, validation."""
+
+    fingerprint: str
+    tokenizer: str
+    vocab_size: int
+    validation_asked: float
+    split_asked: str
+    deduplicate: bool
+    documents: dict[str, int]
+    bytes: dict[str, int]
+    tokens: dict[str, int]
+    bytes_per_token: dict[str, float]
+    sources: tuple[SourceCard, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for card.json."""
+        return dataclasses.asdict(self) | {"sources": [dataclasses.asdict(source) for source in self.sources]}
+
+    @classmethod
+    def from_json(cls, table: dict[str, Any]) -> DataCard:
+        """The card from card.json's content."""
+        return cls(**(table | {"sources": tuple(SourceCard(**source) for source in table["sources"])}))
+
+    def announcement(self) -> str:
+        """One line for the terminal: sizes, and how each source was split."""
+        splits = ", ".join(f"{source.name} by {source.split}" for source in self.sources)
+        unknown = sum(sum(source.unknown.values()) for source in self.sources)
+        return (
+            f"{sum(self.documents.values()):,} documents, {self.bytes['train']:,} + {self.bytes['validation']:,} bytes, "
+            f"{self.tokens['train']:,} + {self.tokens['validation']:,} tokens (train + validation); split: {splits}"
+            + (f"; {unknown:,} tokens are unknown to the tokenizer" if unknown else "")
+        )
+
+    def to_markdown(self) -> str:
+        """The card for people, for card.md."""
+
+        def pair(counts: dict[str, int]) -> str:
+            return f"{counts['train']:,} + {counts['validation']:,}"
+
+        rows = [
+            [s.name, s.kind, s.licence, s.split, pair(s.documents), f"{s.duplicates_dropped:,}", pair(s.bytes), pair(s.tokens)]
+            + [
+                f"{number:.{places}f}"
+                for number, places in ((s.bytes_per_token, 3), (s.asked_percent, 2), (s.actual_percent, 2), (s.passes, 2))
+            ]
+            for s in self.sources
+        ]
+        duplicates = sum(s.duplicates_dropped for s in self.sources)
+        asked = sum(round(100 * s.asked_percent) for s in self.sources) / 100
+        actual = sum(round(100 * s.actual_percent) for s in self.sources) / 100
+        means = [f"{self.bytes_per_token['train']:.3f}", f"{asked:.2f}", f"{actual:.2f}", ""]
+        rows.append(
+            ["**total**", *3 * [""], pair(self.documents), f"{duplicates:,}", pair(self.bytes), pair(self.tokens), *means]
+        )
+        heads = [
+            "source",
+            "kind",
+            "licence",
+            "split",
+            "documents",
+            "duplicates",
+            "bytes",
+            "tokens",
+            "bytes/token",
+            "asked %",
+            "actual %",
+            "passes",
+        ]
+        table = ["| " + " | ".join(cells) + " |" for cells in [heads, ["---"] * 4 + ["---:"] * 8, *rows]]
+        cleaning = [
+            f"- {s.name}: {s.documents_read:,} read, {s.documents_dropped:,} dropped"
+            + "".join(f", {k} {v:,}" for k, v in s.cleaned.items())
+            + (f"; tokens unknown to the tokenizer {pair(s.unknown)}" if any(s.unknown.values()) else "")
+            for s in self.sources
+        ]
+        hashes = [f"- `{file}` `{sha256}`" for source in self.sources for file, sha256 in source.sha256.items()]
+        return "\n".join(
+            [
+                "# Data card",
+                "",
+                f"Data `{self.fingerprint}`, tokenizer `{self.tokenizer}` with {self.vocab_size:,} ids. "
+                f"Pairs are training + validation. Asked for: {100 * self.validation_asked:g} % validation, "
+                f"split {self.split_asked}, exact duplicates {'dropped' if self.deduplicate else 'kept'}.",
+                "",
+                *table,
+                "",
+                "asked %: share of the rows drawn; actual %: share of the training tokens there are; "
+                "passes: times through a source for as many tokens as the training part holds.",
+                "",
+                "## Cleaning (documents changed or dropped, by step)",
+                "",
+                *cleaning,
+                "",
+                "## SHA-256 of each shard",
+                "",
+                *hashes,
+                "",
+            ]
+        )
+
+
+def percentages(parts: Sequence[float]) -> list[float]:
+    """Shares in per cent, two decimals each, that add up to 100.00 exactly (largest remainders get the odd hundredths).
+
+    >>> percentages([1, 1, 1])
+    [33.34, 33.33, 33.33]
+    """
+    total = sum(parts)
+    if not total:
+        return [0.0 for _ in parts]
+    exact = [10_000 * part / total for part in parts]
+    floors = [int(value) for value in exact]
+    order = sorted(range(len(parts)), key=lambda i: (floors[i] - exact[i], i))
+    for i in order[: 10_000 - sum(floors)]:
+        floors[i] += 1
+    return [value / 100 for value in floors]

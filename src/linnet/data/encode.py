@@ -1,0 +1,140 @@
+"""From spooled texts to token shards: each document's ids, its end token, and a check that no byte was lost."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.core.errors import TokenizerError, explain
+from linnet.core.spec import dump
+from linnet.data.shards import FORMAT, SPLITS, VERSION, StreamWriter, token_dtype
+from linnet.data.spec import DataSpec
+from linnet.data.split import Plan
+from linnet.data.spool import Spool
+from linnet.tokenizer.base import Tokenizer
+
+Progress = Callable[[float | None, str], None]  # part done, 0 … 1 or None where nobody knows, and what is going on
+
+BATCH_CHARACTERS = 2**20  # of texts that are encoded together
+BATCH_TEXTS = 1024
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """What becomes of one source's documents: which are kept at all, and which side each kept one is on."""
+
+    kept: NDArray[np.bool_]  # (records,) not a copy of an earlier document
+    plan: Plan  # over the kept ones
+
+
+def parts(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan]) -> Iterator[tuple[str, str, bool, int, int]]:
+    """(split, text, whether the document ends there, number of its source, bytes of the text) of all kept text, in order."""
+    for number, (spool, plan) in enumerate(zip(spools, plans)):
+        for document, text, size in spool.texts(plan.kept):
+            cut = plan.plan.parts(document, text, exact=spec.exact)
+            for validation, part, ends in cut:
+                yield SPLITS[validation], part, ends, number, size if len(cut) == 1 else len(part.encode("utf-8"))
+
+
+def encode_all(
+    spec: DataSpec,
+    spools: list[Spool],
+    plans: list[SourcePlan],
+    tokenizer: Tokenizer,
+    folder: Path,
+    fingerprint: str,
+    shard_tokens: int,
+    tell: Progress,
+) -> dict[str, Any]:
+    """Write all shards; the index."""
+    dtype = token_dtype(tokenizer.vocab_size)
+    check = _Check(tokenizer)
+    total = sum(int(spool.records()["bytes"][plan.kept].sum()) for spool, plan in zip(spools, plans))
+    done = 0
+    writers: dict[tuple[str, int], StreamWriter] = {}
+    batch: list[tuple[StreamWriter, str, bool, int]] = []
+
+    def flush() -> None:
+        for (writer, _, ends, size), ids in zip(batch, tokenizer.encode_batch([text for _, text, _, _ in batch])):
+            array, unknown = check(ids, size, ends)
+            writer.append(array, size, unknown)
+        batch.clear()
+        tell(done / total, f"encoding: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+    try:
+        characters = 0
+        for split, text, ends, number, size in parts(spec, spools, plans):
+            if (split, number) not in writers:
+                writers[split, number] = StreamWriter(folder, split, spools[number].name, dtype, shard_tokens)
+            batch.append((writers[split, number], text, ends, size))
+            characters += len(text)
+            done += size
+            if characters >= BATCH_CHARACTERS or len(batch) >= BATCH_TEXTS:
+                flush()
+                characters = 0
+        flush()
+        entries = {key: writer.close() for key, writer in writers.items()}
+    except BaseException:
+        for writer in writers.values():
+            with contextlib.suppress(OSError):
+                writer.abandon()
+        raise
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "fingerprint": fingerprint,
+        "dtype": dtype.name,
+        "vocab_size": tokenizer.vocab_size,
+        "end_id": tokenizer.end_id,
+        "tokenizer": tokenizer.fingerprint,
+        "spec": dump(spec),
+        "weights": {spool.name: source.weight for spool, source in zip(spools, spec.described())},
+        "splits": {
+            split: [entries[split, number] for number in range(len(spools)) if (split, number) in entries] for split in SPLITS
+        },
+    }
+
+
+class _Check:
+    """Whether a document's ids stand for its text.
+
+    A special token never comes out of ordinary text but for one: a tokenizer with a closed vocabulary gives its
+    unknown token for what it cannot say. Those are counted, for the card; any other loss of bytes is refused.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.end_id = tokenizer.end_id
+        self.widths = np.array([len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)])
+        self.special = np.zeros(tokenizer.vocab_size, bool)
+        self.special[list(tokenizer.special.values())] = True
+
+    def __call__(self, ids: Sequence[int], size: int, ends: bool) -> tuple[NDArray[np.unsignedinteger], int]:
+        """The ids as an array, with the end token if the document ends, and how many unknown tokens are among them.
+
+        Raises TokenizerError if they do not stand for `size` bytes and none is unknown.
+        """
+        array = np.empty(len(ids) + ends, np.uint32)
+        body = array[: len(ids)]
+        body[:] = ids
+        if len(body) and int(body.max()) >= len(self.widths):
+            got = f"the tokenizer gave id {int(body.max())}"
+            raise TokenizerError(explain(got, need=f"ids below its vocab_size = {len(self.widths)}"))
+        unknown = int(self.special[body].sum())
+        stands_for = int(self.widths[body].sum())
+        if stands_for != size and not unknown:
+            raise TokenizerError(
+                explain(
+                    f"the tokenizer turned {size:,} bytes of text into ids that stand for {stands_for:,} bytes",
+                    need="a tokenizer that loses nothing, so that bits per byte mean something",
+                    hint="a byte-level one",
+                )
+            )
+        if ends:
+            array[-1] = self.end_id
+        return array, unknown

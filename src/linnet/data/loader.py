@@ -1,0 +1,279 @@
+"""From shards to batches: which window comes next, for ever, and how to say exactly where one stands.
+
+The tokens of a source are one sequence t_0 … t_{N-1}. In epoch e it is cut into windows that overlap by one token,
+
+    window i = t[o + iT] … t[o + iT + T],   i = 0 … (N - 1 - o) div T - 1,   o = o(seed, e) in 0 … T - 1,
+
+so that each token is predicted once an epoch (but for the fewer than T at either end), and the windows are drawn in a
+random order that is computed, not stored (`shuffle.Permutation`). A row of a batch is one window. Which source a row
+comes from is decided by the largest debt: the source whose rows lag most behind its share. Both are functions of
+how many rows were drawn, so a position is three integers a source, and the memory is one batch.
+
+Documents that share a row are told apart by `documents`; the end token belongs to the document that it ends. The
+first token of a document is predicted from the end of the one before, with weight 1, like everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from linnet.core.errors import CheckpointError, DataError, explain
+from linnet.core.seeds import stream_seed
+from linnet.data.batch import Batch
+from linnet.data.shards import Split, Stream
+from linnet.data.shuffle import Permutation
+
+
+class Walk:
+    """The endless random walk over the windows of one stream.
+
+    epoch, position   the next window is number `position` of epoch `epoch`: all there is to its state
+    drawn             windows drawn so far
+    """
+
+    def __init__(self, stream: Stream, context_length: int, seed: int) -> None:
+        if stream.tokens <= context_length:
+            raise DataError(
+                explain(
+                    f"source {stream.source!r} has {stream.tokens:,} tokens",
+                    need=f"at least {context_length + 1:,}: one context of {context_length:,} and the token after it",
+                    hint="more text, or a shorter context_length",
+                )
+            )
+        self.stream, self.context_length, self.seed = stream, context_length, seed
+        self.drawn = 0
+        self._enter(0, 0)
+
+    def _enter(self, epoch: int, position: int) -> None:
+        """Stand at a place of an epoch; everything else follows from the two numbers."""
+        name = f"data/{self.stream.source}/epoch {epoch}"
+        spare = min(self.context_length, self.stream.tokens - self.context_length)
+        self.epoch, self.position = epoch, position
+        self.offset = stream_seed(self.seed, f"{name}/offset") % spare
+        self.windows = (self.stream.tokens - 1 - self.offset) // self.context_length
+        self.order = Permutation(self.windows, self.seed, f"{name}/order")
+
+    def place(self) -> dict[str, int]:
+        """Its state."""
+        return {"epoch": self.epoch, "position": self.position, "drawn": self.drawn}
+
+    def stand(self, place: Mapping[str, int]) -> None:
+        """Stand where `place` says. Raises CheckpointError if there is no such place."""
+        keys = ("epoch", "position", "drawn")
+        if set(place) != set(keys) or not all(type(place[key]) is int and place[key] >= 0 for key in keys):
+            raise CheckpointError(
+                explain(f"a place {dict(place)} in source {self.stream.source!r}", need=f"whole numbers for {', '.join(keys)}")
+            )
+        self._enter(place["epoch"], place["position"])
+        self.drawn = place["drawn"]
+        if self.position > self.windows:
+            raise CheckpointError(
+                explain(f"window {self.position:,} of source {self.stream.source!r}", need=f"at most {self.windows:,}")
+            )
+
+    def take(self, count: int) -> NDArray[np.int64]:
+        """The first tokens of the next `count` windows, (count,)."""
+        starts = []
+        self.drawn += count
+        while count:
+            if self.position == self.windows:
+                self._enter(self.epoch + 1, 0)
+            now = min(count, self.windows - self.position)
+            places = np.arange(self.position, self.position + now, dtype=np.uint64)
+            starts.append(self.offset + self.order(places).astype(np.int64) * self.context_length)
+            self.position += now
+            count -= now
+        return np.concatenate(starts) if starts else np.empty(0, np.int64)
+
+
+class PackedBatches:
+    """Endless random batches of packed documents: a BatchSource.
+
+    split            what to draw from, `prepared.train`
+    context_length   T, tokens a row
+    batch_size       B, rows a batch on this rank
+    seed             the run's seed; the order is a function of it
+    document_mask    give `documents`, where a row holds a document's end before its last place; else rows are one document
+    rank, world_size the k-th global batch has world_size · B rows, and rank r gets rows r·B … (r + 1)·B - 1 of it
+    weights          source → weight; default: those of the data spec
+
+    Raises DataError if a source is shorter than one window.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        context_length: int,
+        batch_size: int,
+        seed: int,
+        document_mask: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        if context_length < 1 or batch_size < 1 or not 0 <= rank < world_size:
+            raise DataError(
+                explain(
+                    f"context_length = {context_length}, batch_size = {batch_size}, rank = {rank} of {world_size}",
+                    need="lengths of at least 1, and a rank from 0 to world_size - 1",
+                )
+            )
+        self.split, self.context_length, self.batch_size, self.seed = split, context_length, batch_size, seed
+        self.document_mask, self.rank, self.world_size = document_mask, rank, world_size
+        self.walks = [Walk(stream, context_length, seed) for stream in split.streams]
+        self.shares = _shares(split, weights)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches from where the source stands; a second iterator goes on where the first one is."""
+        while True:
+            yield self.next_batch()
+
+    def next_batch(self) -> Batch:
+        """The next batch of this rank. When it is handed out, the position stands behind it."""
+        rows = self.batch_size * self.world_size
+        chosen = self._choose(rows)
+        starts = np.empty(rows, np.int64)
+        for number, walk in enumerate(self.walks):
+            here = chosen == number
+            starts[here] = walk.take(int(here.sum()))
+        mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
+        windows = np.empty((self.batch_size, self.context_length + 1), np.int64)  # (B, T + 1), widened as it is filled
+        for row, number, start in zip(windows, chosen[mine].tolist(), starts[mine].tolist()):
+            row[:] = self.walks[number].stream.read(start, start + self.context_length + 1)
+        return as_batch(windows, self.split.end_id, document_mask=self.document_mask)
+
+    def _choose(self, rows: int) -> NDArray[np.int64]:
+        """The source of each of the next rows of the global batch, (rows,): always the one most in debt, the first of equals."""
+        if len(self.walks) == 1:
+            return np.zeros(rows, np.int64)
+        drawn = [walk.drawn for walk in self.walks]
+        total = sum(drawn)
+        chosen = np.empty(rows, np.int64)
+        for row in range(rows):
+            debts = [share * (total + row + 1) - count for share, count in zip(self.shares, drawn)]
+            best = debts.index(max(debts))
+            chosen[row] = best
+            drawn[best] += 1
+        return chosen
+
+    def drawn(self) -> dict[str, int]:
+        """Rows drawn from each source so far, over all ranks: the actual mixture of a run."""
+        return {walk.stream.source: walk.drawn for walk in self.walks}
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the whole split so far: tokens drawn ÷ tokens there."""
+        return sum(walk.drawn for walk in self.walks) * self.context_length / self.split.tokens
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands, in plain JSON types. The same on every rank, and good for any number of ranks and any batch size."""
+        return {
+            "data": self.split.fingerprint,
+            "split": self.split.name,
+            "seed": self.seed,
+            "context_length": self.context_length,
+            "sources": {walk.stream.source: walk.place() for walk in self.walks},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Stand where a saved position says. Raises CheckpointError if it is one of other data, seed, context or sources."""
+        mine = self.state_dict()
+        sources = state.get("sources")
+        wrong = [
+            f"{key} {state.get(key)!r}" for key in ("data", "split", "seed", "context_length") if state.get(key) != mine[key]
+        ]
+        if not isinstance(sources, Mapping) or set(sources) != set(mine["sources"]):
+            wrong.append(f"sources {sorted(sources) if isinstance(sources, Mapping) else sources!r}")
+        if wrong:
+            needed = ", ".join(f"{key} {mine[key]!r}" for key in ("data", "split", "seed", "context_length"))
+            raise CheckpointError(
+                explain(
+                    f"a data position of {', '.join(wrong)}",
+                    need=f"one of {needed}, sources {sorted(mine['sources'])}",
+                    hint="resuming with the same data, seed and context_length",
+                )
+            )
+        assert isinstance(sources, Mapping)
+        for walk in self.walks:
+            walk.stand(sources[walk.stream.source])
+
+
+def _shares(split: Split, weights: Mapping[str, float] | None) -> list[float]:
+    """Each stream's share of the rows; they add up to 1."""
+    names = [stream.source for stream in split.streams]
+    if weights is not None and (set(weights) != set(names) or not all(weight > 0 for weight in weights.values())):
+        raise DataError(explain(f"weights {dict(weights)}", need=f"a number above 0 for each of {', '.join(names)}"))
+    values = [weights[stream.source] if weights is not None else stream.weight for stream in split.streams]
+    return [value / sum(values) for value in values]
+
+
+def as_batch(windows: NDArray[np.int64], end_id: int, *, document_mask: bool = True) -> Batch:
+    """A batch from whole windows (B, T + 1): tokens are all but the last, targets all but the first."""
+    tokens = torch.from_numpy(np.ascontiguousarray(windows[:, :-1]))  # (B, T)
+    targets = torch.from_numpy(np.ascontiguousarray(windows[:, 1:]))  # (B, T)
+    documents = document_numbers(windows[:, :-1], end_id) if document_mask else None
+    return Batch(tokens, targets, torch.ones(tokens.shape), documents)
+
+
+def document_numbers(tokens: NDArray[np.int64], end_id: int) -> Tensor | None:
+    """(B, T) int32: 0 in a row's first document, 1 in the next …; None where no row holds an end before its last place."""
+    ends = tokens == end_id  # (B, T)
+    if not ends[:, :-1].any():
+        return None
+    return torch.from_numpy((np.cumsum(ends, axis=1, dtype=np.int32) - ends).astype(np.int32, copy=False))
+
+
+def evaluation_batches(split: Split, context_length: int, batch_size: int, *, document_mask: bool = True) -> Iterator[Batch]:
+    """All of a split once, in order: rows of T tokens that do not overlap, every token predicted once but the very first.
+
+    The streams follow each other as one sequence t_0 … t_{N-1}; row i reads t[iT] … and predicts t[iT + 1] … t[iT + T].
+    The last row is filled up with end tokens of weight 0 and document -1; the last batch may have fewer rows. The
+    weights add up to N - 1. Deterministic. Raises DataError if there are not two tokens.
+    """
+    total = split.tokens
+    if total < 2:
+        raise DataError(
+            explain(f"{total} tokens of {split.name} text", need="at least 2, one to predict from another", hint="more text")
+        )
+    rows = -(-(total - 1) // context_length)
+    for first in range(0, rows, batch_size):
+        count = min(batch_size, rows - first)
+        windows = np.full((count, context_length + 1), split.end_id, np.int64)
+        for row in range(count):
+            start = (first + row) * context_length
+            part = _read_across(split.streams, start, min(start + context_length + 1, total))
+            windows[row, : len(part)] = part
+        batch = as_batch(windows, split.end_id, document_mask=document_mask)
+        padded = (first + count) * context_length - (total - 1)
+        if padded > 0:
+            batch = _without_padding(batch, padded, document_mask)
+        yield batch
+
+
+def _without_padding(batch: Batch, padded: int, document_mask: bool) -> Batch:
+    """The batch with the last `padded` places of its last row marked as not there."""
+    batch.weights[-1, -padded:] = 0
+    documents = batch.documents
+    if document_mask:
+        documents = torch.zeros(batch.tokens.shape, dtype=torch.int32) if documents is None else documents
+        documents[-1, -padded:] = -1
+    return Batch(batch.tokens, batch.targets, batch.weights, documents)
+
+
+def _read_across(streams: Sequence[Stream], start: int, stop: int) -> NDArray[np.int64]:
+    """Tokens start … stop - 1 of the streams one after the other."""
+    parts = []
+    first = 0
+    for stream in streams:
+        low, high = max(start - first, 0), min(stop - first, stream.tokens)
+        if low < high:
+            parts.append(stream.read(low, high))
+        first += stream.tokens
+    return np.concatenate(parts).astype(np.int64)

@@ -1,0 +1,94 @@
+"""A prepared corpus: the folder that `prepare` makes, opened.
+
+Opening maps files and checks sizes; it reads no tokens. The tokenizer is checked by fingerprint, for tokens mean
+nothing under another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from linnet.core.errors import DataError, TokenizerError, explain
+from linnet.core.files import read_json
+from linnet.core.spec import load
+from linnet.data.card import DataCard
+from linnet.data.shards import Split, Stream, document_ids, open_splits, read_index
+from linnet.data.spec import DataSpec
+from linnet.tokenizer.base import Tokenizer
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A corpus as tokens, with the tokenizer that made them.
+
+    Text is had by decoding tokens, not by keeping a copy: it costs no disk, and it is what the model is shown, byte
+    for byte: `prepare` has checked that every document's ids stand for as many bytes as its text has. (Only a
+    tokenizer with a closed vocabulary gives something else for what is unknown to it; the card counts how often.)
+    """
+
+    folder: Path
+    fingerprint: str
+    tokenizer: Tokenizer
+    spec: DataSpec
+    card: DataCard
+    train: Split
+    validation: Split
+    reused: bool
+
+    def validation_text(self) -> bytes:
+        """All validation text, documents joined with nothing between; as long as `validation.bytes`."""
+        return b"".join(text for stream in self.validation.streams for text in self.texts(stream))
+
+    def train_text(self, limit: int | None = None) -> bytes:
+        """The first `limit` bytes of training text; of several sources, each gives its share by size."""
+        if limit is None or limit >= self.train.bytes:
+            return b"".join(text for stream in self.train.streams for text in self.texts(stream))
+        ends = np.cumsum([stream.bytes for stream in self.train.streams]) * limit // self.train.bytes
+        return b"".join(
+            _first_bytes(self.texts(stream), int(size)) for stream, size in zip(self.train.streams, np.diff(ends, prepend=0))
+        )
+
+    def texts(self, stream: Stream) -> Iterator[bytes]:
+        """The text of each document of a stream, without its end token."""
+        for ids in document_ids(stream):
+            whole = ids.tolist()
+            yield self.tokenizer.decode_bytes(whole[:-1] if whole[-1] == self.train.end_id else whole)
+
+
+def _first_bytes(texts: Iterable[bytes], limit: int) -> bytes:
+    parts, size = [], 0
+    for text in texts:
+        if size >= limit:
+            break
+        parts.append(text[: limit - size])
+        size += len(parts[-1])
+    return b"".join(parts)
+
+
+def open_prepared(folder: Path, tokenizer: Tokenizer, *, verify: bool = False) -> Prepared:
+    """Open one prepared folder (the one with index.json in it). `verify` compares every file's SHA-256.
+
+    Raises DataError for a missing, cut or changed file, TokenizerError if the tokens are not this tokenizer's.
+    """
+    return open_folder(Path(folder), tokenizer, reused=True, verify=verify)
+
+
+def open_folder(folder: Path, tokenizer: Tokenizer, *, reused: bool, verify: bool = False) -> Prepared:
+    """The same; `reused` is what the result says of itself."""
+    index = read_index(folder)
+    if tokenizer.fingerprint != index["tokenizer"]:
+        raise TokenizerError(
+            explain(
+                f"the tokenizer {tokenizer.fingerprint[:16]}… for {folder}, encoded with {index['tokenizer'][:16]}…",
+                need="the tokenizer that encoded the data",
+                hint=f"{folder / 'tokenizer.json'}, or preparing the data anew",
+            )
+        )
+    splits = open_splits(folder, index, verify=verify)
+    card = DataCard.from_json(read_json(folder / "card.json", what="the data card of a prepared folder", error=DataError))
+    spec = load(DataSpec, index["spec"], path="data")
+    return Prepared(folder, index["fingerprint"], tokenizer, spec, card, splits["train"], splits["validation"], reused)

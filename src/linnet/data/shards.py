@@ -1,0 +1,221 @@
+"""Tokens on disk: raw little-endian shards that are mapped, not read, and an index that says what they are.
+
+    index.json                      everything below, with the SHA-256 of every file
+    train/NAME.00000.bin            tokens of source NAME, uint16 (uint32 above 65,536 ids), documents one after the other
+    train/NAME.documents            uint64: the first token of each document, then the number of tokens
+    validation/…                    the same
+
+A document's tokens end with the end token (but for the first half of a document that a tail split divides). No
+pickle, no header: a shard's size is tokens x width and nothing else, so a cut shard is seen at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.core.errors import DataError, explain
+from linnet.core.files import read_json, sha256_file
+
+FORMAT = "linnet-tokens"
+VERSION = 1
+SHARD_TOKENS = 2**26  # 128 MiB of uint16
+SPLITS = ("train", "validation")
+
+
+def token_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The narrowest of uint16 and uint32 that holds all ids."""
+    return np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
+
+
+class StreamWriter:
+    """Writes one source's tokens of one split; `close` returns its entry of the index."""
+
+    def __init__(self, folder: Path, split: str, source: str, dtype: np.dtype[Any], shard_tokens: int = SHARD_TOKENS) -> None:
+        self.folder, self.split, self.source, self.dtype, self.shard_tokens = folder, split, source, dtype, shard_tokens
+        self.tokens = self.bytes = self.documents = self.unknown = 0
+        self.shards: list[dict[str, Any]] = []
+        (folder / split).mkdir(exist_ok=True)
+        self.starts = _Hashed(folder, f"{split}/{source}.documents")
+
+    def append(self, ids: NDArray[np.unsignedinteger], n_bytes: int, unknown: int = 0) -> None:
+        """One document (or what stands of it in this split): its ids (n,), with end token, its bytes, its unknown tokens."""
+        self.starts.write(self.tokens.to_bytes(8, "little"))
+        self.documents += 1
+        self.bytes += n_bytes
+        self.unknown += unknown
+        while len(ids):
+            if not self.shards or self.shards[-1]["tokens"] == self.shard_tokens:
+                self._next_shard()
+            part = ids[: self.shard_tokens - self.shards[-1]["tokens"]]
+            self.shard.write(part.astype(self.dtype, copy=False).tobytes())
+            self.shards[-1]["tokens"] += len(part)
+            self.tokens += len(part)
+            ids = ids[len(part) :]
+
+    def _next_shard(self) -> None:
+        self._finish_shard()
+        name = f"{self.split}/{self.source}.{len(self.shards):05d}.bin"
+        self.shard = _Hashed(self.folder, name)
+        self.shards.append({"file": name, "tokens": 0, "sha256": ""})
+
+    def _finish_shard(self) -> None:
+        if self.shards:
+            self.shards[-1]["sha256"] = self.shard.close()
+
+    def close(self) -> dict[str, Any]:
+        """Finish the files; the index entry of this stream."""
+        self.starts.write(self.tokens.to_bytes(8, "little"))
+        self._finish_shard()
+        return {
+            "source": self.source,
+            "documents": self.documents,
+            "bytes": self.bytes,
+            "tokens": self.tokens,
+            "unknown": self.unknown,
+            "shards": self.shards,
+            "starts": {"file": f"{self.split}/{self.source}.documents", "sha256": self.starts.close()},
+        }
+
+    def abandon(self) -> None:
+        """Close the files after a failure."""
+        for file in [self.starts, *([self.shard] if self.shards else [])]:
+            file.handle.close()
+
+
+class _Hashed:
+    """A file that is hashed while it is written."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.handle: BinaryIO = open(folder / name, "wb", buffering=2**20)  # noqa: SIM115
+        self.digest = hashlib.sha256()
+
+    def write(self, content: bytes) -> None:
+        self.digest.update(content)
+        self.handle.write(content)
+
+    def close(self) -> str:
+        self.handle.close()
+        return self.digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """The tokens of one source in one split: one long sequence, mapped from its shards.
+
+    bytes   of the documents' text as UTF-8, end tokens not counted
+    """
+
+    source: str
+    weight: float
+    tokens: int
+    bytes: int
+    documents: int
+    maps: tuple[NDArray[np.unsignedinteger], ...]
+    starts: NDArray[np.uint64]
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        """The first token of each shard."""
+        return [0, *np.cumsum([len(shard) for shard in self.maps])[:-1].tolist()]
+
+    def read(self, start: int, stop: int) -> NDArray[np.unsignedinteger]:
+        """Tokens start … stop - 1, (stop - start,)."""
+        if len(self.maps) == 1:
+            return self.maps[0][start:stop]
+        parts = [shard[max(start - first, 0) : max(stop - first, 0)] for first, shard in zip(self._firsts, self.maps)]
+        return np.concatenate(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """All streams of training or of validation, in the spec's order of sources.
+
+    fingerprint   of the prepared folder, so that a loader's saved position is never used on other data
+    """
+
+    name: str
+    streams: tuple[Stream, ...]
+    end_id: int
+    fingerprint: str
+
+    @property
+    def tokens(self) -> int:
+        """Tokens, end tokens included."""
+        return sum(stream.tokens for stream in self.streams)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of text."""
+        return sum(stream.bytes for stream in self.streams)
+
+    @property
+    def documents(self) -> int:
+        """Documents."""
+        return sum(stream.documents for stream in self.streams)
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Bytes of text ÷ tokens, end tokens counted: bits per byte = nats per token ÷ (ln 2 · this)."""
+        return self.bytes / self.tokens
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a prepared folder. Raises DataError if it is missing, broken or of another version."""
+    index = read_json(folder / "index.json", what="a prepared data folder with its index.json", error=DataError)
+    got = (index.get("format"), index.get("version")) if isinstance(index, dict) else None
+    if got != (FORMAT, VERSION):
+        raise DataError(
+            explain(f"{folder / 'index.json'} is of format {got}", need=f"{(FORMAT, VERSION)}", hint="preparing the data anew")
+        )
+    return index
+
+
+def open_splits(folder: Path, index: dict[str, Any], *, verify: bool = False) -> dict[str, Split]:
+    """Map both splits. Sizes are always checked; `verify` reads every file again and compares its SHA-256.
+
+    Raises DataError with the first file that is missing, cut or changed.
+    """
+    dtype = np.dtype(index["dtype"])
+    splits = {}
+    for name in SPLITS:
+        streams = []
+        for entry in index["splits"][name]:
+            files = [(shard["file"], shard["tokens"] * dtype.itemsize, shard["sha256"]) for shard in entry["shards"]]
+            files.append((entry["starts"]["file"], (entry["documents"] + 1) * 8, entry["starts"]["sha256"]))
+            for file, size, sha256 in files:
+                _check_file(folder / file, size, sha256 if verify else None)
+            maps = tuple(_mapped(folder / shard["file"], dtype) for shard in entry["shards"])
+            starts = _mapped(folder / entry["starts"]["file"], np.dtype("<u8"))
+            weight = index["weights"][entry["source"]]
+            streams.append(Stream(entry["source"], weight, entry["tokens"], entry["bytes"], entry["documents"], maps, starts))
+        splits[name] = Split(name, tuple(streams), index["end_id"], index["fingerprint"])
+    return splits
+
+
+def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A file as an array, mapped; a plain view, for slices of np.memmap itself are slow to make."""
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
+
+
+def _check_file(path: Path, size: int, sha256: str | None) -> None:
+    again = "deleting the folder and preparing the data again"
+    if not path.is_file():
+        raise DataError(explain(f"{path} is missing", need=f"a file of {size:,} bytes", hint=again))
+    if path.stat().st_size != size:
+        raise DataError(explain(f"{path} has {path.stat().st_size:,} bytes", need=f"{size:,}, as its index says", hint=again))
+    if sha256 is not None and (got := sha256_file(path)) != sha256:
+        raise DataError(explain(f"{path} has changed: its SHA-256 is {got}", need=sha256, hint=again))
+
+
+def document_ids(stream: Stream) -> Iterator[NDArray[np.unsignedinteger]]:
+    """The tokens of each document, end token included, in order."""
+    for number in range(stream.documents):
+        yield stream.read(int(stream.starts[number]), int(stream.starts[number + 1]))

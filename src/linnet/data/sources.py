@@ -1,0 +1,234 @@
+"""Where documents come from: one word a source, each a stream of `Document`s.
+
+    files        a file, a folder or a glob of txt, md, jsonl, csv, tsv, parquet, each also .gz or .zst
+    stdin        what is piped in
+    stories      the synthetic world's stories, endless, as many as asked
+    python_docs  the documentation that comes with Python itself
+
+A source streams: nothing here holds more than a block of a file. It also names what it is made of (`signature`), so
+that a corpus prepared once is used again while nothing has changed, and never after something has.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import itertools
+import re
+import sys
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from linnet.core.errors import DataError, explain
+from linnet.core.files import sha256_file
+from linnet.core.names import nearest
+from linnet.core.seeds import stream_seed
+from linnet.core.spec import Spec
+from linnet.data.formats import FORMATS, Options, read_parquet_file, read_plain
+from linnet.data.reading import CHUNK, COMPRESSED, Encoding, chunks
+
+HASHED_BYTES = 2**28  # a source of fewer bytes is known by its content, a larger one by sizes and times
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text of a corpus.
+
+    source   the name of its source
+    name     where it stood: a file, a file and line, a number; for messages
+    """
+
+    text: str
+    source: str
+    name: str
+
+
+class Source(Spec):
+    """A family: anything that yields documents."""
+
+    @abstractmethod
+    def documents(self, *, seed: int = 0) -> Iterator[Document]:
+        """The documents in a fixed order. `seed` is the run's; only generated sources use it. Raises DataError."""
+
+    @abstractmethod
+    def signature(self, *, seed: int = 0) -> str | None:
+        """A text that changes when the documents do; None where only reading them can tell."""
+
+
+class Described(Source):
+    """What every word of the family can be told.
+
+    name      what cards and folders call it; default: from its path or kind
+    weight    its share of the training rows is weight ÷ the sum of the weights
+    licence   for the data card
+    part      both: divided into training and validation; or all of it is training, or all of it validation
+    """
+
+    name: str = Field("", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$")
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    licence: str = "unknown"
+    part: Literal["both", "train", "validation"] = "both"
+
+    def label(self) -> str:
+        """The name, or a default one."""
+        return self.name or getattr(self, "kind", "source")
+
+
+class Files(Described):
+    """A file, a folder (with everything in it) or a glob, of any mixture of known formats.
+
+    text        the field (jsonl) or column (csv, tsv, parquet) that holds the text; default: the first known one
+    separator   for txt and md, the line between two documents; see `formats.read_plain`
+    """
+
+    kind: Literal["files"] = "files"
+    path: str = Field(min_length=1)
+    text: str | None = None
+    separator: str | None = None
+    encoding: Encoding = "utf-8"
+
+    def label(self) -> str:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(self.path).name.split(".")[0]).strip("-._")
+        return self.name or stem or "files"
+
+    def documents(self, *, seed: int = 0) -> Iterator[Document]:
+        options, label = Options(self.text, self.separator, self.encoding), self.label()
+        for path in self.files():
+            for where, text in _read(path, options):
+                yield Document(text, label, f"{path}{where}")
+
+    def files(self) -> list[Path]:
+        """The files that the path stands for, sorted. Raises DataError if there are none, or one is of no known format."""
+        return find_files(self.path)
+
+    def signature(self, *, seed: int = 0) -> str:
+        files = self.files()
+        sizes = [file.stat().st_size for file in files]
+        if sum(sizes) <= HASHED_BYTES:
+            try:
+                return " ".join(sha256_file(file) for file in files)
+            except OSError as error:
+                raise DataError(explain(f"{error.filename} cannot be read ({error.strerror})", need="a readable file")) from error
+        return "\n".join(f"{file} {size} {file.stat().st_mtime_ns}" for file, size in zip(files, sizes))
+
+
+class Stdin(Described):
+    """What is piped in, as plain text or in one of the line formats."""
+
+    kind: Literal["stdin"] = "stdin"
+    format: Literal["txt", "jsonl", "csv", "tsv"] = "txt"
+    text: str | None = None
+    separator: str | None = None
+    encoding: Encoding = "utf-8"
+
+    def documents(self, *, seed: int = 0) -> Iterator[Document]:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise DataError(explain("nothing is piped into standard input", need="text there", hint="cat notes.txt | linnet …"))
+        pieces: Iterable[bytes] = iter(lambda: sys.stdin.buffer.read(CHUNK), b"")
+        options = Options(self.text, self.separator, self.encoding)
+        for where, text in FORMATS[f".{self.format}"](pieces, "standard input", options):
+            yield Document(text, self.label(), f"standard input{where}")
+
+    def signature(self, *, seed: int = 0) -> None:
+        return None
+
+
+class Stories(Described):
+    """Stories of the synthetic world, `count` of them, by the run's seed unless `seed` says another."""
+
+    kind: Literal["stories"] = "stories"
+    count: int = Field(10_000, gt=0)
+    seed: int | None = None
+    licence: str = "MIT"
+
+    def documents(self, *, seed: int = 0) -> Iterator[Document]:
+        from linnet.data.worlds.stories import stories
+
+        own = self.seed if self.seed is not None else stream_seed(seed, "data/stories")
+        for number, story in enumerate(itertools.islice(stories(own), self.count)):
+            yield Document(story.text, self.label(), f"story {number}")
+
+    def signature(self, *, seed: int = 0) -> str:
+        return f"{self.count} {_first_ones(self.documents(seed=seed), 32)}"
+
+
+class PythonDocs(Described):
+    """The documentation in Python's own standard library: real English about code, on every machine."""
+
+    kind: Literal["python_docs"] = "python_docs"
+    licence: str = "PSF-2.0"
+
+    def documents(self, *, seed: int = 0) -> Iterator[Document]:
+        from linnet.data.python_docs import python_docs
+
+        for name, text in python_docs():
+            yield Document(text, self.label(), name)
+
+    def signature(self, *, seed: int = 0) -> str:
+        return f"{sys.version} {_first_ones(self.documents(seed=seed), 4)}"
+
+
+def _first_ones(documents: Iterator[Document], count: int) -> str:
+    """A hash of the first documents, which a change of their generator would change."""
+    digest = hashlib.sha256()
+    for document in itertools.islice(documents, count):
+        digest.update(document.text.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()
+
+
+def ending(path: Path) -> str:
+    """The format's ending, without the compression's: ".jsonl" for "a.jsonl.gz"."""
+    name = path.name.lower()
+    for compressed in COMPRESSED:
+        name = name.removesuffix(compressed)
+    return Path(name).suffix
+
+
+def find_files(path: str) -> list[Path]:
+    """The files that a path, a folder or a glob (`**` = any depth) stands for, sorted; hidden ones are left out.
+
+    A file of an unknown ending is refused among others; given alone it is read as plain text, if it is text.
+    """
+    place = Path(path).expanduser()
+    if place.is_file():
+        return [place]
+    if place.is_dir():
+        found = [
+            file
+            for file in place.rglob("*")
+            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(place).parts)
+        ]
+        if not found:
+            raise DataError(
+                explain(f"the folder {path} holds no files", need=f"files that end in {', '.join(FORMATS)} (also .gz, .zst)")
+            )
+    elif glob.has_magic(path):
+        found = [Path(file) for file in glob.glob(str(place), recursive=True) if Path(file).is_file()]
+        if not found:
+            raise DataError(explain(f"no file matches {path}", need="at least one", hint="`**` for any depth of folders"))
+    else:
+        siblings = [item.name for item in place.parent.iterdir()] if place.parent.is_dir() else []
+        hint = nearest(place.name, siblings) if 0 < len(siblings) <= 100 else ""
+        raise DataError(explain(f"{path} does not exist", need="a file, a folder or a glob", hint=hint))
+    unknown = sorted(str(file) for file in found if ending(file) not in FORMATS)
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise DataError(
+            explain(
+                f"{', '.join(unknown[:3])}{more}: an ending that is not known",
+                need=f"one of {', '.join(FORMATS)} (also .gz, .zst)",
+                hint="a glob that leaves them out, such as folder/**/*.txt, or the file by itself if it is text",
+            )
+        )
+    return sorted(found)
+
+
+def _read(path: Path, options: Options) -> Iterator[tuple[str, str]]:
+    if path.suffix == ".parquet":
+        return read_parquet_file(str(path), options)
+    return FORMATS.get(ending(path), read_plain)(chunks(path), str(path), options)

@@ -1,0 +1,66 @@
+"""What a corpus is: the `data:` part of a run file.
+
+data: {sources: [{kind: files, path: input.txt}]}
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from linnet.core.spec import Spec
+from linnet.data.clean import DEFAULT_STEPS, CleanStep
+from linnet.data.sources import Described, Source
+from linnet.data.split import SplitKind
+
+
+class DataSpec(Spec):
+    """Sources and what is done with their documents.
+
+    sources         where text comes from; mixed by their weights
+    validation      the share of text that is never trained on
+    split           hash: by each document's content; tail: the last part; auto: as fits each source
+    exact           a tail begins at exactly that character, not at the next line
+    clean           steps, in order
+    deduplicate     drop a document that equals an earlier one
+    document_mask   attention stays inside a document, where several stand in one row
+    """
+
+    sources: tuple[Source, ...] = Field(strict=False)
+    validation: float = Field(0.1, gt=0, lt=1)
+    split: SplitKind = "auto"
+    exact: bool = False
+    clean: tuple[CleanStep, ...] = Field(DEFAULT_STEPS, strict=False)
+    deduplicate: bool = True
+    document_mask: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.sources:
+            raise ValueError("sources is empty; write at least one, such as {kind: files, path: input.txt}")
+        named = [source.name for source in self.described() if source.name]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise ValueError(f"two sources are named {', '.join(twice)}; give each a name of its own")
+        if all(source.part == "validation" for source in self.described()):
+            raise ValueError("every source is validation only; at least one must be for training")
+        if all(source.part == "train" for source in self.described()):
+            raise ValueError("every source is training only; at least one must have validation text")
+        return self
+
+    def described(self) -> tuple[Described, ...]:
+        """The sources, as what all words of the family are."""
+        return tuple(source for source in self.sources if isinstance(source, Described))
+
+    def names(self) -> list[str]:
+        """A name for each source, different from all others: its own, or its default with a number where that is taken."""
+        taken = {source.name for source in self.described() if source.name}
+        names = []
+        for source in self.described():
+            name, number = source.label(), 2
+            while not source.name and name in taken:
+                name, number = f"{source.label()}-{number}", number + 1
+            taken.add(name)
+            names.append(name)
+        return names

@@ -1,0 +1,119 @@
+"""Training and validation text: who decides, and why nothing leaks.
+
+    hash   a document is validation  ⇔  first 64 bits of BLAKE2b(text) < validation · 2^64
+    tail   the last part of the text, in order; for a corpus of one or a few documents
+
+By hash the text alone decides: two copies of a text are on one side whatever else is in the corpus, and a corpus
+that grows moves nothing. `auto` takes hash for a source of at least FEW documents whose validation share then lies
+between half and twice the one asked for, and tail otherwise; the choice is in the data card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.core.errors import DataError, explain
+
+FEW = 20  # documents; with fewer, a share by hash is a gamble
+
+SplitKind = Literal["auto", "hash", "tail"]
+
+
+def fingerprint(text: bytes) -> bytes:
+    """16 bytes that stand for a text: for finding copies and for the split (BLAKE2b, 128 bits)."""
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def hash_is_validation(first_words: NDArray[np.uint64], validation: float) -> NDArray[np.bool_]:
+    """Which documents are validation. first_words (n,): the first 8 bytes of each fingerprint, little-endian."""
+    return first_words < np.uint64(int(validation * 2**64))
+
+
+def repeated(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """True for every row of (n, 2) that equals an earlier row. Takes 24 bytes a row."""
+    order = np.lexsort((words[:, 1], words[:, 0]))  # stable: equal rows stay in order
+    copies = np.zeros(len(words), bool)
+    same = np.ones(max(len(words) - 1, 0), bool)
+    for column in (0, 1):
+        ranked = words[order, column]
+        same &= ranked[1:] == ranked[:-1]
+    copies[order[1:]] = same
+    return copies
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where each document of a source goes.
+
+    kind         hash, tail, train or validation (the last two: all on one side)
+    validation   (n,) bool
+    cut          the document that is divided and the character to divide it at, for a tail; else None
+    """
+
+    kind: str
+    validation: NDArray[np.bool_]
+    cut: tuple[int, int] | None = None
+
+    def parts(self, number: int, text: str, *, exact: bool) -> list[tuple[bool, str, bool]]:
+        """(is validation, text, whether the document ends there) for document `number`."""
+        if self.cut is None or number != self.cut[0]:
+            return [(bool(self.validation[number]), text, True)]
+        at = self.cut[1] if exact else line_boundary(text, self.cut[1])
+        return [(False, text[:at], False), (True, text[at:], True)]
+
+
+def tail_plan(characters: NDArray[np.uint64], validation: float) -> Plan:
+    """Training is the first int((1 - validation) · n) of all n characters, validation the rest."""
+    ends = np.cumsum(characters.astype(np.int64))
+    cut = int((1 - validation) * int(ends[-1]))
+    number = int(np.searchsorted(ends, cut, side="right"))  # the document that holds character `cut`
+    inside = cut - (int(ends[number - 1]) if number else 0)
+    return (
+        Plan("tail", np.arange(len(ends)) > number, (number, inside)) if inside else Plan("tail", np.arange(len(ends)) >= number)
+    )
+
+
+def line_boundary(text: str, at: int) -> int:
+    """The line start nearest at or after `at` that leaves text behind it; else the last before; else `at` itself."""
+    after = text.find("\n", max(at - 1, 0)) + 1
+    if 0 < after < len(text):
+        return after
+    before = text.rfind("\n", 0, max(at - 1, 0)) + 1
+    return before or at
+
+
+def make_plan(
+    source: str,
+    kind: SplitKind,
+    validation: float,
+    first_words: NDArray[np.uint64],
+    sizes: NDArray[np.uint64],
+    characters: NDArray[np.uint64],
+) -> Plan:
+    """The plan for one source, from its kept documents' fingerprints, bytes and characters, each (n,).
+
+    Raises DataError if one side would be empty.
+    """
+    chosen = hash_is_validation(first_words, validation)
+    if kind == "auto":
+        share = float(sizes[chosen].sum()) / float(sizes.sum())
+        kind = "hash" if len(sizes) >= FEW and validation / 2 <= share <= validation * 2 else "tail"
+    if kind == "tail":
+        plan = tail_plan(characters, validation)
+        total = int(characters.sum())
+        if 0 < int((1 - validation) * total) < total:
+            return plan
+    elif chosen.any() and not chosen.all():
+        return Plan("hash", chosen)
+    raise DataError(
+        explain(
+            f"source {source!r}: a {kind} split of its documents ({len(sizes):,}) leaves one side empty",
+            need="text for training and for validation",
+            hint="more text, another `validation:`" + (", or `split: tail`" if kind == "hash" else ""),
+        )
+    )

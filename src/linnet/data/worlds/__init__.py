@@ -1,0 +1,8 @@
+"""Worlds made by rule: text whose every sentence can be checked.
+
+    stories.story(seed, index)      one story, the same on every machine
+    stories.stories(seed, start)    the endless stream of them
+    check.check(text)               which sentences are of the world, and is it one consistent story?
+
+To be read in this order: words → plots → shapes (the grammar) → stories (the writer) → check (the reader).
+"""

@@ -1,0 +1,154 @@
+"""The byte-level BPE tokenizer: split the text (`pretokenize`), then merge the bytes of each chunk (`bpe`).
+
+Ids of a tokenizer that is trained here:
+
+    0 … 255           the bytes, each its own value
+    256 …             merges, in the order in which they were learned
+    the last ones     special tokens: <|endoftext|>, then the others in their given order
+
+A `tokenizer.json` from elsewhere may order its ids in any other way (GPT-2's bytes stand in another order, and
+`tokenizers` puts special tokens first): the tables hold whatever the file says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from linnet.core.errors import TokenizerError, explain
+from linnet.core.names import nearest
+from linnet.tokenizer import native
+from linnet.tokenizer.bpe import FIRST_MERGE, Pair
+from linnet.tokenizer.pretokenize import PATTERNS, chunks_of, splitter, text_to_bytes
+from linnet.tokenizer.vocabulary import Progress, VocabularyTokenizer, special_names
+
+CACHE_CHUNKS = 65_536  # remembered chunks; when they are that many, all are forgotten
+CACHE_LENGTH = 64  # characters; a longer chunk hardly ever comes again
+
+
+class BPETokenizer(VocabularyTokenizer):
+    """Byte-level BPE over a table of tokens.
+
+    tokens    bytes → id; all 256 single bytes among them
+    merges    pairs of ids in the order of their rank; the token that a pair makes is the one of their joined bytes
+    pattern   a name of `pretokenize.PATTERNS`
+    special   name → id
+    """
+
+    kind = "bpe"
+
+    def __init__(self, tokens: Mapping[bytes, int], merges: Sequence[Pair], *, pattern: str, special: Mapping[str, int]) -> None:
+        super().__init__(tokens, special)
+        if pattern not in PATTERNS:
+            raise TokenizerError(
+                explain(f"the splitting pattern {pattern!r}", need="one that is known", hint=nearest(pattern, PATTERNS))
+            )
+        missing = [byte for byte in range(256) if bytes([byte]) not in self.tokens]
+        if missing:
+            raise TokenizerError(
+                explain(f"a vocabulary without the bytes {missing[:5]}", need="all 256 single bytes, or some text has no ids")
+            )
+        self.pattern = pattern
+        self.merges = tuple(merges)
+        self._split = splitter(pattern)
+        self._byte_ids = tuple(self.tokens[bytes([byte])] for byte in range(256))
+        self._cache: dict[str, list[int]] = {}
+        self._merge_table = self._ranked_merges()
+
+    @classmethod
+    def from_merges(cls, merges: Sequence[Pair], *, pattern: str = "gpt4", special: Sequence[str] = ()) -> BPETokenizer:
+        """The tokenizer of learned merges, with ids as at the top of this file.
+
+        Raises TokenizerError where a special token is spelled like a learned one.
+        """
+        spelled = [bytes([byte]) for byte in range(256)]
+        for rank, (a, b) in enumerate(merges):
+            if not (0 <= a < len(spelled) and 0 <= b < len(spelled)):
+                raise TokenizerError(
+                    explain(f"merge {rank} joins {a} and {b}", need=f"ids from 0 to {len(spelled) - 1}, which are there by then")
+                )
+            spelled.append(spelled[a] + spelled[b])
+        names = special_names(special)
+        return cls(
+            {token: token_id for token_id, token in enumerate(spelled)},
+            merges,
+            pattern=pattern,
+            special={name: token_id for token_id, name in enumerate(names, len(spelled))},
+        )
+
+    def _ranked_merges(self) -> dict[Pair, tuple[int, int]]:
+        """(a, b) → (rank, id of the token that they make). Raises TokenizerError for a merge that makes no token."""
+        table: dict[Pair, tuple[int, int]] = {}
+        ordinary = set(self.tokens.values())
+        for rank, (a, b) in enumerate(self.merges):
+            merged = self.tokens.get(self._table[a] + self._table[b]) if a in ordinary and b in ordinary else None
+            if merged is None:
+                raise TokenizerError(
+                    explain(f"merge {rank} joins {a} and {b}", need="two ordinary tokens, and a token for what they make")
+                )
+            table.setdefault((a, b), (rank, merged))
+        return table
+
+    @cached_property
+    def _merge(self) -> native.Merger:
+        return native.merger(self._byte_ids, self._merge_table)
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        cache = self._cache
+        ids: list[int] = []
+        for chunk in self._split(text):
+            known = cache.get(chunk)
+            ids += known if known is not None else self._encode_chunk(chunk)
+        return ids
+
+    def _encode_chunk(self, chunk: str) -> list[int]:
+        ids = self._merge(text_to_bytes(chunk))
+        if len(chunk) <= CACHE_LENGTH:
+            if len(self._cache) >= CACHE_CHUNKS:
+                self._cache.clear()
+            self._cache[chunk] = ids
+        return ids
+
+    def rules(self) -> dict[str, Any]:
+        return {"pattern": PATTERNS[self.pattern], "merges": self.merges}
+
+
+def train_bpe(
+    texts: Iterable[str], vocab_size: int, *, pattern: str = "gpt4", special: Sequence[str] = (), progress: Progress | None = None
+) -> BPETokenizer:
+    """Train a tokenizer with `vocab_size` ids in all: 256 bytes, merges, special tokens.
+
+    Texts are read once, one at a time; memory grows with the number of *different* chunks in them. Where no pair
+    occurs twice any more, training ends with fewer ids: ask the tokenizer for its `vocab_size`.
+
+    Raises TokenizerError for a size without room for bytes and special tokens, and where there is no text at all.
+    """
+    names = special_names(special)
+    n_merges = vocab_size - FIRST_MERGE - len(names)
+    if n_merges < 0:
+        need = f"at least {FIRST_MERGE + len(names)}: 256 bytes and {len(names)} special token(s)"
+        raise TokenizerError(explain(f"vocab_size = {vocab_size}", need=need, hint="1024 for a small text, 8192 for a large one"))
+    chunks = count_chunks(texts, pattern, progress)
+    on_merge = (lambda done: progress("merging", done, n_merges)) if progress is not None else None
+    return BPETokenizer.from_merges(native.learn_merges(chunks, n_merges, on_merge), pattern=pattern, special=special)
+
+
+def count_chunks(texts: Iterable[str], pattern: str, progress: Progress | None = None) -> dict[bytes, int]:
+    """How often each chunk occurs in some texts, in the order of first appearance. Raises TokenizerError for no text."""
+    counts: Counter[str] = Counter()
+    for done, text in enumerate(checked_texts(texts), 1):
+        counts.update(chunks_of(text, pattern))
+        if progress is not None:
+            progress("reading", done, None)
+    if not counts:
+        raise TokenizerError(explain("no text to learn from", need="at least one that is not empty"))
+    return {text_to_bytes(chunk): count for chunk, count in counts.items()}
+
+
+def checked_texts(texts: Iterable[str]) -> Iterable[str]:
+    """`texts`, unless it is one text: a string is an iterable of characters, which nobody means."""
+    if isinstance(texts, str):
+        raise TokenizerError(explain("one string", need="several texts", hint="[text]"))
+    return texts

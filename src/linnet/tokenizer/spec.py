@@ -1,0 +1,99 @@
+"""The words for tokenizers in a run file, and how each makes a tokenizer from texts.
+
+tokenizer: {kind: bpe, vocab_size: 1024}      byte-level BPE, trained on the run's own text
+tokenizer: char                               one id a character
+tokenizer: byte                               one id a byte
+tokenizer: {kind: file, path: tokenizer.json} one that exists already
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from linnet.core.errors import TokenizerError, explain
+from linnet.core.spec import Spec
+from linnet.tokenizer.base import Tokenizer
+from linnet.tokenizer.bpe_tokenizer import train_bpe
+from linnet.tokenizer.load import load_tokenizer
+from linnet.tokenizer.simple import ByteTokenizer, train_char
+from linnet.tokenizer.vocabulary import Progress, special_names
+
+
+class TokenizerSpec(Spec):
+    """How text becomes ids."""
+
+    def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
+        """Make the tokenizer; see `train_tokenizer`."""
+        raise NotImplementedError
+
+
+def _read_names(value: Any) -> Any:
+    """Special tokens come as a list from YAML; each name once, and none empty."""
+    if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
+        special_names(value)
+        return tuple(value)
+    return value
+
+
+class BPE(TokenizerSpec):
+    """Byte-level BPE, trained on the texts.
+
+    vocab_size   all ids: 256 bytes, merges, special tokens; None leaves the choice to whoever trains
+    pattern      how text is split before merging, by the name of the model that brought it
+    special      special tokens besides <|endoftext|>
+    """
+
+    kind: Literal["bpe"] = "bpe"
+    vocab_size: Annotated[int, Field(ge=257)] | None = None
+    pattern: Literal["gpt2", "gpt4", "qwen"] = "gpt4"
+    special: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
+
+    def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
+        if self.vocab_size is None:
+            raise TokenizerError(
+                explain("a bpe tokenizer without vocab_size", need="a number to train to", hint="spec.replace(vocab_size=1024)")
+            )
+        return train_bpe(texts, self.vocab_size, pattern=self.pattern, special=self.special, progress=progress)
+
+
+class Char(TokenizerSpec):
+    """One id for each character that the texts contain."""
+
+    kind: Literal["char"] = "char"
+
+    def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
+        return train_char(texts, progress=progress)
+
+
+class Byte(TokenizerSpec):
+    """One id for each byte; learns nothing from the texts."""
+
+    kind: Literal["byte"] = "byte"
+
+    def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
+        return ByteTokenizer()
+
+
+class TokenizerFile(TokenizerSpec):
+    """A `tokenizer.json` that exists already; learns nothing from the texts."""
+
+    kind: Literal["file"] = "file"
+    path: str
+
+    def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
+        return load_tokenizer(Path(self.path))
+
+
+def train_tokenizer(spec: TokenizerSpec, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
+    """The tokenizer that `spec` describes, learned from `texts` where it learns.
+
+    texts      read once, one at a time; not read at all by words that do not learn
+    progress   called as progress(stage, done, total): ("reading", texts so far, None), ("merging", merges, of them)
+
+    Raises TokenizerError where the texts are empty, the vocabulary too small, or the file is not a tokenizer.
+    """
+    return spec.train(texts, progress=progress)

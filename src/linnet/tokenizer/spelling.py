@@ -1,0 +1,26 @@
+"""How `tokenizer.json` spells bytes as characters, so that a token that is not UTF-8 can stand in JSON.
+
+    b" the"  ↔  "Ġthe"
+
+GPT-2 (openai/gpt-2, src/encoder.py, `bytes_to_unicode`): a printable byte is its own character, the others are
+counted up from U+0100 in their order.
+"""
+
+from __future__ import annotations
+
+PRINTABLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]
+SYMBOL_OF = {byte: chr(byte) for byte in PRINTABLE} | {byte: chr(256 + place) for place, byte in enumerate(OTHERS)}
+BYTE_OF = {symbol: byte for byte, symbol in SYMBOL_OF.items()}
+
+
+def spell(token: bytes) -> str:
+    """The characters that spell some bytes."""
+    return "".join([SYMBOL_OF[byte] for byte in token])
+
+
+def unspell(spelling: str) -> bytes | None:
+    """The bytes that some characters spell; None where one of them spells no byte."""
+    if not all(symbol in BYTE_OF for symbol in spelling):
+        return None
+    return bytes([BYTE_OF[symbol] for symbol in spelling])

@@ -1,0 +1,67 @@
+"""Timed steps: what a model costs on this machine, learned by taking a few steps and forgetting them."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass
+
+import torch
+
+from linnet.core.seeds import generator
+from linnet.data.batch import Batch
+from linnet.model.network import Network
+from linnet.model.spec import Model
+from linnet.objective.base import Objective
+from linnet.train.machine import memory_bytes
+from linnet.train.optimizers import Optimizer
+from linnet.train.precision import Precision
+
+PROBE_STEPS = 4
+READ_TOKENS = 8192  # tokens that validation reads at once (train/evaluation.py)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """step_seconds: of one optimizer step · read_seconds: a token, without learning · memory_bytes: resident at the
+    height of it · optimizer_bytes: of optimizer state."""
+
+    step_seconds: float
+    read_seconds: float
+    memory_bytes: int
+    optimizer_bytes: int
+
+
+def probe(
+    model: Model, objective: Objective, optimizer: Optimizer, precision: Precision, rows: int, micro: int, context: int, *, recompute: bool = False
+) -> Probe:
+    """Take a few steps of a model on random tokens, read once as validation does, and forget it all."""
+    network = Network(model, seed=0).to(precision.device)
+    network.decoder.recompute = recompute
+    optimizers = optimizer.build(network)
+    tokens = torch.randint(0, model.vocab_size, (rows, context + 1), generator=generator(0, "probe"))
+    batch = Batch(tokens[:, :-1], tokens[:, 1:], torch.ones(rows, context)).to(precision.device)
+    times, height = [], 0
+    for _ in range(PROBE_STEPS):
+        started = time.perf_counter()
+        for start in range(0, rows, micro):
+            with precision.autocast():
+                loss = objective(network, batch.rows(start, start + micro))
+            height = max(height, memory_bytes())
+            precision.backward(loss.total / (rows * context))
+            height = max(height, memory_bytes())
+        precision.step(optimizers, list(network.parameters()), 1.0)
+        times.append(time.perf_counter() - started)
+    reading = max(1, READ_TOKENS // context)
+    many = torch.randint(0, model.vocab_size, (reading, context), generator=generator(0, "probe/read")).to(precision.device)
+    started = time.perf_counter()
+    with torch.inference_mode():
+        objective(network, Batch(many, many, torch.ones(reading, context, device=precision.device)))
+    read = (time.perf_counter() - started) / (reading * context)
+    height = max(height, memory_bytes())
+    state = sum(
+        value.numel() * value.element_size() for each in optimizers for values in each.state.values() for value in values.values() if torch.is_tensor(value)
+    )
+    del network, optimizers, loss, batch, many
+    gc.collect()
+    return Probe(sorted(times[1:])[(PROBE_STEPS - 1) // 2], read, height, state)

@@ -1,0 +1,112 @@
+"""Every choice that a run file leaves open, made before anything is built: vocabulary, size, batch, steps."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from linnet.core.errors import BudgetError, ConfigError, explain
+from linnet.core.spec import dump
+from linnet.data.prepare import Prepared, TokenizerTrainer, prepare
+from linnet.model.count import count
+from linnet.model.spec import Model
+from linnet.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from linnet.tokenizer.spec import BPE
+from linnet.train import plan
+from linnet.train.precision import Precision
+from linnet.train.spec import RunSpec
+from linnet.zoo import Decoder
+
+DEFAULT_CONTEXT = 256
+DEFAULT_STEPS = 2_000
+
+
+def vocabulary_for(n_bytes: int) -> int:
+    """A vocabulary for a corpus: the power of two nearest to √bytes, from 512 to 32,768."""
+    size = 512
+    while size < 32_768 and size * 1.5 < n_bytes**0.5:
+        size *= 2
+    return size
+
+
+def prepare_data(spec: RunSpec, folder: Path, tell: Callable[[float | None, str], None]) -> Prepared:
+    """The run's text as tokens, under `folder`; found again when nothing that decides it has changed."""
+
+    def make(texts: Iterable[str]) -> Tokenizer:
+        chosen = spec.tokenizer
+        if isinstance(chosen, BPE) and chosen.vocab_size is None:
+            texts = list(texts)
+            chosen = chosen.replace(vocab_size=vocabulary_for(sum(len(text) for text in texts)))
+        return train_tokenizer(chosen, texts)
+
+    recipe = json.dumps(dump(spec.tokenizer), sort_keys=True)
+    return prepare(spec.data, TokenizerTrainer(make, load_tokenizer, recipe), folder, seed=spec.seed, progress=tell)
+
+
+def context_of(spec: RunSpec, sentence: Model) -> int:
+    """Tokens a row; raises ConfigError where the model has fewer positions than that."""
+    wanted = spec.train.context_length or spec.model.reads or DEFAULT_CONTEXT
+    longest = sentence.max_length
+    if longest is not None and wanted > longest:
+        raise ConfigError(
+            explain(f"train.context_length = {wanted} for a model of {longest} positions", need=f"at most {longest}", hint=f"model.context_length: {wanted}")
+        )
+    return wanted
+
+
+def seconds_for_training(spec: RunSpec, prepared: Prepared, began: float, peak_flops: float) -> float:
+    """What a time budget leaves for the loop: without what is spent already and what the end will take.
+
+    The end is one reading of the validation part, at 0.4 of the peak, and a few seconds for papers. Raises BudgetError
+    where nothing is left.
+    """
+    assert spec.train.minutes is not None
+    whole = spec.train.minutes * 60
+    cost = count(spec.model.sentence(prepared.tokenizer.vocab_size), DEFAULT_CONTEXT).forward_flops
+    end = 3.0 + prepared.validation.tokens * cost / (0.4 * peak_flops)
+    spent = time.perf_counter() - began
+    if spent + end >= whole:
+        raise BudgetError(
+            explain(
+                f"{spec.train.minutes:g} minutes, of which reading the text took {spent:.0f} seconds and the final evaluation takes {end:.0f}",
+                need="time left to train",
+                hint=f"--minutes {max(1, round((spent + end) / 60 * 3))}",
+            )
+        )
+    return whole - spent - end
+
+
+def is_sized(spec: RunSpec, asked: Any) -> bool:
+    """Whether the user said how large the model is to be."""
+    model = asked.get("model") if isinstance(asked, dict) else None
+    return not isinstance(spec.model, Decoder) or (isinstance(model, dict) and bool({"size", "n_layers", "d_model"} & set(model)))
+
+
+def settle(
+    spec: RunSpec, asked: Any, prepared: Prepared, *, precision: Precision, began: float, peak_flops: float, say: Callable[[str], None]
+) -> RunSpec:
+    """The spec with steps where nothing says how long, and with a size and a batch where a time budget decides them."""
+    if spec.train.minutes is None:
+        return spec if spec.train.steps is not None else spec.replace(train=spec.train.replace(steps=DEFAULT_STEPS))
+    if is_sized(spec, asked):
+        return spec
+    assert isinstance(spec.model, Decoder)
+    best, tried = plan.choose(
+        spec.model,
+        prepared.tokenizer.vocab_size,
+        prepared.train.tokens,
+        seconds_for_training(spec, prepared, began, peak_flops),
+        objective=spec.objective,
+        optimizer=spec.optimizer,
+        precision=precision,
+        context=spec.train.context_length or spec.model.reads or DEFAULT_CONTEXT,
+        peak_flops=peak_flops,
+    )
+    for line in plan.table(tried, best):
+        say(line)
+    train = asked.get("train") if isinstance(asked, dict) else None
+    rows = spec.train.batch_size if isinstance(train, dict) and "batch_size" in train else best.rows
+    return spec.replace(model=best.family, train=spec.train.replace(batch_size=rows))

@@ -1,0 +1,274 @@
+"""Sources give the documents that the standard library's own readers give, and name file and line of what is broken."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+import types
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from data_helpers import shared
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linnet.core.errors import DataError, MissingExtraError
+from linnet.core.spec import load
+from linnet.data import formats, reading, sources
+from linnet.data.reading import blocks, character_start
+from linnet.data.sources import Files, PythonDocs, Stdin, Stories, find_files
+
+TEXTS = ["one", "two lines\nof text", 'a "quoted", comma', "naïve café 🐦\u2028still the same line", "tab\tinside"]
+
+
+def texts(path: Path | str, **options: object) -> list[str]:
+    return [document.text for document in load(Files, {"kind": "files", "path": str(path), **options}).documents()]
+
+
+def write_all(folder: Path) -> dict[str, Path]:
+    """The same texts in every format that can hold them all."""
+    folder.mkdir(exist_ok=True)
+    (folder / "a.jsonl").write_text("".join(json.dumps({"id": i, "text": t}) + "\n" for i, t in enumerate(TEXTS)), "utf-8")
+    with open(folder / "a.csv", "w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerows([["id", "text"], *([i, t] for i, t in enumerate(TEXTS))])
+    pq.write_table(pa.table({"id": list(range(len(TEXTS))), "text": TEXTS}), folder / "a.parquet")
+    (folder / "a.txt").write_text("\n<|endoftext|>\n".join(TEXTS), "utf-8")
+    return {file.suffix: file for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet", ".txt"])
+@pytest.mark.parametrize("packing", ["", ".gz", ".zst"])
+def test_every_format_plain_and_packed_gives_the_same_texts(tmp_path: Path, ending: str, packing: str) -> None:
+    file = write_all(tmp_path)[ending]
+    data = file.read_bytes()
+    if packing:
+        file = tmp_path / (file.name + packing)
+        # two frames, as parallel compressors and `cat a.gz b.gz` make them
+        pack = gzip.compress if packing == ".gz" else zstandard.ZstdCompressor().compress
+        file.write_bytes(pack(data[: len(data) // 2]) + pack(data[len(data) // 2 :]))
+    assert texts(file) == TEXTS
+
+
+def test_tsv_keeps_quotes(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('id\tText\n1\tsay "hi"\n2\t"open\n', "utf-8")
+    assert texts(tmp_path / "a.tsv") == ['say "hi"', '"open']
+
+
+def test_real_files(tmp_path: Path) -> None:
+    with open(shared("gsm8k/test.jsonl")) as handle:
+        assert texts(shared("gsm8k/test.jsonl"), text="answer") == [json.loads(line)["answer"] for line in handle]
+    with open(shared("tokenizers/tiktoken/cl100k_base_encodings.csv"), newline="") as handle:
+        expected = [row["input"] for row in csv.DictReader(handle)]
+    assert texts(shared("tokenizers/tiktoken/cl100k_base_encodings.csv"), text="input") == expected
+    whole = shared("stories/valid.txt").read_text("utf-8")
+    stories = [s.strip("\n") for s in whole.split("\n<|endoftext|>\n") if s.strip()]
+    assert [t.strip("\n") for t in texts(shared("stories/valid.txt")) if t.strip()] == stories
+    assert len(stories) == 548
+
+
+def test_plain_text_is_exact_and_large_files_are_cut_at_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(f"line {i}\r\n" for i in range(3000)) + "no end"
+    (tmp_path / "a.txt").write_bytes(text.encode())
+    assert texts(tmp_path / "a.txt") == [text]
+    monkeypatch.setattr(formats, "PIECE", 1000)
+    monkeypatch.setattr(reading, "CHUNK", 777)
+    pieces = texts(tmp_path / "a.txt")
+    assert "".join(pieces) == text
+    assert all(piece.endswith("\n") and 1000 <= len(piece) < 1020 for piece in pieces[:-1])
+
+
+@pytest.mark.parametrize(
+    ("separator", "expected"),
+    [
+        ("\n", ["a", "b", "---", "c", "d"]),
+        ("", ["a\nb\n---\nc", "d"]),
+        ("\n\n", ["a\nb\n---\nc", "d"]),
+        ("---", ["a\nb", "c\n\nd"]),
+        (None, ["a\nb\n---\nc\n\nd\n"]),
+    ],
+)
+def test_separators(tmp_path: Path, separator: str | None, expected: list[str]) -> None:
+    (tmp_path / "a.txt").write_text("a\nb\n---\nc\n\nd\n")
+    assert texts(tmp_path / "a.txt", separator=separator) == expected
+
+
+@given(
+    st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200),
+    st.integers(1, 50),
+    st.none() | st.integers(1, 30),
+)
+@settings(deadline=None)
+def test_blocks_join_to_the_text_however_it_is_cut(text: str, step: int, longest: int | None) -> None:
+    data = text.encode()
+    found = list(blocks((data[i : i + step] for i in range(0, len(data), step)), "x", longest=longest))
+    assert "".join(block.text for block in found) == text.removeprefix("\ufeff")
+    line = 1
+    for block in found:
+        assert block.line == line
+        line += block.text.count("\n")
+
+
+@given(st.text(min_size=1, max_size=8), st.integers(1, 32))
+@settings(deadline=None)
+def test_character_start_never_cuts_a_character(text: str, at: int) -> None:
+    data = text.encode("utf-8", "replace")[:at]
+    data[: character_start(data)].decode()  # raises if it cuts one
+    assert len(data) - character_start(data) <= 3
+
+
+def test_byte_order_mark_and_encodings(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfhello")
+    assert texts(tmp_path / "a.txt") == ["hello"]
+    (tmp_path / "b.txt").write_bytes("café\n".encode("cp1252"))
+    assert texts(tmp_path / "b.txt", encoding="cp1252") == ["café\n"]
+
+
+def test_folder_glob_and_hidden_files(tmp_path: Path) -> None:
+    for name in ("b/c.txt", "a.md", "b/.hidden/d.txt", ".git.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert texts(tmp_path) == ["a.md", "b/c.txt"]
+    assert texts(f"{tmp_path}/**/*.txt") == ["b/c.txt"]
+    assert [d.name for d in Files(path=str(tmp_path / "a.md"), name="n").documents()] == [str(tmp_path / "a.md")]
+
+
+def refused(path: Path | str, *words: str, **options: object) -> None:
+    with pytest.raises(DataError) as error:
+        texts(path, **options)
+    for word in words:
+        assert word in str(error.value), str(error.value)
+
+
+def test_broken_jsonl_names_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    for bad in ('{"text": "cut', "[1]", '{"text": 3}', '{"txet": "x"}', "[" * 100_000, '{"text": null}'):
+        file.write_text('{"text": "ok"}\n\n' + bad + "\n")
+        refused(file, "a.jsonl, line 3")
+    refused(file, "text", "ok", text="story")
+    file.write_text('{"id": "1", "prose": "x"}\n')
+    refused(file, "found: id, prose", "line 1")
+
+
+def test_broken_tables_name_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text('id,text\n1,"two\nlines"\n2\n')
+    refused(file, "a.csv, line 4", "1 fields")
+    file.write_text('id,text\n1,x\n2,"never closed\n3,y\n')
+    refused(file, "a.csv, line 3")
+    file.write_text("id,prose\n1,x\n")
+    refused(file, "found: id, prose")
+    refused(file, "'prse'", "did you mean 'prose'?", text="prse")
+    big = "x" * 200_000
+    file.write_text(f"text\n{big}\n")
+    assert texts(file) == [big]
+
+
+def test_parquet_without_text_column(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": [1], "prose": ["x"]}), file)
+    refused(file, "a.parquet", "id, prose")
+    refused(file, "holds int64", text="id")
+    pq.write_table(pa.table({"text": ["x", None]}), file)
+    refused(file, "row 2")
+    file.write_bytes(file.read_bytes()[:-10])
+    refused(file, "damaged or not parquet")
+
+
+def test_invalid_utf8_names_byte_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"\xef\xbb\xbfgood\nba\xffd\n")
+    refused(file, "a.txt, line 2", "byte 10 ", "0xff")
+    assert file.read_bytes()[10] == 0xFF
+    file.write_bytes("cut \u20ac".encode()[:-1])
+    refused(file, "line 1", "byte 4 ")
+
+
+def test_binary_and_utf16(tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\0\0")
+    refused(tmp_path / "picture.png", "binary", "byte 4 ")
+    refused(tmp_path, "picture.png", ".jsonl", ".zst")
+    (tmp_path / "a.txt").write_text("hello", "utf-16")
+    refused(tmp_path / "a.txt", "UTF-16")
+    (tmp_path / "LICENSE").write_text("plain enough")
+    assert texts(tmp_path / "LICENSE") == ["plain enough"]
+
+
+@pytest.mark.parametrize("packing", [".gz", ".zst"])
+def test_cut_and_damaged_archives(tmp_path: Path, packing: str) -> None:
+    data = "".join(f"{i * i}\n" for i in range(10_000)).encode()
+    packed = gzip.compress(data) if packing == ".gz" else zstandard.ZstdCompressor().compress(data)
+    file = tmp_path / f"a.txt{packing}"
+    file.write_bytes(packed[: len(packed) // 2])
+    refused(file, f"a.txt{packing}", "cut short")
+    file.write_bytes(b"not an archive at all")
+    refused(file, f"a.txt{packing}", "damaged or not")
+    file.write_bytes(packed[: len(packed) // 2] + bytes(8) + packed[len(packed) // 2 + 8 :])
+    refused(file, f"a.txt{packing}")
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    refused(tmp_path, "holds no files")
+    refused(tmp_path / "*.txt", "no file matches")
+    (tmp_path / "input.txt").write_text("")
+    refused(tmp_path / "inptu.txt", "did you mean 'input.txt'?")
+    assert texts(tmp_path / "input.txt") == []  # that the corpus is empty is said when it has been read
+
+
+def test_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt.zst").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(MissingExtraError, match=r"linnet\[data\]"):
+        texts(tmp_path / "a.txt.zst")
+
+
+def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pipe(data: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    pipe(b"a\n<|endoftext|>\nb")
+    assert [d.text for d in Stdin().documents()] == ["a", "b"]
+    pipe(b'{"text": "c"}\n{')
+    with pytest.raises(DataError, match="standard input, line 2"):
+        list(Stdin(format="jsonl").documents())
+
+
+def test_generated_sources_use_their_generators(monkeypatch: pytest.MonkeyPatch) -> None:
+    worlds = types.ModuleType("linnet.data.worlds.stories")
+
+    def endless(seed: int, start: int = 0):
+        number = start
+        while True:
+            yield types.SimpleNamespace(text=f"story {number} of world {seed}")
+            number += 1
+
+    worlds.stories = endless  # type: ignore[attr-defined]
+    documentation = types.ModuleType("linnet.data.python_docs")
+    documentation.python_docs = lambda: iter([("abc", "text of abc")])  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "linnet.data.worlds", types.ModuleType("linnet.data.worlds"))
+    monkeypatch.setitem(sys.modules, "linnet.data.worlds.stories", worlds)
+    monkeypatch.setitem(sys.modules, "linnet.data.python_docs", documentation)
+    assert [d.text for d in Stories(count=2, seed=5).documents()] == ["story 0 of world 5", "story 1 of world 5"]
+    own = Stories(count=2)
+    assert own.signature(seed=1) == own.signature(seed=1) != own.signature(seed=2)
+    assert [(d.name, d.text, d.source) for d in PythonDocs().documents()] == [("abc", "text of abc", "python_docs")]
+
+
+def test_signature_changes_with_content_and_not_with_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("one")
+    source = Files(path=str(file))
+    before = source.signature()
+    file.touch()
+    assert source.signature() == before
+    file.write_text("two")
+    assert source.signature() != before
+    monkeypatch.setattr(sources, "HASHED_BYTES", 0)
+    assert "3" in source.signature()
+    assert find_files(str(file)) == [file]
