@@ -1,6 +1,6 @@
 """Training throughput beside Hugging Face and litgpt: tokens a second, and the share of what the machine's products reach.
 
-    python benchmarks/train_throughput.py [--shapes a b] [--rounds 9] [--litgpt-python .venv-litgpt/bin/python]
+    python benchmarks/train_throughput.py [--shapes a b] [--rounds 9] [--threads 2] [--litgpt-python .venv-litgpt/bin/python]
 
 Every rival is a process that stays alive (rivals/worker.py). In each round the machine's ceiling is measured, then every
 rival trains a few steps, one after another, so that all see the same weather; ratios are taken within a round and their
@@ -35,19 +35,19 @@ TITLES = {
     "huggingface_fused_gelu": "… with gelu_pytorch_tanh",
     "litgpt": "litgpt GPT (no positions)",
 }
-STEPS = {"a": 20, "b": 2}  # a round: about half a second a rival, and three at the larger shape
-WARM_UP = {"a": 10, "b": 1}
+STEPS = {"a": 10, "b": 1}  # a round: half a second a rival, and two at the larger shape
+WARM_UP = {"a": 5, "b": 1}
 
 
 class Rival:
     """A worker process that trains when it is told to."""
 
-    def __init__(self, name: str, python: str, shape: dict[str, int]) -> None:
+    def __init__(self, name: str, python: str, shape: dict[str, int], threads: int) -> None:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), os.environ.get("PYTHONPATH", "")])}
-        command = [python, str(HERE / "rivals" / "worker.py"), name, json.dumps(shape)]
+        command = [python, str(HERE / "rivals" / "worker.py"), name, json.dumps(shape), str(threads)]
         self.name = name
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
         )
         self._answer()
 
@@ -59,10 +59,10 @@ class Rival:
         return self._answer()
 
     def _answer(self) -> dict[str, float]:
-        assert self.process.stdout is not None and self.process.stderr is not None
+        assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.name} ended: {self.process.stderr.read()[-2000:]}")
+            raise SystemExit(f"{self.name} ended; run it by itself to see why: {' '.join(self.process.args)}")  # type: ignore[arg-type]
         return json.loads(line)
 
     def close(self) -> None:
@@ -77,13 +77,13 @@ def find_litgpt(given: str | None) -> str | None:
     return None
 
 
-def compare(key: str, rivals: dict[str, str], rounds: int) -> None:
+def compare(key: str, rivals: dict[str, str], rounds: int, threads: int) -> None:
     """One shape: measure and print."""
     shape = SHAPES[key]
     family = GPT2(n_layers=shape["layers"], n_heads=shape["heads"], d_model=shape["width"], context_length=shape["context"])
     flops = count(family.sentence(shape["vocab"]), shape["context"]).train_flops
     tokens = shape["batch"] * shape["context"] * STEPS[key]
-    running = [Rival(name, python, shape) for name, python in rivals.items()]
+    running = [Rival(name, python, shape, threads) for name, python in rivals.items()]
     for rival in running:
         rival.run(WARM_UP[key])
     ceilings: list[float] = []
@@ -119,8 +119,9 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=sorted(SHAPES))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--litgpt-python", help="python of an environment with litgpt; default: .venv-litgpt beside the checkout's own, if it is there")
+    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     rivals = {name: sys.executable for name in ("linnet", "huggingface", "huggingface_fused_gelu")}
     python = find_litgpt(options.litgpt_python)
     if python is None:
@@ -128,7 +129,7 @@ def main() -> None:
     else:
         rivals["litgpt"] = python
     for key in options.shapes:
-        compare(key, rivals, options.rounds)
+        compare(key, rivals, options.rounds, options.threads)
 
 
 if __name__ == "__main__":

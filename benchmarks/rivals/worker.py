@@ -1,9 +1,9 @@
 """One rival of benchmarks/train_throughput.py, in a process of its own that stays alive and computes only when told to.
 
-    python worker.py NAME SHAPE      NAME: linnet, huggingface, huggingface_fused_gelu or litgpt; SHAPE: a JSON table
+    python worker.py NAME SHAPE THREADS      NAME: linnet, huggingface, huggingface_fused_gelu or litgpt; SHAPE: a JSON table
 
 It builds its model, says `{"ready": …}` and then, for every line with a number N on its input, trains N steps and
-answers `{"seconds": …, "loss": …}`. All rivals see the same windows of the same tokens, with two threads, float32,
+answers `{"seconds": …, "loss": …}`. All rivals see the same windows of the same tokens, with as many threads, float32,
 fused AdamW (weight decay on matrices only), gradients clipped to norm 1, and read their loss after every step. Only a
 rival's own libraries are imported, so that each can live in an environment of its own.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-THREADS, N_BATCHES = 2, 16
+N_BATCHES = 16
 LEARNING_RATE, WEIGHT_DECAY, BETAS, CLIP = 1e-3, 0.1, (0.9, 0.95), 1.0
 
 Windows = list[tuple[torch.Tensor, torch.Tensor]]  # tokens and targets, each (B, T)
@@ -44,10 +44,12 @@ def linnet(shape: dict[str, int]) -> Step:
     from linnet.model import Network
     from linnet.objective.next_token import NextToken
     from linnet.train.loop import Training, take_step
+    from linnet.train.machine import keep_freed_memory
     from linnet.train.optimizers import AdamW
     from linnet.train.precision import Precision
     from linnet.zoo import GPT2
 
+    keep_freed_memory()  # as every run does (train/run.py)
     family = GPT2(n_layers=shape["layers"], n_heads=shape["heads"], d_model=shape["width"], context_length=shape["context"])
     network = Network(family.sentence(shape["vocab"]), seed=0).train()
     optimizer = AdamW(learning_rate=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY)
@@ -123,8 +125,8 @@ RIVALS: dict[str, Callable[[dict[str, int]], Step]] = {
 }
 
 
-def main(name: str, shape: dict[str, int]) -> None:
-    torch.set_num_threads(THREADS)
+def main(name: str, shape: dict[str, int], threads: int) -> None:
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
     answers = sys.stdout
     sys.stdout = sys.stderr  # what libraries print must not stand among the answers
@@ -145,4 +147,4 @@ def main(name: str, shape: dict[str, int]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]))
+    main(sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]))
