@@ -112,7 +112,7 @@ def plain_step(model: torch.nn.Module, logits: Callable[[torch.Tensor], torch.Te
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return float(loss)
+        return loss.item()
 
     return step
 

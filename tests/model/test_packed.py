@@ -42,10 +42,12 @@ def test_packing_shares_parameters_and_leaves_the_network_alone() -> None:
     if not can_pack(plain):
         pytest.skip("this machine has no oneDNN")
     packed = pack(plain)
-    assert not any(isinstance(module, PackedLinear) for module in plain.modules()) and plain.head is None
+    assert not any(isinstance(module, PackedLinear) for module in plain.modules())
+    assert plain.head is None
     assert sum(isinstance(module, PackedLinear) for module in packed.modules()) == 2 * 6 + 1
     assert packed.embedding.weight is plain.embedding.weight
-    assert packed.decoder.layers[0].sublayers[0].mixer.q.weight.data_ptr() == plain.decoder.layers[0].sublayers[0].mixer.q.weight.data_ptr()
+    ours, theirs = (each.decoder.layers[0].sublayers[0].mixer.q.weight for each in (packed, plain))
+    assert ours.data_ptr() == theirs.data_ptr()
 
 
 @torch.no_grad()

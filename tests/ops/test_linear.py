@@ -34,7 +34,8 @@ def test_linear_equals_its_oracle(shape: tuple[int, ...], d_out: int, bias: bool
 @pytest.mark.parametrize("d_out", [PANEL, 3 * PANEL, 3 * PANEL + 1, 5 * PANEL - 1])
 def test_one_row_equals_its_oracle(d_out: int, bias: bool) -> None:
     x, weight, b = (None if item is None else item.detach() for item in made((1, 1, 48), d_out, bias))
-    assert x is not None and weight is not None
+    assert x is not None
+    assert weight is not None
     torch.testing.assert_close(matrix_vector(x, weight, b), linear_reference(x, weight, b), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(matrix_vector(x[0, 0], weight, b), linear_reference(x[0, 0], weight, b), rtol=1e-5, atol=1e-5)
 
