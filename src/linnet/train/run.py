@@ -53,7 +53,7 @@ from linnet.train.events import Notice, Sampled, Saved
 from linnet.train.hooks import MetricsFile, tensorboard
 from linnet.train.interrupt import interruptible
 from linnet.train.loop import Training, fit
-from linnet.train.machine import describe_machine, measure_peak, pick_device
+from linnet.train.machine import describe_machine, keep_freed_memory, measure_peak, pick_device
 from linnet.train.precision import Precision
 from linnet.train.probe import probe
 from linnet.train.progress import TrainingProgress, clock_text
@@ -132,6 +132,7 @@ class Run:
         self.console, self.quiet, self.began = console, quiet, began
         self.warnings: list[str] = []
         self.device = pick_device(spec.train.device)
+        keep_freed_memory()
         if spec.train.threads is not None:
             torch.set_num_threads(spec.train.threads)
         self.precision = Precision(spec.train.precision, self.device)

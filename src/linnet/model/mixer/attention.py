@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from linnet.model.context import Context
-from linnet.model.linear import Dense, build_linear
+from linnet.model.linear import Dense, build_linear, project
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
@@ -139,12 +139,10 @@ class AttentionLayer(nn.Module):
 
     def forward(self, x: Tensor, context: Context, state: KeyValue | None = None) -> tuple[Tensor, KeyValue | None]:
         batch, n_tokens, _ = x.shape  # (B, T, D)
-        q = self.q(x).view(batch, n_tokens, -1, self.d_head)  # (B, T, H, K)
-        k = self.k(x).view(batch, n_tokens, -1, self.d_head)  # (B, T, G, K)
-        v = self.v(x).view(batch, n_tokens, -1, self.d_head).transpose(1, 2)  # (B, G, T, K)
+        q, k, v = (part.unflatten(-1, (-1, self.d_head)) for part in project(x, (self.q, self.k, self.v)))  # (B, T, H | G | G, K)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, K), (B, G, T, K)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, K), (B, G, T, K) twice
         if isinstance(self.spec.position, Rope):
             cos, sin = self._rotation(self.spec.position, context, q)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
