@@ -225,7 +225,9 @@ class Run:
         network.decoder.recompute = train.recompute
         optimizers = spec.optimizer.build(network)
         mask = spec.data.document_mask
-        source = PackedBatches(self.prepared.train, context_length=self.context, batch_size=train.batch_size, seed=spec.seed, document_mask=mask)
+        source = PackedBatches(
+            self.prepared.train, context_length=self.context, batch_size=train.batch_size, seed=spec.seed, document_mask=mask, rows=spec.data.rows
+        )
         progress: dict[str, Any] = saved.progress if saved is not None else {}
         if saved is not None:
             restore_model(network, saved.model)
