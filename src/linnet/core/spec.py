@@ -100,6 +100,18 @@ class Spec(BaseModel):
         except ValidationError as error:
             raise ValidationError.from_exception_data(cls.__name__, [_reword(cls, e) for e in error.errors(include_url=False)]) from None
 
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Small ones, which the laws run over: together they give every field more than one value.
+
+        A word with a required field has to say its own; without them its tests fail.
+        """
+        required = [name for name, field in cls.model_fields.items() if field.is_required()]
+        if required:
+            need = f"a classmethod `examples` that fills {', '.join(required)}"
+            raise NotImplementedError(f"{cls.__name__} has no examples; needed: {need}")
+        return (cls(),)
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked like any other input."""
         unknown = [f"{type(self).__name__} has no field {k!r}; {nearest(k, type(self).model_fields)}" for k in changes if k not in type(self).model_fields]

@@ -21,6 +21,7 @@ from torch import nn
 from linnet.core.spec import Spec
 
 Width = int  # the model's width D, handed to every `build` and count
+EXAMPLE_WIDTH = 32  # the width that the `examples` of every word fit
 
 
 class Part(Spec):

@@ -62,7 +62,7 @@ def fit(run: Training) -> str:
     """Train until the plan is done; returns why it ended: 'finished', 'early stop' or 'interrupted'."""
     batches = iter(run.source)
     why = "finished"
-    while (progress := run.clock.progress(run.step)) < 1:
+    while (progress := run.clock.progress(run.step)) < 1 and why == "finished":
         started = time.perf_counter()
         batch = next(batches)
         fetched = time.perf_counter()
@@ -73,17 +73,15 @@ def fit(run: Training) -> str:
         run.tokens += batch.tokens.numel()
         run.emit(report(run, batch, loss, norm, rate, progress, started, fetched))
 
-        due = run.step % run.validate_every == 0 or run.clock.progress(run.step) >= 1
-        if due:
+        last = run.clock.progress(run.step) >= 1
+        if last or run.step % run.validate_every == 0:
             validate(run)
         if run.patience is not None and run.validations_without_better >= run.patience:
             why = "early stop"
-        if run.interrupted and why == "finished":
+        elif run.interrupted:
             why = "interrupted"
-        if why != "finished" or run.step % run.save_every == 0:
+        if last or why != "finished" or run.step % run.save_every == 0:
             run.save(run)
-        if why != "finished":
-            break
     return why
 
 

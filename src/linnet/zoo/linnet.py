@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from linnet.model import MLP, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.model.spec import EXAMPLE_WIDTH
 from linnet.zoo.family import Decoder
 
 
@@ -17,7 +20,11 @@ class Linnet(Decoder):
     """linnet's own recipe: rotary, QK-norm, squared ReLU, a free head that starts at zero."""
 
     kind: Literal["linnet"] = "linnet"
-    window: int | None = None
+    window: int | None = Field(default=None, ge=1)
+
+    @classmethod
+    def examples(cls) -> tuple[Linnet, ...]:
+        return *super().examples(), cls(n_layers=2, n_heads=4, d_model=EXAMPLE_WIDTH, window=5)
 
     def sentence(self, vocab_size: int) -> Model:
         shape = self.shape

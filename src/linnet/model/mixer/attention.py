@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from linnet.model.context import Context
 from linnet.model.linear import Dense, build_linear
+from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
 from linnet.model.state import KeyValue, Tail
@@ -40,6 +41,27 @@ class Attention(TokenMixer):
     output_bias: bool | None = None
     scale: float | None = Field(default=None, gt=0)
     linear: Linear = Dense()
+
+    @classmethod
+    def examples(cls) -> tuple[Attention, ...]:
+        positions = tuple(cls(n_heads=4, position=position) for position in (*Rope.examples(), *Alibi.examples()))
+        return (
+            *positions,
+            cls(n_heads=4),
+            cls(n_heads=3, d_head=6, position=Alibi()),  # heads that are no power of two
+            cls(n_heads=4, n_kv_heads=2, position=Rope()),
+            cls(n_heads=4, n_kv_heads=1, position=Alibi()),
+            cls(n_heads=4, window=5, position=Rope()),
+            cls(n_heads=4, n_kv_heads=2, window=1),
+            cls(n_heads=2, n_kv_heads=1, window=7, position=Alibi()),
+            cls(n_heads=4, position=Rope(), qk_norm=RMSNorm()),
+            cls(n_heads=4, qk_norm=LayerNorm(), scale=0.7),
+            cls(n_heads=4, bias=True, position=Rope(fraction=0.5)),
+            cls(n_heads=4, bias=True, output_bias=False),
+            cls(n_heads=4, output_bias=True, d_head=10, n_kv_heads=2),
+            cls(n_heads=4, causal=False, position=Rope()),
+            cls(n_heads=4, causal=False, window=3),
+        )
 
     def width(self, d_model: int) -> int:
         """K, the width of a head."""
