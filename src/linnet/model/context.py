@@ -71,6 +71,19 @@ class Context:
 
         return self.once(("mask", causal, window, first_key, n_keys), make)
 
+    def same_document(self, back: int) -> Tensor | None:
+        """(B, T) 1 where the token `back` places earlier is of the same document, else 0; None: always, as far as there is one."""
+        if self.documents is None or self.key_documents is None:
+            return None
+        documents, everything = self.documents, self.key_documents
+
+        def make() -> Tensor:
+            index = torch.arange(self.first - back, self.first - back + self.n_tokens, device=documents.device)
+            earlier = everything[:, index.clamp(min=0)]  # (B, T)
+            return ((earlier == documents) & (index >= 0)).to(torch.float32)
+
+        return self.once(("same document", back), make)
+
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Inverted dropout (1207.0580) from this pass's own generator."""
         if rate == 0.0 or self.generator is None:

@@ -84,6 +84,11 @@ class Tail:
         self._check()
         return self.line.store if self.capacity else self.line.store[..., self.start : self.stop, :]
 
+    def last(self, n: int) -> Tensor:
+        """The last n live places (..., n, K), in either mode."""
+        self._check()
+        return self.line.store[..., self.stop - n : self.stop, :]
+
     def append(self, new: Tensor) -> Tail:
         """A handle with `new` (..., n, K) at the end."""
         self._check()
