@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from docs_pages import ROOT, TINY
 
 import linnet
 from linnet.data.worlds.stories import story
-from docs_pages import ROOT, TINY
+
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "configs/README.md")] + sorted((ROOT / "docs").rglob("*.md"))
-TINY = ["train.batch_size=2", "train.context_length=32", "train.threads=1", "sample.tokens=8"]  # to be set where a page trains
+FIRST = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "configs/README.md")
+PAGES = [ROOT / name for name in FIRST] + sorted((ROOT / "docs").rglob("*.md"))
+TINY = ["train.batch_size=2", "train.context_length=32", "train.threads=1", "sample.tokens=8"]  # where a page trains
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

@@ -1,10 +1,11 @@
 """Every command and every block of Python in the documentation runs, offline.
 
-Blocks marked `sh` hold commands of linnet, a line each; those marked `python` and `yaml` are Python and run files. Others (`console`,
-or none) are shown only: how to install, what is printed, the layout of a folder.
+Blocks marked `sh` hold commands of linnet, a line each; those marked `python` and `yaml` are Python and run files.
+Others (`console`, or none) are shown only: how to install, what is printed, the layout of a folder.
 
-A test cannot train for five minutes. What is put in the place of what a page says is all in `shortened` and `shortened_python`:
-training takes two steps on a small model, texts are short, plans are made for two minutes. Names, options and order stay.
+A test cannot train for five minutes. What is put in the place of what a page says is all in `shortened` and
+`shortened_python`: training takes two steps on a small model, stories are sixty, plans are made for two minutes.
+Names, options and order stay.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from docs_pages import ROOT, TINY, blocks, with_blocks
 
 from linnet.cli import main as cli
 from linnet.core.spec import load
 from linnet.core.yaml import parse_yaml
 from linnet.train.spec import RunSpec
-from docs_pages import ROOT, TINY, blocks, with_blocks
 
 STEPS = 2
 NANO = "model.size=nano"
@@ -36,9 +37,14 @@ def shortened(command: str) -> list[str]:
     if verb == "train":
         words = without(words, "--minutes")
         if "--resume" not in words:
-            kind = [] if any(word.startswith(("model=", "model.kind=")) for word in words) or ".yaml" in command else ["model=linnet"]
-            size = [] if ".yaml" in command else [NANO]
-            words = [*without(words, "--steps"), "--steps", str(STEPS), *(part for each in [*kind, *size, *TINY] for part in ("--set", each))]
+            changes = list(TINY)
+            if ".yaml" not in command:
+                named = any(word.startswith(("model=", "model.kind=")) for word in words)
+                changes = [*([] if named else ["model=linnet"]), NANO, *changes]
+            if "stories" in words:
+                changes.append("data.sources.0.count=60")
+            words = [*without(words, "--steps"), "--steps", str(STEPS)]
+            words += [part for change in changes for part in ("--set", change)]
     elif verb == "generate":
         words = [*without(words, "--max-tokens"), "--max-tokens", "8"]
     elif verb == "plan" and "--minutes" in words:
@@ -62,7 +68,8 @@ def shortened_python(code: str) -> str:
 
 def commands(page: str) -> list[str]:
     """The command lines of a page's `sh` blocks."""
-    return [line for block in blocks(ROOT / page, "sh") for line in block.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [line.strip() for block in blocks(ROOT / page, "sh") for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 @contextmanager
@@ -92,7 +99,8 @@ def test_commands_run(page: str, workplace: Path, capsys: pytest.CaptureFixture[
             except SystemExit as end:
                 code = end.code or 0
         printed = capsys.readouterr()
-        assert code == 0, f"{page}: `{command}`, run as `{shlex.join(words)}`, ended with {code}:\n{printed.out[-2000:]}\n{printed.err}"
+        ran = f"{page}: `{command}`, run as `{shlex.join(words)}`, ended with {code}"
+        assert code == 0, f"{ran}:\n{printed.out[-2000:]}\n{printed.err}"
 
 
 @pytest.mark.parametrize("page", [page for page in with_blocks("python") if page not in TESTED_ELSEWHERE])
