@@ -1,16 +1,18 @@
 # Everything goes through .venv, which is made here once, from pyproject.toml and constraints.txt.
-# Another Python: make PYTHON=python3.12
+# Another Python: make PYTHON=python3.12. The two PIP_ variables pin what builds linnet, too; older and newer pips read one each.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
 SOURCES := pyproject.toml constraints.txt $(wildcard native/*.toml native/src/*.rs native/include/*.h native/backend/*.py)
 
 .PHONY: help demo test check bench clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.use  ## Four minutes: make stories, train a small model on them, let it write
 	@$(BIN)/linnet demo
@@ -25,6 +27,7 @@ check: .venv/.develop  ## What has to pass before a commit: style, types, import
 	@$(BIN)/python -m pytest
 
 bench: .venv/.develop  ## The benchmarks, one table each
+	@test -d benchmarks || { echo "there are no benchmarks here"; exit 1; }
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 clean:  ## Throw away .venv, caches and builds; runs/ stays
