@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from linnet.core.errors import ConfigError, DataError, explain
+from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
 from linnet.core.extras import has
 from linnet.core.spec import dump, load
 from linnet.core.yaml import override, read_yaml
@@ -47,12 +48,14 @@ def run(
     began = time.perf_counter() if began is None else began
     console = console or Console()
     folder = None if out is None else Path(out)
-    if resume and isinstance(what, (str, Path)) and (Path(what) / "run.yaml").exists():
+    if resume and isinstance(what, (str, Path)) and is_run_folder(Path(what)):
         folder = Path(what)
+        if minutes is not None or steps is not None or set or out is not None:
+            raise ConfigError(explain("--resume with --minutes, --steps, --set or --out", need="none of them: a run goes on as it was begun", hint="a new run"))
         result = train(read_run(folder), folder, resume=True, console=console, quiet=quiet, began=began)
     else:
         table, name = asked_of(what)
-        if minutes is not None or steps is not None:
+        if (minutes is not None or steps is not None) and isinstance(table.get("train") or {}, dict):
             timing = {"minutes": minutes, "steps": steps}
             table["train"] = {key: value for key, value in (table.get("train") or {}).items() if key not in timing} | {
                 key: value for key, value in timing.items() if value is not None
@@ -72,7 +75,7 @@ def asked_of(what: What) -> tuple[dict[str, Any], str]:
     if isinstance(what, RunSpec):
         return dump(what), what.name or "run"
     if isinstance(what, dict):
-        return dict(what), str(what.get("name") or "run")
+        return deepcopy(what), str(what.get("name") or "run")
     if isinstance(what, (str, Path)) and str(what).endswith((".yaml", ".yml")):
         table = read_yaml(Path(what))
         if not isinstance(table, dict):
@@ -89,6 +92,17 @@ def asked_of(what: What) -> tuple[dict[str, Any], str]:
     first = "stdin" if paths[0] == "-" else paths[0]
     name = re.sub(r"[^\w-]+", "-", Path(first).name.split(".")[0]).strip("-") or "run"
     return {"data": {"sources": sources}}, name
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Whether a run was begun in `folder`; raises CheckpointError for one that was stopped before it said what it is."""
+    if (folder / "run.yaml").is_file():
+        return True
+    if (folder / ".lock").is_file():
+        raise CheckpointError(
+            explain(f"the run in {folder} was stopped while it was still reading its text", need="a run.yaml to go on from", hint="the first command again")
+        )
+    return False
 
 
 def free_folder(name: str) -> Path:

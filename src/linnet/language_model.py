@@ -83,7 +83,9 @@ class LanguageModel:
         ids = self.tokenizer.encode(text)
         if not ids:
             return math.inf
-        return float(-score_tokens(self.network, [self.tokenizer.end_id, *ids]).mean())
+        tokens = [self.tokenizer.end_id, *ids]
+        manifest = self.manifest
+        return float(-score_tokens(self.network, tokens, context_length=manifest.context_length, fresh_documents=manifest.document_mask).mean())
 
     def to(self, device: str) -> LanguageModel:
         """The same model on another device."""

@@ -9,6 +9,18 @@ from typing import Annotated
 import typer
 
 
+def read_prompt() -> str:
+    """Standard input as text. Raises DataError where it is not UTF-8."""
+    from linnet.core.errors import DataError, explain
+
+    content = sys.stdin.buffer.read()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        got = f"byte {content[error.start]:#04x} at place {error.start:,} of standard input"
+        raise DataError(explain(got, need="a prompt in UTF-8", hint="iconv -t utf-8")) from error
+
+
 def generate(
     model: Annotated[Path, typer.Argument(help="A run folder.")],
     prompt: Annotated[str, typer.Argument(help="What to go on from; [b]-[/b] reads it from standard input; empty begins a new document.")] = "",
@@ -32,7 +44,7 @@ def generate(
     import linnet
 
     if prompt == "-":
-        prompt = sys.stdin.read()
+        prompt = read_prompt()
     writer = linnet.load(model)
     options = {
         "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty,

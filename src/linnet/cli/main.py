@@ -11,7 +11,7 @@ import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from linnet.cli import demo, doctor, evaluate, generate, plan, train, words  # noqa: E402
-from linnet.core.errors import LinnetError  # noqa: E402
+from linnet.core.errors import LinnetError, explain  # noqa: E402
 from linnet.core.version import __version__  # noqa: E402
 
 app = typer.Typer(
@@ -55,9 +55,17 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
-    except MemoryError:
-        Console(stderr=True).print("[bold red]linnet:[/bold red] out of memory; try: a smaller train.micro_batch_size, train.recompute=true, or a smaller model")
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        said = str(explain("out of memory", need="a run that fits", hint="a smaller train.micro_batch_size, train.recompute=true, or a smaller model"))
+        Console(stderr=True).print(f"[bold red]linnet:[/bold red] {said}", highlight=False, soft_wrap=True)
         sys.exit(2)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch says it with a RuntimeError, in words."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in ("can't allocate memory", "out of memory"))
 
 
 def escape(text: str) -> str:

@@ -11,10 +11,15 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
 from linnet.core.errors import LinnetError, explain
 
@@ -37,11 +42,12 @@ def explained_disk_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             free = shutil.disk_usage(existing_parent(target)).free
+            what = "a file grew over the allowed size" if error.errno == errno.EFBIG else "the disk is full"
             raise LinnetError(
                 explain(
-                    f"the disk is full: {target} could not be written ({free / 2**20:,.0f} MiB free)",
+                    f"{what}: {target} could not be written ({free / 2**20:,.0f} MiB free)",
                     need="room for it; what was there before is untouched",
                     hint="free some space, or another --out folder",
                 )
@@ -95,6 +101,18 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Replace a JSON file in one step; keys keep their order, NaN is refused."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file in place. What the disk refuses is an OSError, as for any other file; safetensors says it
+    in words alone."""
+    try:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 @contextlib.contextmanager

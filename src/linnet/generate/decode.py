@@ -4,7 +4,7 @@
 
 The state is a value (model/state.py), so nothing here knows what a model remembers. Rows of different length are
 padded on the left with document -1, which nothing attends to. Where a model has a longest context, the window slides:
-when it is full, its last half is read again and decoding goes on.
+when a row outgrows it, its last half is read again and decoding goes on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Decoder:
     prompts          ids of each row, at least one each
     sampling         how a token is chosen
     generators       one a row (None where sampling is greedy)
-    context_length   slide the window when a row is this long; None: never
+    context_length   slide a row's window when it is longer than this; None: never
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Decoder:
         limit = network.spec.max_length
         self.context_length = min((n for n in (context_length, limit) if n is not None), default=None)
         self.rows = [list(prompt) for prompt in prompts]
+        self.begins = [0] * len(self.rows)  # where the part of each row that the model reads begins
         self._read_from_start()
         vocab = network.spec.vocab_size
         self._counts = self._prompt_counts = None
@@ -69,7 +70,7 @@ class Decoder:
     def read(self) -> None:
         """Let the model read the tokens of the last step; call it before the next one."""
         assert self._waiting is not None
-        if self.context_length is not None and self.state.length >= self.context_length:
+        if self._too_long():
             self._read_from_start()
             return
         if self._reader is None:
@@ -82,7 +83,7 @@ class Decoder:
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some rows only."""
         chosen = torch.tensor(rows, device=self.network.device, dtype=torch.int64)
-        self.rows = [self.rows[row] for row in rows]
+        self.rows, self.begins = [self.rows[row] for row in rows], [self.begins[row] for row in rows]
         self.generators = None if self.generators is None else [self.generators[row] for row in rows]
         self.state, self._logits = self.state.select(chosen), self._logits[chosen]
         self._waiting = None if self._waiting is None else self._waiting[chosen]
@@ -94,15 +95,22 @@ class Decoder:
         self.rows = [row[1:] if len(row) == 2 and row[0] == end_id else row for row in self.rows]
         self._read_from_start()
 
+    def _too_long(self) -> list[int]:
+        """The rows whose window holds more than the context."""
+        limit = self.context_length
+        return [] if limit is None else [place for place, row in enumerate(self.rows) if len(row) - self.begins[place] > limit]
+
     @torch.inference_mode()
     def _read_from_start(self) -> None:
-        """Read the rows from nothing: all of them, or the last half of a full window."""
-        rows = self.rows
+        """Read the rows from nothing, each from where its window begins; a window that is too long keeps its last half.
+
+        Each row slides by its own length, never by its neighbours'.
+        """
+        for place in self._too_long():
+            assert self.context_length is not None
+            self.begins[place] = len(self.rows[place]) - max(1, self.context_length // 2)
+        rows = [row[begin:] for row, begin in zip(self.rows, self.begins, strict=True)]
         longest = max(len(row) for row in rows)
-        if self.context_length is not None and longest >= self.context_length:
-            longest = max(1, self.context_length // 2)
-            rows = [row[-longest:] for row in rows]
-            longest = max(len(row) for row in rows)
         device = self.network.device
         tokens = torch.tensor([[0] * (longest - len(row)) + row for row in rows], device=device)  # (B, T)
         documents = None
@@ -116,8 +124,20 @@ class Decoder:
 
 
 @torch.inference_mode()
-def score_tokens(network: Network, tokens: Sequence[int]) -> Tensor:
-    """log p of each token but the first, given all before it: (T - 1,) float32."""
-    row = torch.tensor([list(tokens)], device=network.device)  # (1, T)
-    hidden = network(row[:, :-1]).hidden
-    return network.logits(hidden[0]).float().log_softmax(-1).gather(-1, row[0, 1:, None])[:, 0]
+def score_tokens(network: Network, tokens: Sequence[int], *, context_length: int | None = None, fresh_documents: bool = False) -> Tensor:
+    """log p of each token but the first, given all before it: (T - 1,) float32.
+
+    context_length    a longer text is read in windows that do not overlap, as `linnet eval` does; None: the model's own limit
+    fresh_documents   the first token is an end token, and what follows it is a document of its own, as in training
+    """
+    limit = min((n for n in (context_length, network.spec.max_length) if n is not None), default=len(tokens))
+    parts = []
+    for start in range(0, len(tokens) - 1, max(1, limit)):
+        row = torch.tensor([list(tokens[start : start + limit + 1])], device=network.device)  # (1, T)
+        documents = None
+        if fresh_documents and start == 0:
+            documents = torch.ones_like(row[:, :-1])
+            documents[:, 0] = 0
+        hidden = network(row[:, :-1], documents=documents).hidden
+        parts.append(network.logits(hidden[0]).float().log_softmax(-1).gather(-1, row[0, 1:, None])[:, 0])
+    return torch.cat(parts) if parts else torch.zeros(0)

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from linnet.core.errors import CheckpointError, ConfigError, explain
-from linnet.core.files import atomic_path, read_json, write_json
+from linnet.core.files import atomic_path, read_json, write_json, write_tensors
 from linnet.core.names import nearest
 from linnet.core.rules import export, import_
 from linnet.core.spec import Spec, dump, words
@@ -112,5 +112,5 @@ def write_folder(folder: Path, network: Network, family: type[HuggingFace], cont
     config, tensors = export_network(network, family, context_length)
     folder = Path(folder)
     with atomic_path(folder / SINGLE) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        write_tensors(temporary, tensors, {"format": "pt"})
     write_json(folder / "config.json", config)

@@ -8,6 +8,7 @@ changed, a sentence that the weights do not fit, each raise before anything is u
 
 from __future__ import annotations
 
+import json
 import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,11 +16,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-
+from safetensors.torch import load_file
 
 from linnet.core.errors import CheckpointError, TokenizerError, explain, listing
-from linnet.core.files import atomic_path, read_json, sha256_file, write_json
+from linnet.core.files import atomic_path, read_json, sha256_bytes, sha256_file, write_json, write_tensors
 from linnet.core.spec import dump, load
 from linnet.core.version import __version__
 from linnet.model.network import Network
@@ -43,6 +43,7 @@ class Manifest:
     tokenizer        the tokenizer's fingerprint
     data             fingerprint of the prepared data, None where unknown
     weights          SHA-256 and size of model.safetensors
+    sha256           of all other fields
     """
 
     model: dict[str, Any]
@@ -57,6 +58,7 @@ class Manifest:
     weights: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
+    sha256: str = ""
 
 
 def make_manifest(network: Network, tokenizer: Tokenizer, *, context_length: int, document_mask: bool, data: str | None = None) -> Manifest:
@@ -78,9 +80,16 @@ def save_model(folder: Path, network: Network, tokenizer: Tokenizer, manifest: M
     folder = Path(folder)
     tokenizer.save(folder / TOKENIZER)
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in model_tensors(network).items()}, temporary)
+        write_tensors(temporary, model_tensors(network))
     facts = {"sha256": sha256_file(folder / WEIGHTS), "bytes": (folder / WEIGHTS).stat().st_size}
-    write_json(folder / MANIFEST, asdict(manifest) | {"weights": facts})
+    table = asdict(manifest) | {"weights": facts}
+    write_json(folder / MANIFEST, table | {"sha256": seal(table)})
+
+
+def seal(table: dict[str, Any]) -> str:
+    """SHA-256 of a manifest's fields, itself left out: a digit that changes in `eps` or `n_heads` fits all weights."""
+    fields = {key: value for key, value in table.items() if key != "sha256"}
+    return sha256_bytes(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -90,10 +99,12 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(table, dict):
         raise CheckpointError(explain(f"{folder}/{MANIFEST} holds {type(table).__name__}", need="a table"))
     problems = [f"{key} is not known" for key in table if key not in known]
-    needed = ("model", "context_length", "document_mask", "special", "tokenizer", "vocab_size", "weights", "format")
+    needed = ("model", "context_length", "document_mask", "special", "tokenizer", "vocab_size", "weights", "format", "sha256")
     problems += [f"{key} is missing" for key in needed if key not in table]
     if table.get("format", FORMAT) != FORMAT:
         problems.append(f"format is {table['format']!r}; this linnet reads {FORMAT}")
+    if not problems and table["sha256"] != seal(table):
+        problems.append("it was changed: its SHA-256 is not the one it was saved with; try: an undamaged copy, or saving the model anew")
     if problems:
         raise CheckpointError(listing(problems, f"{folder}/{MANIFEST}"))
     return Manifest(**table)
@@ -105,7 +116,7 @@ def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Net
     if not folder.is_dir():
         raise CheckpointError(explain(f"there is no model at {folder}", need="a run folder or a model folder", hint="linnet train … first"))
     if not (folder / MANIFEST).exists():
-        hint = f"linnet train --resume {folder}" if (folder / "run.yaml").exists() else "a folder that linnet train has made"
+        hint = f"linnet train {folder} --resume" if (folder / "run.yaml").exists() else "a folder that linnet train has made"
         raise CheckpointError(explain(f"{folder} has no {MANIFEST}: no finished model is in it", need="a run that has ended", hint=hint))
     manifest = read_manifest(folder)
     tokenizer = load_tokenizer(folder / TOKENIZER)

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from linnet.core.errors import CheckpointError, explain, listing
-from linnet.core.files import atomic_folder, read_json, sha256_file, write_json
+from linnet.core.files import atomic_folder, read_json, sha256_file, write_json, write_tensors
 
 FORMAT = 1
 TENSORS = ("model.safetensors", "optimizer.safetensors")
+FILES = (*TENSORS, "progress.json")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         shutil.rmtree(target)
     with atomic_folder(target) as temporary:
         for name, tensors in zip(TENSORS, (checkpoint.model, checkpoint.optimizer), strict=True):
-            save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, temporary / name)
+            write_tensors(temporary / name, tensors)
         write_json(temporary / "progress.json", checkpoint.progress)
         files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in sorted(temporary.iterdir())}
         write_json(temporary / "checkpoint.json", {"format": FORMAT, "step": checkpoint.step, "files": files})
@@ -61,8 +62,11 @@ def problems_of(path: Path) -> list[str]:
         return [str(error)]
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         return [f"checkpoint.json has format {index.get('format') if isinstance(index, dict) else index!r}; needed: {FORMAT}"]
+    files = index.get("files")
+    if not isinstance(files, dict) or set(files) != set(FILES) or not all(isinstance(f, dict) and {"bytes", "sha256"} <= set(f) for f in files.values()):
+        return [f"checkpoint.json does not say size and SHA-256 of {', '.join(FILES)}"]
     found = []
-    for name, facts in index["files"].items():
+    for name, facts in files.items():
         file = path / name
         if not file.is_file():
             found.append(f"{name} is missing")
@@ -93,7 +97,12 @@ def steps_in(folder: Path) -> list[Path]:
     """The finished checkpoints of a run, oldest first."""
     if not Path(folder).is_dir():
         return []
-    return sorted(p for p in Path(folder).iterdir() if re.fullmatch(r"step-\d{8}", p.name))
+    return sorted((p for p in Path(folder).iterdir() if re.fullmatch(r"step-\d{8,}", p.name)), key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """The step in a checkpoint's name."""
+    return int(path.name.removeprefix("step-"))
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -107,9 +116,10 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, damaged
 
 
-def prune_checkpoints(folder: Path, keep_last: int, best_step: int | None) -> None:
-    """Delete all but the last `keep_last` and the best."""
-    paths = steps_in(folder)
+def prune_checkpoints(folder: Path, newest: int, keep_last: int, best_step: int | None) -> None:
+    """Delete all but the best and the last `keep_last` up to step `newest`, which was saved just now. (Later ones were
+    damaged and passed over by a resume: they count for nothing, and are written again when their step comes.)"""
+    paths = [path for path in steps_in(folder) if step_of(path) <= newest]
     for path in paths[:-keep_last]:
         if best_step is None or path.name != f"step-{best_step:08d}":
             shutil.rmtree(path, ignore_errors=True)

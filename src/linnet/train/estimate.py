@@ -31,11 +31,16 @@ class Estimate:
     steps: int
 
 
-def validate_every(spec: RunSpec, steps: int, step_seconds: float, validation_seconds: float) -> int:
-    """Steps between validations: as asked, or about twenty a run, fewer where reading costs more than 5 % of the time."""
+def validate_every(spec: RunSpec, steps: int, context: int, n_validation: int) -> int:
+    """Steps between validations: as asked, or about twenty a run, fewer where reading costs more than 5 % of the work.
+
+    Counted in tokens, of which one costs three times as much to learn from as to read, and not in seconds: a run of
+    steps has to be the same on every machine, and which step is the best one depends on which are looked at.
+    """
     if spec.validation.every is not None:
         return spec.validation.every
-    affordable = 0.05 * steps * step_seconds / max(validation_seconds, 1e-9)
+    learned = steps * spec.train.batch_size * context
+    affordable = 0.05 * 3 * learned / max(1, validation_tokens(spec, n_validation, context))
     return max(1, round(steps / min(20.0, max(2.0, affordable))))
 
 
@@ -53,7 +58,7 @@ def estimate(spec: RunSpec, folder: Path, cost: Cost, probe: Probe, n_validation
     one = validation_tokens(spec, n_validation, context) * probe.read_seconds
     steps = spec.train.steps or max(1, int((seconds or 0) / probe.step_seconds))
     if spec.train.steps is not None:
-        readings = steps / validate_every(spec, steps, probe.step_seconds, one)
+        readings = steps / validate_every(spec, steps, context, n_validation)
         whole = time.perf_counter() - began + steps * probe.step_seconds + readings * one + n_validation * probe.read_seconds + FINISH_SECONDS
     else:
         assert spec.train.minutes is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class MetricsFile:
                     "tokens": event.tokens,
                     "loss": event.loss,
                     "learning_rate": event.learning_rate,
-                    "grad_norm": event.grad_norm,
+                    "grad_norm": event.grad_norm if math.isfinite(event.grad_norm) else None,  # a float16 step that was skipped
                 },
             )
             self._write(
@@ -91,5 +92,6 @@ def tensorboard(folder: Path) -> Listener | None:
             writer.flush()
         elif isinstance(event, Sampled):
             writer.add_text("sample", event.text, event.step)
+            writer.flush()  # nothing else does, should the process end here
 
     return listen

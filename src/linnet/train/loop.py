@@ -3,6 +3,7 @@ see goes out as an event (train/events.py)."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class Training:
     sample: Callable[[int], Sampled | None]
     save: Callable[[Training], None]
     save_every: int
+    keep_best: bool
     patience: int | None
     peak_flops: float | None
     flops_per_token: float
@@ -53,6 +55,11 @@ class Training:
     validations_without_better: int = 0
     interrupted: bool = field(default=False, compare=False)
 
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether validation has not become better for too long; true at once for a run that ended so before."""
+        return self.patience is not None and self.validations_without_better >= self.patience
+
     def emit(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
@@ -61,8 +68,9 @@ class Training:
 def fit(run: Training) -> str:
     """Train until the plan is done; returns why it ended: 'finished', 'early stop' or 'interrupted'."""
     batches = iter(run.source)
-    why = "finished"
-    while (progress := run.clock.progress(run.step)) < 1 and why == "finished":
+    why = "finished" if run.clock.progress(run.step) >= 1 else "early stop" if run.out_of_patience else None
+    while why is None:
+        progress = run.clock.progress(run.step)
         started = time.perf_counter()
         batch = next(batches)
         fetched = time.perf_counter()
@@ -74,13 +82,9 @@ def fit(run: Training) -> str:
         run.emit(report(run, batch, loss, norm, rate, progress, started, fetched))
 
         last = run.clock.progress(run.step) >= 1
-        if last or run.step % run.validate_every == 0:
-            validate(run)
-        if run.patience is not None and run.validations_without_better >= run.patience:
-            why = "early stop"
-        elif run.interrupted:
-            why = "interrupted"
-        if last or why != "finished" or run.step % run.save_every == 0:
+        better = validate(run) if last or run.step % run.validate_every == 0 else False
+        why = "interrupted" if run.interrupted else "finished" if last else "early stop" if run.out_of_patience else None
+        if why is not None or (better and run.keep_best) or run.step % run.save_every == 0:
             run.save(run)
     return why
 
@@ -99,10 +103,11 @@ def take_step(run: Training, batch: Batch) -> tuple[float, float]:
         total = total + part.cpu()
     norm = run.precision.step(run.optimizers, list(run.network.parameters()), run.clip)
     mean, size = float(total / count), float(norm)
-    if mean != mean or mean in (float("inf"), float("-inf")):
+    overflow = run.precision.scaler is None and not math.isfinite(size)  # with a scaler such a step is skipped, not taken
+    if overflow or not math.isfinite(mean):
         raise LinnetError(
             explain(
-                f"the loss is {mean} at step {run.step + 1} (gradient norm {size:.3g})",
+                f"the loss is {mean:.4g} at step {run.step + 1}, the gradient norm {size:.4g}",
                 need="a finite loss; the last checkpoint is untouched",
                 hint="a lower learning_rate, a longer warmup, or precision: float32",
             )
@@ -110,8 +115,8 @@ def take_step(run: Training, batch: Batch) -> tuple[float, float]:
     return mean, size
 
 
-def validate(run: Training) -> None:
-    """Read the validation part, remember the best, show what the model writes."""
+def validate(run: Training) -> bool:
+    """Read the validation part, remember the best, show what the model writes; returns whether it is the best so far."""
     loss, bits = run.validate()
     better = loss < run.best
     if better:
@@ -122,6 +127,7 @@ def validate(run: Training) -> None:
     sampled = run.sample(run.step)
     if sampled is not None:
         run.emit(sampled)
+    return better
 
 
 def report(run: Training, batch: Batch, loss: float, norm: float, rate: float, progress: float, started: float, fetched: float) -> Stepped:

@@ -10,11 +10,19 @@ import time
 import psutil
 import torch
 
+from linnet.core.errors import ConfigError, explain
+
 
 def pick_device(wanted: str = "auto") -> torch.device:
-    """The device for a name; auto: a GPU where there is one."""
+    """The device for a name; auto: a GPU where there is one. Raises ConfigError for one that is not there."""
     if wanted != "auto":
-        return torch.device(wanted)
+        try:
+            device = torch.device(wanted)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            problem = str(error).splitlines()[0][:120]
+            raise ConfigError(explain(f"device {wanted!r} ({problem})", need="a device of this machine", hint="auto, or cpu")) from error
+        return device
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("cpu")

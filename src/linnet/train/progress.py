@@ -22,6 +22,11 @@ def clock_text(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def printable(text: str) -> str:
+    """Without control characters: what an untrained model writes must not move a terminal's cursor."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 class _Left(ProgressColumn):
     def __init__(self, left: Callable[[], float | None]) -> None:
         super().__init__()
@@ -81,8 +86,8 @@ class TrainingProgress:
             best = " · best" if event.best else ""
             self.console.print(f"[dim]step {event.step:,}[/dim]  train {self.loss:.3f} · [bold]val {event.loss:.4f}[/bold]{bits}{best}", highlight=False)
         elif isinstance(event, Sampled):
-            shown = " ".join(event.text.split())
-            self.console.print(Text(f"    {event.prompt}{shown[:300]}", style="italic dim"))
+            shown = " ".join((event.prompt + event.text).split())[:300]
+            self.console.print(Text(f"    {printable(shown)}", style="italic dim"))
         elif isinstance(event, Notice):
             self.console.print(Text(("! " if event.warning else "") + event.message, style="yellow" if event.warning else ""))
         elif isinstance(event, Saved):

@@ -24,11 +24,12 @@ import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from linnet.core.errors import CheckpointError, ConfigError, LinnetError, explain
-from linnet.core.files import sweep, write_json, write_text
+from linnet.core.errors import CheckpointError, ConfigError, LinnetError, explain, listing
+from linnet.core.files import explained_disk_errors, sweep, write_json, write_text
 from linnet.core.spec import dump, load
 from linnet.core.yaml import read_yaml, to_yaml
 from linnet.data.loader import PackedBatches
+from linnet.data.prepared import Prepared, open_prepared
 from linnet.generate.generate import generate
 from linnet.generate.sampler import Sampling
 from linnet.interop.native import make_manifest, save_model
@@ -36,6 +37,7 @@ from linnet.model.count import count
 from linnet.model.describe import describe
 from linnet.model.network import Network
 from linnet.model.weights import model_tensors, restore_model
+from linnet.tokenizer.load import load_tokenizer
 from linnet.train.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -88,7 +90,7 @@ def train(
     began   `time.perf_counter()` when the command began: under a time budget everything since counts
     """
     folder = Path(folder)
-    with locked(folder):
+    with locked(folder), explained_disk_errors(folder):
         sweep(folder)
         sweep(folder / "checkpoints")
         started = (folder / "run.yaml").exists()
@@ -97,22 +99,51 @@ def train(
                 explain(f"{folder} holds a run already", need="a new folder, or to go on with that run", hint=f"--out another, or linnet train {folder} --resume")
             )
         if started:
-            spec = read_run(folder)
+            before = read_run(folder)
+            check_same(asked, spec, before, folder)
+            spec = before
         return Run(spec, folder, asked, started, console or Console(), quiet, time.perf_counter() if began is None else began).go()
 
 
 def read_run(folder: Path) -> RunSpec:
     """The resolved spec of a run folder."""
+    return load(RunSpec, read_record(folder)["resolved"], path="run")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """run.yaml: what was asked, what it came to ('resolved'), and the fingerprint of its prepared 'data'."""
     table = read_yaml(Path(folder) / "run.yaml")
     if not isinstance(table, dict) or "resolved" not in table:
         raise ConfigError(explain(f"{folder}/run.yaml has no 'resolved' part", need="the run.yaml that linnet train wrote"))
-    return load(RunSpec, table["resolved"], path="run")
+    return table
+
+
+def check_same(asked: Any, now: RunSpec, before: RunSpec, folder: Path) -> None:
+    """Raise ConfigError where a resume asks for anything that the run in `folder` is not; what is not said may differ."""
+    found: list[str] = []
+
+    def compare(asked: Any, now: Any, before: Any, path: str) -> None:
+        if isinstance(asked, dict) and isinstance(now, dict) and isinstance(before, dict):
+            for key in asked:
+                compare(asked[key], now.get(key), before.get(key), f"{path}.{key}" if path else key)
+        elif isinstance(asked, str) and isinstance(now, dict) and isinstance(before, dict):  # a word alone: its kind
+            compare({"kind": asked}, now, before, path)
+        elif asked is not None and now != before:
+            found.append(f"{path} = {now!r}; the run has {before!r}")
+
+    compare(asked, dump(now), dump(before), "")
+    if found:
+        hint = f"the run in {folder} goes on as it was begun: linnet train {folder} --resume, or another --out"
+        raise ConfigError(listing([*found, f"try: {hint}"], f"{folder} holds another run than this one"))
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run folder; two processes never write one run."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(explain(f"{folder} is a file", need="a folder for the run", hint="another --out"))
+    with explained_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -166,7 +197,9 @@ class Run:
     def read(self) -> None:
         """The text as tokens, and what it costs without a neural network."""
         with self.status("reading the text") as update:
-            self.prepared = prepare_data(self.spec, self.folder / "data", lambda done, what: update(what if done is None else f"{what} {done:.0%}"))
+            self.prepared = self.prepared_before() or prepare_data(
+                self.spec, self.folder / "data", lambda done, what: update(what if done is None else f"{what} {done:.0%}")
+            )
         path = self.folder / "yardsticks.json"
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}
         if known.get("data") != self.prepared.fingerprint:
@@ -174,6 +207,13 @@ class Run:
                 known = {"data": self.prepared.fingerprint, "rows": measure_yardsticks(self.prepared)}
             write_json(path, known)
         self.yardsticks: list[dict[str, Any]] = known["rows"]
+
+    def prepared_before(self) -> Prepared | None:
+        """What an earlier sitting read; so a run goes on though its text was piped in, has changed or is gone."""
+        if not self.goes_on:
+            return None
+        folder = self.folder / "data" / str(read_record(self.folder).get("data"))
+        return open_prepared(folder, load_tokenizer(folder / "tokenizer.json")) if (folder / "index.json").exists() else None
 
     def size_up(self) -> None:
         """Settle what was left open, write it down, say what the run will need."""
@@ -189,8 +229,16 @@ class Run:
         self.cost = count(self.sentence, self.context)
         self.micro = min(train.micro_batch_size or train.batch_size, train.batch_size)
         check_room(self.folder, self.cost, self.micro, self.context, self.device.type)
-        if not self.goes_on:
-            write_text(self.folder / "run.yaml", to_yaml({"asked": self.asked, "resolved": dump(spec)}))
+        self.source = PackedBatches(
+            self.prepared.train,
+            context_length=self.context,
+            batch_size=train.batch_size,
+            seed=spec.seed,
+            document_mask=spec.data.document_mask,
+            rows=spec.data.rows,
+        )
+        if not self.goes_on:  # from here on the folder holds a run; what was wrong with the question was said before
+            write_text(self.folder / "run.yaml", to_yaml({"asked": self.asked, "resolved": dump(spec), "data": self.prepared.fingerprint}))
         self.board = tensorboard(self.folder)
         with self.status("timing a few steps"):
             self.probe = probe(
@@ -225,21 +273,18 @@ class Run:
         network.decoder.recompute = train.recompute
         optimizers = spec.optimizer.build(network)
         mask = spec.data.document_mask
-        source = PackedBatches(
-            self.prepared.train, context_length=self.context, batch_size=train.batch_size, seed=spec.seed, document_mask=mask, rows=spec.data.rows
-        )
         progress: dict[str, Any] = saved.progress if saved is not None else {}
         if saved is not None:
             restore_model(network, saved.model)
             restore_optimizers(network, optimizers, saved.optimizer)
-            source.load_state_dict(progress["source"])
+            self.source.load_state_dict(progress["source"])
             self.precision.load_state_dict(progress["precision"])
         compiled(network, train.compile, self.precision, self.context, say=self.say, warn=self.warn)
         self.budget = progress.get("budget")
         if train.minutes is not None and self.budget is None:
             self.budget = seconds_for_training(spec, self.prepared, self.began, self.peak_flops)
         clock = Clock(train.steps, self.budget, spent_before=progress.get("seconds", 0.0))
-        every = validate_every(spec, self.estimate.steps, self.probe.step_seconds, self.estimate.validation_seconds)
+        every = validate_every(spec, self.estimate.steps, self.context, self.prepared.validation.tokens)
         every = progress.get("validate_every", every)  # decided once, by the first sitting
         self.metrics = MetricsFile(self.folder, progress.get("offsets"))
         self.progress = TrainingProgress(self.console, clock, quiet=self.quiet)
@@ -248,7 +293,7 @@ class Run:
             objective=spec.objective,
             optimizers=optimizers,
             schedule=spec.schedule,
-            source=source,
+            source=self.source,
             clock=clock,
             precision=self.precision,
             seed=spec.seed,
@@ -259,6 +304,7 @@ class Run:
             sample=self.sampler(network),
             save=self.save,
             save_every=spec.checkpoint.every or every,
+            keep_best=spec.checkpoint.keep_best,
             patience=spec.validation.patience,
             peak_flops=self.peak_flops,
             flops_per_token=self.cost.train_flops,
@@ -311,7 +357,7 @@ class Run:
         folder = self.folder / "checkpoints"
         checkpoint = Checkpoint(run.step, model_tensors(run.network), optimizer_tensors(run.network, run.optimizers), progress)
         path = save_checkpoint(folder, checkpoint)
-        prune_checkpoints(folder, self.spec.checkpoint.keep_last, run.best_step if self.spec.checkpoint.keep_best else None)
+        prune_checkpoints(folder, run.step, self.spec.checkpoint.keep_last, run.best_step if self.spec.checkpoint.keep_best else None)
         run.emit(Saved(run.step, path))
 
     # ---- after training -------------------------------------------------------------------------------------------
@@ -321,8 +367,11 @@ class Run:
         network, prepared, mask = run.network, self.prepared, self.spec.data.document_mask
         best = self.folder / "checkpoints" / f"step-{run.best_step or 0:08d}"
         if run.best_step not in (None, run.step) and self.spec.checkpoint.keep_best and best.exists():
-            restore_model(network, load_checkpoint(best).model)
-            self.say(f"the model kept is that of step {run.best_step:,}, the best by validation")
+            try:
+                restore_model(network, load_checkpoint(best).model)
+                self.say(f"the model kept is that of step {run.best_step:,}, the best by validation")
+            except CheckpointError as error:
+                self.warn(f"the best checkpoint is damaged, so the model kept is that of step {run.step:,}, the last: {error}")
         network.eval()
         manifest = make_manifest(network, prepared.tokenizer, context_length=self.context, document_mask=mask, data=prepared.fingerprint)
         save_model(self.folder, network, prepared.tokenizer, manifest)
