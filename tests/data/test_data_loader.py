@@ -238,3 +238,27 @@ def test_evaluation_predicts_every_token_once(sources: int, context_length: int,
     assert all(len(batch.tokens) == batch_size for batch in found[:-1])
     assert all(same(a, b) for a, b in zip(found, evaluation_batches(split, context_length, batch_size)))
     assert all(batch.documents is None for batch in evaluation_batches(split, context_length, batch_size, document_mask=False))
+
+
+def test_rows_that_begin_with_documents() -> None:
+    """One epoch is one row from each document that leaves room for a window; each row is the stream from there on."""
+    stream = corpus().train.streams[0]
+    whole = stream.read(0, stream.tokens)
+    beginnings = [int(start) for start in stream.starts[: stream.documents] if start + 9 <= stream.tokens]
+    source = batches(rows="documents", batch_size=1)
+    drawn = [batch.tokens[0].tolist() for batch in take(source, len(beginnings))]
+    assert sorted(drawn) == sorted(whole[start : start + 8].tolist() for start in beginnings)
+    assert drawn != [whole[start : start + 8].tolist() for start in beginnings], "in a random order"
+    cut = batches(rows="windows", batch_size=1)
+    mutant = [batch.tokens[0].tolist() for batch in take(cut, len(beginnings))]
+    assert sorted(mutant) != sorted(drawn), "windows cut end to end are told apart"
+
+
+def test_rows_are_part_of_a_position() -> None:
+    source = batches(rows="documents")
+    take(source, 7)
+    again = batches(rows="documents")
+    again.load_state_dict(json.loads(json.dumps(source.state_dict())))
+    assert all(same(a, b) for a, b in zip(take(source, 90), take(again, 90)))
+    with pytest.raises(CheckpointError, match="rows"):
+        batches(rows="windows").load_state_dict(source.state_dict())

@@ -31,4 +31,7 @@ def need(module: str, *, extra: str, to: str) -> ModuleType:
 
 def has(module: str) -> bool:
     """Whether an optional library can be found, without importing it."""
-    return importlib.util.find_spec(module) is not None
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # a part of a library that is not there
+        return False

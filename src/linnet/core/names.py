@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 
 
@@ -16,7 +17,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """
     words = sorted(set(known))
     folded = {w.lower(): w for w in words}
-    close = difflib.get_close_matches(str(word).lower(), folded, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {folded[close[0]]!r}?"
+    asked = str(word).lower()
+    close = difflib.get_close_matches(asked, folded, n=3, cutoff=0.6)
+    if close:  # of equally close ones, the one with the same letters: top_k, not top_p, for topk_
+        letters: Counter[str] = Counter(asked)
+        best = max(close, key=lambda w: (difflib.SequenceMatcher(None, w, asked).ratio(), (letters & Counter(w)).total()))
+        return f"did you mean {folded[best]!r}?"
     return f"known: {', '.join(words)}" if words else "nothing is known here"

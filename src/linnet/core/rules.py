@@ -61,7 +61,7 @@ def import_(rules: Sequence[Rule], theirs: Mapping[str, Tensor], shapes: Mapping
         tensor = theirs[rule.theirs]
         tensor = tensor.t() if rule.transpose else tensor
         rows = [shapes[name][0] for name in rule.names]
-        if sum(rows) != tensor.shape[0] or any(shapes[name][1:] != tensor.shape[1:] for name in rule.names):
+        if tensor.dim() == 0 or sum(rows) != tensor.shape[0] or any(shapes[name][1:] != tensor.shape[1:] for name in rule.names):
             wanted = " + ".join(str(tuple(shapes[name])) for name in rule.names)
             problems.append(f"{rule.theirs} has shape {tuple(theirs[rule.theirs].shape)}; needed: {wanted}{' transposed' if rule.transpose else ''}")
             continue

@@ -28,6 +28,10 @@ from linnet.core.seeds import stream_seed
 from linnet.data.batch import Batch
 from linnet.data.shards import Split, Stream
 from linnet.data.shuffle import Permutation
+from linnet.data.spec import Rows
+
+
+POSITION_OF = ("data", "split", "seed", "context_length", "rows")  # what a saved position belongs to
 
 
 class Walk:
@@ -35,9 +39,10 @@ class Walk:
 
     epoch, position   the next window is number `position` of epoch `epoch`: all there is to its state
     drawn             windows drawn so far
+    rows              windows: the stream cut end to end; documents: one window from the beginning of each document
     """
 
-    def __init__(self, stream: Stream, context_length: int, seed: int) -> None:
+    def __init__(self, stream: Stream, context_length: int, seed: int, rows: Rows = "windows") -> None:
         if stream.tokens <= context_length:
             raise DataError(
                 explain(
@@ -46,7 +51,9 @@ class Walk:
                     hint="more text, or a shorter context_length",
                 )
             )
-        self.stream, self.context_length, self.seed = stream, context_length, seed
+        self.stream, self.context_length, self.seed, self.rows = stream, context_length, seed, rows
+        last = stream.tokens - context_length - 1  # where the last whole window can begin
+        self.beginnings = int(np.searchsorted(stream.starts[: stream.documents], last, side="right"))
         self.drawn = 0
         self._enter(0, 0)
 
@@ -55,6 +62,10 @@ class Walk:
         name = f"data/{self.stream.source}/epoch {epoch}"
         spare = min(self.context_length, self.stream.tokens - self.context_length)
         self.epoch, self.position = epoch, position
+        if self.rows == "documents":
+            self.windows = self.beginnings
+            self.order = Permutation(self.windows, self.seed, f"{name}/order")
+            return
         self.offset = stream_seed(self.seed, f"{name}/offset") % spare
         self.windows = (self.stream.tokens - 1 - self.offset) // self.context_length
         self.order = Permutation(self.windows, self.seed, f"{name}/order")
@@ -86,7 +97,10 @@ class Walk:
                 self._enter(self.epoch + 1, 0)
             now = min(count, self.windows - self.position)
             places = np.arange(self.position, self.position + now, dtype=np.uint64)
-            starts.append(self.offset + self.order(places).astype(np.int64) * self.context_length)
+            drawn = self.order(places).astype(np.int64)
+            starts.append(
+                self.stream.starts[drawn].astype(np.int64) if self.rows == "documents" else self.offset + drawn * self.context_length
+            )
             self.position += now
             count -= now
         return np.concatenate(starts) if starts else np.empty(0, np.int64)
@@ -102,6 +116,8 @@ class PackedBatches:
     document_mask    give `documents`, where a row holds a document's end before its last place; else rows are one document
     rank, world_size the k-th global batch has world_size · B rows, and rank r gets rows r·B … (r + 1)·B - 1 of it
     weights          source → weight; default: those of the data spec
+    rows             windows: each token is predicted once an epoch; documents: each row begins with a document, so that
+                     nothing is read without its beginning (an epoch is then one row from each document)
 
     Raises DataError if a source is shorter than one window.
     """
@@ -117,6 +133,7 @@ class PackedBatches:
         rank: int = 0,
         world_size: int = 1,
         weights: Mapping[str, float] | None = None,
+        rows: Rows = "windows",
     ) -> None:
         if context_length < 1 or batch_size < 1 or not 0 <= rank < world_size:
             raise DataError(
@@ -126,8 +143,8 @@ class PackedBatches:
                 )
             )
         self.split, self.context_length, self.batch_size, self.seed = split, context_length, batch_size, seed
-        self.document_mask, self.rank, self.world_size = document_mask, rank, world_size
-        self.walks = [Walk(stream, context_length, seed) for stream in split.streams]
+        self.document_mask, self.rank, self.world_size, self.rows = document_mask, rank, world_size, rows
+        self.walks = [Walk(stream, context_length, seed, rows) for stream in split.streams]
         self.shares = _shares(split, weights)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -179,6 +196,7 @@ class PackedBatches:
             "split": self.split.name,
             "seed": self.seed,
             "context_length": self.context_length,
+            "rows": self.rows,
             "sources": {walk.stream.source: walk.place() for walk in self.walks},
         }
 
@@ -187,12 +205,12 @@ class PackedBatches:
         mine = self.state_dict()
         sources = state.get("sources")
         wrong = [
-            f"{key} {state.get(key)!r}" for key in ("data", "split", "seed", "context_length") if state.get(key) != mine[key]
+            f"{key} {state.get(key)!r}" for key in POSITION_OF if state.get(key) != mine[key]
         ]
         if not isinstance(sources, Mapping) or set(sources) != set(mine["sources"]):
             wrong.append(f"sources {sorted(sources) if isinstance(sources, Mapping) else sources!r}")
         if wrong:
-            needed = ", ".join(f"{key} {mine[key]!r}" for key in ("data", "split", "seed", "context_length"))
+            needed = ", ".join(f"{key} {mine[key]!r}" for key in POSITION_OF)
             raise CheckpointError(
                 explain(
                     f"a data position of {', '.join(wrong)}",

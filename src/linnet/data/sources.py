@@ -92,6 +92,10 @@ class Files(Described):
     separator: str | None = None
     encoding: Encoding = "utf-8"
 
+    @classmethod
+    def examples(cls) -> tuple[Files, ...]:
+        return cls(path="notes/"), cls(path="*.jsonl", text="body", name="posts", weight=2.0, licence="MIT", part="train")
+
     def label(self) -> str:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(self.path).name.split(".")[0]).strip("-._")
         return self.name or stem or "files"

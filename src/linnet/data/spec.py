@@ -5,7 +5,7 @@ data: {sources: [{kind: files, path: input.txt}]}
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,8 @@ from linnet.core.spec import Spec
 from linnet.data.clean import DEFAULT_STEPS, CleanStep
 from linnet.data.sources import Described, Source
 from linnet.data.split import SplitKind
+
+Rows = Literal["windows", "documents"]
 
 
 class DataSpec(Spec):
@@ -25,6 +27,8 @@ class DataSpec(Spec):
     clean           steps, in order
     deduplicate     drop a document that equals an earlier one
     document_mask   attention stays inside a document, where several stand in one row
+    rows            windows: the text cut end to end; documents: each row begins with a document, which suits texts
+                    that are short and refer back to their beginning
     """
 
     sources: tuple[Source, ...] = Field(strict=False)
@@ -34,6 +38,7 @@ class DataSpec(Spec):
     clean: tuple[CleanStep, ...] = Field(DEFAULT_STEPS, strict=False)
     deduplicate: bool = True
     document_mask: bool = True
+    rows: Rows = "windows"
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -60,16 +60,32 @@ class Context:
                 documents = (self.documents, held)
             mask = Mask(causal, window, documents)
             here = (self.first, self.n_tokens, first_key, n_keys)
+            end = self.first + self.n_tokens
+            unwritten = not causal and first_key + n_keys > end  # a causal mask hides them by itself
             if mask.is_square_causal(*here):
                 return None, True
-            if mask.sees_all(*here):
+            if mask.sees_all(*here) and not unwritten:
                 return None, False
             device = self.positions.device
             queries = torch.arange(self.first, self.first + self.n_tokens, device=device)
             keys = torch.arange(first_key, first_key + n_keys, device=device)
-            return mask.dense(queries, keys), False
+            allowed = mask.dense(queries, keys)
+            return (allowed & (keys < end) if unwritten else allowed), False
 
         return self.once(("mask", causal, window, first_key, n_keys), make)
+
+    def same_document(self, back: int) -> Tensor | None:
+        """(B, T) 1 where the token `back` places earlier is of the same document, else 0; None: always, as far as there is one."""
+        if self.documents is None or self.key_documents is None:
+            return None
+        documents, everything = self.documents, self.key_documents
+
+        def make() -> Tensor:
+            index = torch.arange(self.first - back, self.first - back + self.n_tokens, device=documents.device)
+            earlier = everything[:, index.clamp(min=0)]  # (B, T)
+            return ((earlier == documents) & (index >= 0)).to(torch.float32)
+
+        return self.once(("same document", back), make)
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Inverted dropout (1207.0580) from this pass's own generator."""

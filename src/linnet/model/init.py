@@ -21,13 +21,14 @@ def initialise(network: nn.Module, spec: Model, seed: int) -> None:
     n_residual = sum(1 for _ in spec.decoder.sublayers())
     init = spec.init
     owners = {id(module.weight): module for module in network.modules() if isinstance(module, LinearLayer)}
+    own = {id(getattr(module, name)) for module in network.modules() for name in getattr(module, "own_init", ())}
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("bias"):
                 parameter.zero_()
                 continue
-            if parameter.dim() < 2:
-                continue  # the scales of norms start at one, where they are built
+            if parameter.dim() < 2 or id(parameter) in own:
+                continue  # scales of norms, and what a layer fills itself, start where they are built
             owner = owners.get(id(parameter))
             std = init.std if init.std is not None else parameter.shape[-1] ** -0.5
             if owner is None and init.embedding_std is not None:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from linnet.core.errors import LinnetError, explain
@@ -22,6 +21,7 @@ from linnet.model.init import initialise
 from linnet.model.linear import LinearLayer
 from linnet.model.spec import Model
 from linnet.model.state import State, Tail
+from linnet.ops.linear import linear
 
 
 class Output(NamedTuple):
@@ -78,7 +78,7 @@ class Network(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores (..., V) of the next token after each hidden state (..., D)."""
-        scores = F.linear(hidden, self.embedding.weight) if self.head is None else self.head(hidden)
+        scores = linear(hidden, self.embedding.weight) if self.head is None else self.head(hidden)
         if self.head_bias is not None:
             scores = scores + self.head_bias
         cap = self.spec.head.softcap

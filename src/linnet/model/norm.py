@@ -22,6 +22,10 @@ class LayerNorm(Norm):
     eps: float = Field(default=1e-5, gt=0)
     bias: bool = True
 
+    @classmethod
+    def examples(cls) -> tuple[LayerNorm, ...]:
+        return cls(), cls(bias=False, eps=0.1)
+
     def build(self, d_model: int) -> nn.Module:
         return nn.LayerNorm(d_model, eps=self.eps, bias=self.bias)
 
@@ -35,6 +39,10 @@ class RMSNorm(Norm):
     kind: Literal["rms_norm"] = "rms_norm"
     eps: float = Field(default=1e-6, gt=0)
     learned: bool = True
+
+    @classmethod
+    def examples(cls) -> tuple[RMSNorm, ...]:
+        return cls(), cls(learned=False, eps=0.1)
 
     def build(self, d_model: int) -> nn.Module:
         return RMSNormLayer(d_model, self.eps, self.learned)

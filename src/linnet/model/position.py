@@ -22,6 +22,10 @@ class Learned(InputPosition):
     kind: Literal["learned"] = "learned"
     max_length: int = Field(ge=1)
 
+    @classmethod
+    def examples(cls) -> tuple[Learned, ...]:
+        return cls(max_length=96), cls(max_length=128)
+
     def build(self, d_model: int) -> nn.Module:
         return LearnedLayer(self.max_length, d_model)
 
@@ -53,6 +57,10 @@ class Sinusoidal(InputPosition):
     kind: Literal["sinusoidal"] = "sinusoidal"
     base: float = Field(default=10_000.0, gt=1)
 
+    @classmethod
+    def examples(cls) -> tuple[Sinusoidal, ...]:
+        return cls(), cls(base=50.0)
+
     def build(self, d_model: int) -> nn.Module:
         return SinusoidalLayer(d_model, self.base)
 
@@ -81,6 +89,10 @@ class Rope(AttentionPosition):
     base: float = Field(default=10_000.0, gt=1)
     fraction: float = Field(default=1.0, gt=0, le=1)
 
+    @classmethod
+    def examples(cls) -> tuple[Rope, ...]:
+        return cls(), cls(base=50.0), cls(fraction=0.5)
+
     def d_rotary(self, d_head: int) -> int:
         """How many numbers of a head are turned: an even count."""
         return int(d_head * self.fraction) // 2 * 2
@@ -91,6 +103,10 @@ class Alibi(AttentionPosition):
 
     kind: Literal["alibi"] = "alibi"
     max_slope: float = Field(default=8.0, gt=0)
+
+    @classmethod
+    def examples(cls) -> tuple[Alibi, ...]:
+        return cls(), cls(max_slope=3.0)
 
     def slopes(self, n_heads: int) -> Tensor:
         """(H,) geometric slopes 2^(-8/n), 2^(-16/n) …; for n not a power of two as in the paper's code (section 3)."""

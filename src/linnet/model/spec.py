@@ -21,6 +21,7 @@ from torch import nn
 from linnet.core.spec import Spec
 
 Width = int  # the model's width D, handed to every `build` and count
+EXAMPLE_WIDTH = 32  # the width that the `examples` of every word fit
 
 
 class Part(Spec):
@@ -183,10 +184,10 @@ class Model(Spec):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         found: dict[str, None] = {}  # a set that keeps the order: every layer of a repeat says the same
-        for sublayer in self.decoder.sublayers():
-            for part in (sublayer.mixer, sublayer.norm):
-                for problem in part.problems(self.d_model) if part is not None else ():
-                    found[problem] = None
+        layers = (part for sublayer in self.decoder.sublayers() for part in (sublayer.mixer, sublayer.norm))
+        for part in (self.position, self.embedding_norm, *layers, self.decoder.final_norm):
+            for problem in part.problems(self.d_model) if part is not None else ():
+                found[problem] = None
         if found:
             raise ValueError(" · ".join(found))
         return self

@@ -4,7 +4,7 @@
 share storage: the newest one writes in place; an older one that is appended to copies first, so every handle stays
 right for ever: a beam, a rejected draft or a cached prompt need no code in the mixers.
 
-    append   O(new) while you hold the newest handle, O(all) for an older one
+    append   O(new) while you hold the newest handle, O(all) for an older one, and for all where gradients are recorded
     reclaim  "I gave up every later handle": the older one writes in place again, and a stale one raises
     window   only the last `window` places are ever needed; the rest is let go
     capacity a fixed mode: storage of one size for ever, whole in every view, for kernels that need static shapes
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Protocol, Self, runtime_checkable
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch import Tensor
 from linnet.core.errors import LinnetError, explain
 
 FIRST_CAPACITY = 64  # places of a new growing buffer; it doubles when full
+READ_ONLY = -1  # the tip of a line that nobody may write to: its storage belongs to a graph
 
 
 @runtime_checkable
@@ -37,12 +39,20 @@ class LayerState(Protocol):
 
 
 class _Line:
-    """Storage that several handles share. tip: how far it is written; kept: handles beyond it were given up."""
+    """Storage that several handles share.
 
-    __slots__ = ("kept", "store", "tip")
+    tip      how far it is written
+    kept     handles beyond it were given up
+    sharers  all lines over the same storage: those that reclaim() made of one another
+    """
 
-    def __init__(self, store: Tensor, tip: int) -> None:
-        self.store, self.tip, self.kept = store, tip, None
+    __slots__ = ("__weakref__", "kept", "sharers", "store", "tip")
+
+    def __init__(self, store: Tensor, tip: int, sharers: WeakSet[_Line] | None = None) -> None:
+        self.store, self.tip = store, tip
+        self.kept: int | None = None
+        self.sharers: WeakSet[_Line] = WeakSet() if sharers is None else sharers
+        self.sharers.add(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +84,11 @@ class Tail:
         self._check()
         return self.line.store if self.capacity else self.line.store[..., self.start : self.stop, :]
 
+    def last(self, n: int) -> Tensor:
+        """The last n live places (..., n, K), in either mode."""
+        self._check()
+        return self.line.store[..., self.stop - n : self.stop, :]
+
     def append(self, new: Tensor) -> Tail:
         """A handle with `new` (..., n, K) at the end."""
         self._check()
@@ -82,18 +97,19 @@ class Tail:
         n = new.shape[-2]
         line, start, stop = self.line, self.start, self.stop
         branch = stop != line.tip or line.kept is not None
-        differentiable = torch.is_grad_enabled() and (new.requires_grad or line.store.requires_grad)
-        if differentiable:  # writing in place would change what the backward pass reads
-            line = _Line(torch.cat((self.view(), new), -2), stop - start + n)
+        recorded = torch.is_grad_enabled() and new.is_floating_point()
+        if recorded:  # writing in place would change what the backward pass reads, if only for the queries' sake
+            line = _Line(torch.cat((self.view(), new), -2), READ_ONLY)
             start, stop = 0, stop - start
         elif branch or stop + n > line.store.shape[-2]:
             keep = self.view()
             if self.window is not None and keep.shape[-2] >= self.window:
                 keep = keep[..., keep.shape[-2] - self.window + 1 :, :]
             start, stop = 0, keep.shape[-2]
-            line = _Line(_storage(new, max(FIRST_CAPACITY, 2 * (stop + n))), stop)
+            room = stop + n if self.window is None else self.window  # to grow into: as much again, or one more window
+            line = _Line(_storage(new, stop + n + max(FIRST_CAPACITY, room)), stop)
             line.store[..., :stop, :] = keep
-        if not differentiable:
+        if not recorded:
             line.store[..., stop : stop + n, :] = new
             line.tip = stop + n
         stop += n
@@ -107,14 +123,14 @@ class Tail:
             raise LinnetError(
                 explain(f"{self.stop + n} places in a state made for {self.capacity}", need="a larger capacity", hint=f"capacity={2 * (self.stop + n)}")
             )
-        line = self.line
-        if self.stop != line.tip or line.kept is not None:
+        line, recorded = self.line, torch.is_grad_enabled() and new.is_floating_point()
+        if not recorded and (self.stop != line.tip or line.kept is not None):
             line = _Line(line.store.clone(), self.stop)
-        if torch.is_grad_enabled() and (new.requires_grad or line.store.requires_grad):
-            line = _Line(torch.cat((line.store[..., : self.stop, :], new, line.store[..., self.stop + n :, :]), -2), self.stop)
+        if recorded:
+            line = _Line(torch.cat((line.store[..., : self.stop, :], new, line.store[..., self.stop + n :, :]), -2), READ_ONLY)
         else:
             line.store[..., self.stop : self.stop + n, :] = new
-        line.tip = self.stop + n
+            line.tip = self.stop + n
         return replace(self, line=line, stop=self.stop + n)
 
     def select(self, rows: Tensor) -> Tail:
@@ -128,12 +144,16 @@ class Tail:
         """This handle again, as the newest: every handle made from it since is given up and raises when it is read."""
         self._check()
         old = self.line
-        old.kept = self.stop if old.kept is None else min(old.kept, self.stop)
-        return replace(self, line=_Line(old.store, self.stop))
+        for line in old.sharers:
+            line.kept = self.stop if line.kept is None else min(line.kept, self.stop)
+        return replace(self, line=_Line(old.store, READ_ONLY if old.tip == READ_ONLY else self.stop, old.sharers))
 
     def detach(self) -> Tail:
+        """The same numbers, cut off from the graph."""
         self._check()
-        return replace(self, line=_Line(self.line.store.detach(), self.line.tip))
+        if not self.line.store.requires_grad:
+            return self
+        return replace(self, line=_Line(self.line.store.detach(), READ_ONLY))
 
     def nbytes(self) -> int:
         """Bytes of the storage behind this handle."""

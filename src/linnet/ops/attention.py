@@ -39,10 +39,10 @@ def attention(
     """The same through `scaled_dot_product_attention`, which never writes the scores to memory where it can help it."""
     n_heads, groups, n_queries = q.shape[1], k.shape[1], q.shape[2]
     mask = allowed if allowed is None or allowed.dim() == 2 else allowed[:, None]  # (T, S) or (B, 1, T, S)
+    if causal and (mask is not None or bias is not None):  # kernels take a mask or their own triangle, never both
+        triangle = torch.ones(n_queries, k.shape[2], dtype=torch.bool, device=q.device).tril()
+        mask, causal = (triangle if mask is None else mask & triangle), False
     if bias is not None:
-        if causal:
-            triangle = torch.ones(n_queries, k.shape[2], dtype=torch.bool, device=q.device).tril()
-            mask, causal = (triangle if mask is None else mask & triangle), False
         mask = bias if mask is None else bias.masked_fill(~mask, float("-inf"))
         mask = mask.to(q.dtype)
     if groups == n_heads:

@@ -33,24 +33,25 @@ def chunk_rows(vocab_size: int, rows: int) -> int:
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, chunk: int) -> Tensor:
-        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        precise = torch.promote_types(hidden.dtype, torch.float32)
+        total = torch.zeros((), dtype=precise, device=hidden.device)
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
+        grad_weight = torch.zeros_like(weight, dtype=precise) if wants_weight else None
         for start in range(0, hidden.shape[0], chunk):
             rows = slice(start, start + chunk)
             h, y, w = hidden[rows], targets[rows, None], weights[rows, None]
-            log_p = torch.log_softmax((h @ weight.t()).float(), -1)  # (n, V)
+            log_p = torch.log_softmax((h @ weight.t()).to(precise), -1)  # (n, V)
             total -= (log_p.gather(-1, y) * w).sum()
             if not (wants_hidden or wants_weight):
                 continue
             g = log_p.exp_()
-            g.scatter_add_(-1, y, torch.full_like(w, -1.0, dtype=torch.float32))
+            g.scatter_add_(-1, y, torch.full_like(w, -1.0, dtype=precise))
             g = g.mul_(w).to(hidden.dtype)  # (softmax - onehot) · w
             if grad_hidden is not None:
                 torch.mm(g, weight, out=grad_hidden[rows])
             if grad_weight is not None:
-                grad_weight.addmm_(g.t(), h) if g.dtype == torch.float32 else grad_weight.add_(g.t() @ h)
+                grad_weight.addmm_(g.t(), h) if g.dtype == precise else grad_weight.add_(g.t() @ h)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         return total
@@ -69,11 +70,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, chunk: int | None = None) -> Tensor:
-    """The same sum in chunks of rows. hidden (N, D), weight (V, D), targets (N,), weights (N,) → scalar, float32."""
+    """The same sum in chunks of rows. hidden (N, D), weight (V, D), targets (N,), weights (N,) → scalar, float32 or better."""
     chunk = chunk or chunk_rows(weight.shape[0], hidden.shape[0])
     if torch.is_autocast_enabled(hidden.device.type):
         weight = weight.to(hidden.dtype)
-    return _LinearCrossEntropy.apply(hidden, weight, targets, weights.float(), chunk)
+    return _LinearCrossEntropy.apply(hidden, weight, targets, weights.to(torch.promote_types(hidden.dtype, torch.float32)), chunk)
 
 
 def token_losses(hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:

@@ -44,6 +44,8 @@ class Mask:
             return False
         if self.causal and first_key + n_keys - 1 > first_query:
             return False
+        if not self.causal and self.window is not None and first_key + n_keys - 1 - first_query >= self.window:
+            return False
         return self.window is None or first_query + n_queries - 1 - first_key < self.window
 
     def is_square_causal(self, first_query: int, n_queries: int, first_key: int, n_keys: int) -> bool:

@@ -37,16 +37,16 @@ class _RMSNorm(torch.autograd.Function):
         xr = x * r
         grad_weight = None
         if weight is not None:
-            grad_weight = (g * xr).flatten(0, -2).sum(0)
+            grad_weight = (g * xr).reshape(-1, x.shape[-1]).sum(0)
             g = g * weight
         along = (g * xr).mean(-1, keepdim=True)  # (..., 1)
         return torch.addcmul(g, xr, along, value=-1).mul_(r), grad_weight, None
 
 
 def rms_norm(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
-    """x (..., D), weight (D,) or None → (..., D), in x's dtype; statistics in float32."""
+    """x (..., D), weight (D,) or None → (..., D), in x's dtype; statistics in float32 or better."""
     if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling():
         return _RMSNorm.apply(x, weight, eps)
-    if x.dtype != torch.float32:
+    if x.dtype in (torch.bfloat16, torch.float16):
         return rms_norm_reference(x.float(), weight, eps).to(x.dtype)
     return rms_norm_reference(x, weight, eps)

@@ -68,7 +68,7 @@ class Muon(Optimizer):
     rest: AdamW = AdamW(learning_rate=3e-3, weight_decay=0.0)
 
     def build(self, network: Network) -> list[torch.optim.Optimizer]:
-        inner = [p for p in network.decoder.parameters() if p.dim() == 2]
+        inner = [module.weight for module in network.decoder.modules() if isinstance(module, nn.Linear)]
         chosen = {id(p) for p in inner}
         rest = [p for p in network.parameters() if id(p) not in chosen]
         muon = MuonOptimizer(

@@ -56,7 +56,7 @@ from linnet.train.events import Notice, Sampled, Saved
 from linnet.train.hooks import MetricsFile, tensorboard
 from linnet.train.interrupt import interruptible
 from linnet.train.loop import Training, fit
-from linnet.train.machine import describe_machine, measure_peak, pick_device
+from linnet.train.machine import describe_machine, keep_freed_memory, measure_peak, pick_device
 from linnet.train.precision import Precision
 from linnet.train.probe import probe
 from linnet.train.progress import TrainingProgress, clock_text
@@ -164,6 +164,7 @@ class Run:
         self.console, self.quiet, self.began = console, quiet, began
         self.warnings: list[str] = []
         self.device = pick_device(spec.train.device)
+        keep_freed_memory()
         if spec.train.threads is not None:
             torch.set_num_threads(spec.train.threads)
         self.precision = Precision(spec.train.precision, self.device)
@@ -234,7 +235,12 @@ class Run:
         self.micro = min(train.micro_batch_size or train.batch_size, train.batch_size)
         check_room(self.folder, self.cost, self.micro, self.context, self.device.type)
         self.source = PackedBatches(
-            self.prepared.train, context_length=self.context, batch_size=train.batch_size, seed=spec.seed, document_mask=spec.data.document_mask
+            self.prepared.train,
+            context_length=self.context,
+            batch_size=train.batch_size,
+            seed=spec.seed,
+            document_mask=spec.data.document_mask,
+            rows=spec.data.rows,
         )
         if not self.goes_on:  # from here on the folder holds a run; what was wrong with the question was said before
             write_text(self.folder / "run.yaml", to_yaml({"asked": self.asked, "resolved": dump(spec), "data": self.prepared.fingerprint}))

@@ -55,7 +55,7 @@ class WSD(Schedule):
 
     kind: Literal["wsd"] = "wsd"
     warmup: int = Field(default=50, ge=0)
-    decay: float = Field(default=0.3, gt=0, le=1)
+    decay: float = Field(default=0.4, gt=0, le=1)
     final: float = Field(default=0.0, ge=0, le=1)
 
     def factor(self, step: int, progress: float) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -18,7 +18,11 @@ from linnet.core.errors import ConfigError, explain
 from linnet.core.names import nearest
 from linnet.core.rules import Rule
 from linnet.core.spec import Spec
-from linnet.model.spec import Model
+from linnet.model.channel.mlp import MLP
+from linnet.model.mixer.attention import Attention
+from linnet.model.norm import LayerNorm
+from linnet.model.position import Alibi
+from linnet.model.spec import EXAMPLE_WIDTH, Block, Model, Repeat, Stack, Sublayer
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,15 @@ class Sentence(Family):
     kind: Literal["sentence"] = "sentence"
     model: Model
 
+    @classmethod
+    def examples(cls) -> tuple[Sentence, ...]:
+        attention, mlp = Attention(n_heads=4, position=Alibi()), MLP(d_ff=48)
+        alternate = Block(sublayers=(Sublayer(mixer=attention, norm=LayerNorm()), Sublayer(mixer=mlp, norm=LayerNorm())))
+        alone = Block(sublayers=(Sublayer(mixer=attention, norm=LayerNorm()),))
+        stack = Stack(layers=(Repeat(pattern=(alternate, alone), times=2), Repeat(pattern=(alternate,))))
+        model = Model(vocab_size=97, d_model=EXAMPLE_WIDTH, decoder=stack)
+        return cls(model=model), cls(model=model.replace(embedding_scale="sqrt_d_model"))
+
     def sentence(self, vocab_size: int) -> Model:
         if self.model.vocab_size != vocab_size:
             raise ConfigError(explain(f"a sentence with vocab_size = {self.model.vocab_size}", need=f"the tokenizer's {vocab_size}", hint=f"vocab_size: {vocab_size}"))
@@ -85,6 +98,14 @@ class Decoder(Family):
     d_head: int | None = Field(default=None, ge=1)
     d_ff: int | None = Field(default=None, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        return (
+            cls(n_layers=2, n_heads=4, d_model=EXAMPLE_WIDTH, context_length=96),
+            cls(n_layers=2, n_heads=4, n_kv_heads=2, d_head=6, d_ff=24, d_model=EXAMPLE_WIDTH, dropout=0.25),
+            cls(size="nano", n_layers=1),
+        )
 
     @property
     def shape(self) -> Size:

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
+from linnet.core.spec import load
 from linnet.model import MLP, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.model.spec import EXAMPLE_WIDTH
 from linnet.zoo.family import Decoder
 
 
@@ -17,7 +21,11 @@ class Linnet(Decoder):
     """linnet's own recipe: rotary, QK-norm, squared ReLU, a free head that starts at zero."""
 
     kind: Literal["linnet"] = "linnet"
-    window: int | None = None
+    window: int | None = Field(default=None, ge=1)
+
+    @classmethod
+    def examples(cls) -> tuple[Linnet, ...]:
+        return *super().examples(), cls(n_layers=2, n_heads=4, d_model=EXAMPLE_WIDTH, window=5)
 
     def sentence(self, vocab_size: int) -> Model:
         shape = self.shape
@@ -27,11 +35,12 @@ class Linnet(Decoder):
         )
         mlp = MLP(d_ff=self.d_ff or 4 * shape.d_model, activation="relu2")
         block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=mlp, norm=norm)))
-        return Model(
-            vocab_size=vocab_size,
-            d_model=shape.d_model,
-            decoder=Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
-            dropout=self.dropout,
-            head=Head(tied=False),
-            init=Init(std=None, embedding_std=0.02, residual="zero", head="zero"),
-        )
+        fields = {
+            "vocab_size": vocab_size,
+            "d_model": shape.d_model,
+            "decoder": Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
+            "dropout": self.dropout,
+            "head": Head(tied=False),
+            "init": Init(std=None, embedding_std=0.02, residual="zero", head="zero"),
+        }
+        return load(Model, fields, path="model")

@@ -5,22 +5,32 @@ Mistral and Qwen3 are the same shape with a window and with QK-norm; they share 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field
 
 from linnet.core.errors import ConfigError, explain
 from linnet.core.rules import Rule, spell
+from linnet.core.spec import load
 from linnet.model import GLU, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.model.spec import EXAMPLE_WIDTH
 from linnet.zoo.family import Decoder, HuggingFace, expect, gated_width
 
 
 class LlamaShape(Decoder, HuggingFace):
     """What Llama, Mistral and Qwen3 share."""
 
-    window: int | None = None
+    window: int | None = Field(default=None, ge=1)
     qk_norm: bool = False
     tied: bool = False
-    rope_base: float = 10_000.0
-    norm_eps: float = 1e-5
+    rope_base: float = Field(default=10_000.0, gt=1)
+    norm_eps: float = Field(default=1e-5, gt=0)
+
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        plain = cls(n_layers=2, n_heads=4, d_model=EXAMPLE_WIDTH)
+        other = plain.replace(window=5, qk_norm=not plain.qk_norm, tied=not plain.tied, rope_base=50.0, norm_eps=0.1)
+        return *super().examples(), other
 
     def sentence(self, vocab_size: int) -> Model:
         shape = self.shape
@@ -35,14 +45,15 @@ class LlamaShape(Decoder, HuggingFace):
         )
         glu = GLU(d_ff=self.d_ff or gated_width(shape.d_model))
         block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=glu, norm=norm)))
-        return Model(
-            vocab_size=vocab_size,
-            d_model=shape.d_model,
-            decoder=Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
-            dropout=self.dropout,
-            head=Head(tied=self.tied),
-            init=Init(std=0.02, residual="scaled"),
-        )
+        fields = {
+            "vocab_size": vocab_size,
+            "d_model": shape.d_model,
+            "decoder": Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
+            "dropout": self.dropout,
+            "head": Head(tied=self.tied),
+            "init": Init(std=0.02, residual="scaled"),
+        }
+        return load(Model, fields, path="model")
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> Model:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from pydantic import Field
+
 from linnet.zoo.llama import LlamaShape
 
 
@@ -11,7 +13,7 @@ class Mistral(LlamaShape):
     """Mistral: Llama's shape, each place sees a window."""
 
     kind: Literal["mistral"] = "mistral"
-    window: int | None = 128
+    window: int | None = Field(default=128, ge=1)
     model_type: ClassVar[str] = "mistral"
     architecture: ClassVar[str] = "MistralForCausalLM"
 

@@ -219,7 +219,7 @@ def _likeliest(parsed: list[list[Derivation]]) -> str | None:
     votes: Counter[str] = Counter()
     for options in parsed:
         votes.update({name for unit, _ in options for name in _grammar().places[unit]})
-    return votes.most_common(1)[0][0] if votes else None
+    return min(votes, key=lambda name: (-votes[name], name)) if votes else None
 
 
 class Witness:
@@ -255,7 +255,10 @@ class Witness:
         for text, times in seen.items():
             if times > 1 and len(text.split()) > 3:
                 self.problems.append(f"said {times} times: {text}")
-        self._missing(heard, reached, tail)
+        self._missing(heard, reached)
+        if tail:
+            self.problems.append(f"it is cut off: {tail}")
+        self._edges(parsed)
         return self.problems or ["these sentences cannot follow one another like this"]
 
     def _against(self, said: Facts) -> list[str]:
@@ -269,14 +272,18 @@ class Witness:
                 wrong.append(f"{name} was {known} and is now {value}")
         return wrong
 
-    def _missing(self, heard: set[int], reached: int, tail: str) -> None:
-        needed = [number for number, beat in enumerate(self.shape.beats) if not beat.optional]
-        if needed[0] not in heard:
+    def _missing(self, heard: set[int], reached: int) -> None:
+        beats = list(enumerate(self.shape.beats))[1:-1]
+        left_out = [number for number, beat in beats if not beat.optional and number < reached and number not in heard]
+        if left_out:
+            self.problems.append(f"{len(left_out)} step(s) of the story are left out, the first is step {left_out[0] + 1}")
+
+    def _edges(self, parsed: list[list[Derivation]]) -> None:
+        """Does it begin with the first words of the shape and end with its last?"""
+        beats = self.shape.beats
+        last = max(number for number, beat in enumerate(beats) if not beat.optional)
+        final = {wording[-1] for beat in beats[last:] for wording in beat.whole}
+        if not any(unit in beats[0].after[()] for unit, _ in parsed[0]):
             self.problems.append("the story has no beginning")
-        if tail:
-            self.problems.append(f"it is cut off: {tail}")
-        if needed[-1] not in heard:
+        if not any(unit in final for unit, _ in parsed[-1]):
             self.problems.append("the story has no end")
-        between = [number for number in needed[1:-1] if number < reached and number not in heard]
-        if between:
-            self.problems.append(f"{len(between)} step(s) of the story are left out, the first before its step {between[0] + 2}")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 SHARED = """
 @meet
-Once upon a time there was a [little|kind|brave|cheerful] {kind} named {A}.
-Once there was a [little|young|gentle|curious] {kind} called {A}.
-There was once a {kind} named {A} who [loved to play|loved to laugh|liked to sing|liked to help].
-In a [small|quiet] [town|village|valley] lived a [little|cheerful|friendly] {kind} named {A}.
-Not long ago there was a [little|happy|shy] {kind} named {A}.
-This is a story about a [little|brave|clever] {kind} named {A}.
-{A} was a [little|clever|friendly] {kind} with [a big smile|a kind heart|bright eyes].
+Once upon a time there was a [little|kind|cheerful] {kind} named {A}. {A} [loved to laugh|liked to help].
+Once there was a [little|young|gentle] {kind} called {A}. {A} [was very curious|had a kind heart].
+There was once a {kind} named {A}. {A} [loved to play|loved stories|liked to sing].
+In a [small|quiet] [town|village|valley] lived a {kind} named {A}. Everyone liked {A}.
+Not long ago there was a [little|happy|shy] {kind} named {A}. {A} lived in a [little|small|cozy] house.
+This is a story about {A}. {A} was a [little|brave|clever] {kind}.
+{A} was a [little|clever|friendly] {kind}. {A} had [a big smile|a kind heart|bright eyes].
 
 @friend
-{A} had a [good|dear] friend, a {B.kind} named {B}.
-{His} best friend was a {B.kind} called {B}.
-{A}'s best friend was a [kind|cheerful|funny] {B.kind} named {B}.
-Next door lived a {B.kind} named {B}, and they were [good|best] friends.
+{A} had a [good|dear] friend, a {B.kind} named {B}. {A} and {B} were always together.
+{His} best friend was a {B.kind} called {B}. {B} was very funny.
+{A}'s best friend was a [kind|cheerful] {B.kind} named {B}. {A} and {B} played every day.
+Next door lived a {B.kind} named {B}. {B} was the best friend of {A}.
 
 @pet
 {A} had a [little|funny|fluffy] {B.kind} named {B}.

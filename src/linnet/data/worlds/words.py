@@ -5,8 +5,8 @@ the place. Facts take their values from the classes in NAMES, THINGS and PLACES.
 wherever it stands: it says how, never what.
 
 Every word that can follow "a" begins with a consonant sound, so that no template has to think about "an". A name has
-one sex for ever, so that a pronoun follows from a name. The classes are small on purpose: a model of a million
-parameters should meet every word some hundred times in a few million tokens.
+one sex for ever, so that a pronoun follows from a name. The classes of names and things are small on purpose: a model
+of a million parameters has to learn to copy each of their words, and does so after some thousand sights of it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ def _list(words: str) -> tuple[str, ...]:
 
 # who: class → name → sex ("f" or "m")
 NAMES: dict[str, dict[str, str]] = {
-    "child": dict.fromkeys(_list("Lily Mia Anna Emma Sara Lucy Nora Rosa Ella Zoe Amy Ivy Clara Molly"), "f")
-    | dict.fromkeys(_list("Tom Ben Max Sam Leo Jack Finn Noah Tim Luke Adam Oscar Hugo Peter"), "m"),
-    "animal": dict.fromkeys(_list("Daisy Poppy Hazel Willow Penny Tilly Pearl Dora"), "f")
-    | dict.fromkeys(_list("Benny Rusty Toby Barney Bruno Milo Otto Freddy"), "m"),
-    "pet": dict.fromkeys(_list("Luna Coco Misty Bella"), "f") | dict.fromkeys(_list("Rex Buddy Rocky Biscuit"), "m"),
+    "child": dict.fromkeys(_list("Lily Mia Anna Emma Sara Lucy Rosa Zoe"), "f")
+    | dict.fromkeys(_list("Tom Ben Max Sam Leo Jack Finn Peter"), "m"),
+    "animal": dict.fromkeys(_list("Daisy Poppy Hazel Willow Penny Tilly"), "f")
+    | dict.fromkeys(_list("Rusty Toby Barney Bruno Milo Otto"), "m"),
+    "pet": dict.fromkeys(_list("Luna Coco Misty"), "f") | dict.fromkeys(_list("Rex Buddy Rocky"), "m"),
     "family": dict.fromkeys(_list("Mom Grandma"), "f") | dict.fromkeys(_list("Dad Grandpa"), "m"),
 }
 
@@ -44,9 +44,9 @@ PRONOUNS: dict[str, dict[str, str]] = {
 
 # what: class → values
 THINGS: dict[str, tuple[str, ...]] = {
-    "toy": _list("ball doll truck train robot boat drum car plane puppet"),
-    "wear": _list("hat scarf cap coat sweater jacket shawl"),
-    "treasure": _list("key ring button coin shell feather marble bell"),
+    "toy": _list("ball doll truck train robot boat drum plane"),
+    "wear": _list("hat scarf cap coat sweater jacket"),
+    "treasure": _list("key ring button coin shell bell"),
     "gift": _list("necklace bracelet basket cushion scarf mug picture"),
     "treat": _list("cookie muffin pear peach bun banana sandwich"),
     "dish": _list("cake pie pudding pizza"),
@@ -55,7 +55,7 @@ THINGS: dict[str, tuple[str, ...]] = {
     "instrument": _list("flute drum guitar piano violin trumpet"),
     "baby": _list("puppy kitten duckling lamb chick"),
     "bird": _list("robin sparrow bluebird finch"),
-    "color": _list("red blue green yellow pink purple white brown"),
+    "color": _list("red blue green yellow pink white"),
     "skill": ("swim", "skate", "whistle", "juggle", "dance", "ride a bike", "climb", "jump rope"),
     "job": ("water the plants", "feed the hens", "sweep the floor", "wash the dishes", "clean the windows", "rake the leaves"),
     "inside": ("under the bed", "behind the sofa", "in the closet", "under the table", "behind the door", "in a drawer"),

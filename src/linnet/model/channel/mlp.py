@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -23,6 +23,10 @@ class MLP(ChannelMixer):
     activation: ActivationName = "gelu_tanh"
     bias: bool = False
     linear: Linear = Dense()
+
+    @classmethod
+    def examples(cls) -> tuple[MLP, ...]:
+        return *(cls(d_ff=48, activation=name) for name in get_args(ActivationName)), cls(d_ff=20, bias=True)
 
     def build(self, d_model: int) -> nn.Module:
         return MLPLayer(self, d_model)
@@ -56,6 +60,10 @@ class GLU(ChannelMixer):
     activation: ActivationName = "silu"
     bias: bool = False
     linear: Linear = Dense()
+
+    @classmethod
+    def examples(cls) -> tuple[GLU, ...]:
+        return *(cls(d_ff=48, activation=name) for name in get_args(ActivationName)), cls(d_ff=20, bias=True)
 
     def build(self, d_model: int) -> nn.Module:
         return GLULayer(self, d_model)

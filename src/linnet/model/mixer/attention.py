@@ -17,7 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from linnet.model.context import Context
-from linnet.model.linear import Dense, build_linear
+from linnet.model.linear import Dense, build_linear, project
+from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
 from linnet.model.state import KeyValue, Tail
@@ -40,6 +41,27 @@ class Attention(TokenMixer):
     output_bias: bool | None = None
     scale: float | None = Field(default=None, gt=0)
     linear: Linear = Dense()
+
+    @classmethod
+    def examples(cls) -> tuple[Attention, ...]:
+        positions = tuple(cls(n_heads=4, position=position) for position in (*Rope.examples(), *Alibi.examples()))
+        return (
+            *positions,
+            cls(n_heads=4),
+            cls(n_heads=3, d_head=6, position=Alibi()),  # heads that are no power of two
+            cls(n_heads=4, n_kv_heads=2, position=Rope()),
+            cls(n_heads=4, n_kv_heads=1, position=Alibi()),
+            cls(n_heads=4, window=5, position=Rope()),
+            cls(n_heads=4, n_kv_heads=2, window=1),
+            cls(n_heads=2, n_kv_heads=1, window=7, position=Alibi()),
+            cls(n_heads=4, position=Rope(), qk_norm=RMSNorm()),
+            cls(n_heads=4, qk_norm=LayerNorm(), scale=0.7),
+            cls(n_heads=4, bias=True, position=Rope(fraction=0.5)),
+            cls(n_heads=4, bias=True, output_bias=False),
+            cls(n_heads=4, output_bias=True, d_head=10, n_kv_heads=2),
+            cls(n_heads=4, causal=False, position=Rope()),
+            cls(n_heads=4, causal=False, window=3),
+        )
 
     def width(self, d_model: int) -> int:
         """K, the width of a head."""
@@ -78,8 +100,9 @@ class Attention(TokenMixer):
     def flops(self, d_model: int, context: int) -> float:
         k = self.width(d_model)
         matrices = 2 * d_model * k * (2 * self.n_heads + 2 * self.groups)
-        seen = min(context, self.window or context)
-        average = (seen + 1) / 2 if seen == context and self.causal else seen  # keys a query sees
+        window = min(context, self.window or context)
+        before = (window - 1) * (1 - window / (2 * context))  # keys before a query that it sees, on average
+        average = 1 + before * (1 if self.causal else 2)
         return matrices + 4 * self.n_heads * k * average
 
     def state_bytes(self, d_model: int, length: int, number: int) -> int:
@@ -116,12 +139,10 @@ class AttentionLayer(nn.Module):
 
     def forward(self, x: Tensor, context: Context, state: KeyValue | None = None) -> tuple[Tensor, KeyValue | None]:
         batch, n_tokens, _ = x.shape  # (B, T, D)
-        q = self.q(x).view(batch, n_tokens, -1, self.d_head)  # (B, T, H, K)
-        k = self.k(x).view(batch, n_tokens, -1, self.d_head)  # (B, T, G, K)
-        v = self.v(x).view(batch, n_tokens, -1, self.d_head).transpose(1, 2)  # (B, G, T, K)
+        q, k, v = (part.unflatten(-1, (-1, self.d_head)) for part in project(x, (self.q, self.k, self.v)))  # (B, T, H | G | G, K)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, K), (B, G, T, K)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, K), (B, G, T, K) twice
         if isinstance(self.spec.position, Rope):
             cos, sin = self._rotation(self.spec.position, context, q)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)

@@ -204,8 +204,8 @@ Everyone was quiet. Then they all clapped.
 "You are too little to help," the others always said.
 The others never asked {him} to play because {he} was so small.
 
-One {day} a {B.kind} named {B} lost a {color} {thing}.
-One {day} {B} came running. {B.He} had lost a {color} {thing}.
+One {day} a {B.kind} named {B} came running. {B} had lost a {color} {thing}.
+One {day} {B}, a big {B.kind}, was very {sad}. {B} had lost a {color} {thing}.
 
 "It fell into a hole," said {B}. "Nobody can reach it."
 "My {thing} rolled into a crack in the rock!" said {B}.

@@ -11,8 +11,8 @@ One {sunny} {day} {A} took a {color} {thing} to {place}.
 
 ?@weather
 
-A {B.kind} named {B} came and watched.
-{B} was there too. {B.He} was a shy {B.kind}.
+A {B.kind} named {B} came. {B} watched for a while.
+{B} was there too. {B} was a shy {B.kind}.
 
 "Can I play with your {thing}?" asked {B}.
 "What a nice {thing}!" said {B}. "May I have a turn?"
@@ -81,8 +81,8 @@ Then they took turns with the {thing} and laughed.
 {A} had many toys, and one of them was a {color} {thing}.
 On {his} shelf {A} had a {color} {thing} and many other toys.
 
-One {day} a new {B.kind} named {B} moved into the house next door.
-A {B.kind} named {B} came to live in the same street.
+One {day} a {B.kind} named {B} moved in next door. {B} was new in town.
+A {B.kind} named {B} came to live in the same street. {B} was very shy.
 
 {B} had no toys at all. {B.He} played with [sticks|stones] in the yard.
 The toys of {B} were lost in the move, and {B.he} was {sad}.
@@ -200,8 +200,8 @@ The school was big and loud.
 {A} sat down alone and looked at {his} {color} bag.
 At lunch {A} sat alone at a table.
 
-Then a {B.kind} sat down next to {him}. "I am {B}," {B.he} said.
-A {B.kind} came to {him}. "My name is {B}," {B.he} said.
+Then a {B.kind} sat down next to {him}. "I am {B}," said {B}.
+A {B.kind} came to {him}. "My name is {B}," said {B}.
 
 "I like your {color} bag," said {B}. "Mine is the same!"
 "You have a {color} bag like me!" said {B}.

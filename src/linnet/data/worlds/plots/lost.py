@@ -126,8 +126,8 @@ There {he} saw something [small|shiny] on the ground. It was a {color} {thing}.
 "How pretty!" said {A}. "I want to keep it."
 {A} picked it up. "What a pretty {thing}!" {he} said.
 
-Then {he} heard someone crying. It was a {B.kind} named {B}.
-Not far away sat a {B.kind} named {B}. {B.He} was crying.
+Then {he} heard someone cry. It was a {B.kind} named {B}. {B} was very {sad}.
+Not far away sat a {B.kind} named {B}. {B} was crying.
 
 --
 "What is the matter?" asked {A}. "I lost my {color} {thing}," said {B}.
@@ -203,8 +203,8 @@ The {baby} was cold and hungry. {A} picked it up.
 The next day {he} saw a {B.kind} who was very {sad}.
 Then a {B.kind} came down the road. {B.He} was crying.
 
-"My name is {B}," said the {B.kind}. "I lost my {baby}."
-"I am {B}," said the {B.kind}. "Have you seen a {baby}?"
+"My name is {B}," said the {B.kind}. {B} had lost a {baby}.
+"I am {B}," said the {B.kind}. "Have you seen my {baby}?" asked {B}.
 
 "Does it have a {color} ribbon?" asked {A}. "Yes!" cried {B}.
 "It wears a {color} ribbon," said {B}. {A} smiled.

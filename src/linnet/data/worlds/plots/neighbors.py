@@ -15,10 +15,10 @@ One night there was a big storm with thunder and rain.
 {A} sat by the fire and drank hot tea.
 {A} was glad to be warm and dry.
 
-Then {he} heard a knock. Outside stood a {B.kind} named {B}.
-Knock, knock! At the door was a {B.kind} named {B}.
+Then {he} heard a knock. Outside stood a {B.kind} named {B}. {B} was all wet.
+Knock, knock! At the door was a {B.kind} named {B}. {B} looked tired.
 
-"My house is full of water," said {B}. {B.He} was wet and cold.
+"My house is full of water," said {B}. "I am so cold."
 "May I come in?" asked {B}. "The wind blew my roof away."
 
 --
@@ -45,7 +45,7 @@ The next day they went out together to fix the home of {B}.
 All summer {A} gathered {fruit} for the winter.
 Every day {A} picked {fruit} and put them in a safe place.
 
-{His} friend {B} did not work. {B.He} slept in the sun.
+{His} friend {B} did not work. {B} slept in the sun.
 "Come and play!" said {B}. "Winter is far away."
 
 "I must fill my home first," said {A}.
@@ -129,8 +129,8 @@ A few weeks later {A} saw the {bird} fly for the first time.
 One {day} there was a knock at the door.
 Then someone knocked softly on the door.
 
-Outside stood a {B.kind} with a big {treat}. "My name is {B}," {B.he} said.
-It was a {B.kind} named {B}. "I brought you a {treat}," {B.he} said.
+Outside stood a {B.kind} with a big {treat}. "My name is {B}," said {B}.
+It was a {B.kind} named {B}. "I brought you a {treat}," said {B}.
 
 "Is that {treat} for me?" asked {A}.
 {A} did not know what to say. "Please come in," {he} said at last.
@@ -156,8 +156,8 @@ One {sunny} {day} {A} was picking mushrooms in the forest.
 
 ?@weather
 
-Under a tree sat a big {B.kind} named {B}. {B.He} was crying.
-There {he} met a {B.kind} named {B} who could not walk.
+Under a tree sat a big {B.kind} named {B}. {B} was crying.
+There {he} met a {B.kind} named {B}. {B} could not walk.
 
 "What happened to you?" asked {A}.
 {A} was a little {scared}, but {he} went closer. "Are you hurt?" {he} asked.

@@ -104,8 +104,8 @@ But the sea came closer, and a wave hit the castle. Splash!
 @cry
 
 --
-A {B.kind} named {B} saw what happened.
-{B}, a {B.kind} with a spade, came over.
+A {B.kind} named {B} saw what happened. {B} came over.
+Then {B}, a {B.kind} with a spade, came over. {B} smiled.
 
 "The sea always takes castles," said {B}. "We can build a new one."
 "Do not give up," said {B}. "I will help you build it again."

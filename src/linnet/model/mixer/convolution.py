@@ -1,0 +1,120 @@
+"""A short causal convolution: each place takes a little of the few places before it, channel by channel.
+
+    y_t = Σ_{j < width} taps_j ⊙ x_{t-j}            (places of another document count as zero)
+
+Attention has to learn to look one place back before it can learn "what followed this word the last time" (induction,
+2209.11895). A depthwise convolution gives it that step: Primer puts one behind every projection (2109.08668), Mamba
+before its scan (2312.00752), Canon layers beside every sublayer (Allen-Zhu 2025). As a sublayer of its own it costs
+`width` · D parameters and starts as nothing at all: its taps are zero. Deliberately not `conv1d`: a few shifted
+multiply-adds are faster for so few taps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from linnet.model.context import Context
+from linnet.model.spec import TokenMixer
+from linnet.model.state import Tail
+
+
+class Convolution(TokenMixer):
+    """A short causal convolution, channel by channel: a little of the few places before."""
+
+    kind: Literal["convolution"] = "convolution"
+    width: int = Field(default=3, ge=2)
+
+    @classmethod
+    def examples(cls) -> tuple[Convolution, ...]:
+        return cls(), cls(width=2), cls(width=5)
+
+    def build(self, d_model: int) -> nn.Module:
+        return ConvolutionLayer(self.width, d_model)
+
+    def n_params(self, d_model: int) -> int:
+        return self.width * d_model
+
+    def flops(self, d_model: int, context: int) -> float:
+        return 2 * self.width * d_model
+
+    def state_bytes(self, d_model: int, length: int, number: int) -> int:
+        return min(length, self.width - 1) * d_model * number
+
+    def activation_numbers(self, d_model: int, context: int) -> float:
+        return d_model
+
+
+@dataclass(frozen=True, eq=False)
+class Recent:
+    """What a convolution remembers: the last inputs (B, S, D)."""
+
+    inputs: Tail
+
+    def select(self, rows: Tensor) -> Recent:
+        return Recent(self.inputs.select(rows))
+
+    def reclaim(self) -> Recent:
+        return Recent(self.inputs.reclaim())
+
+    def detach(self) -> Recent:
+        return Recent(self.inputs.detach())
+
+    def nbytes(self) -> int:
+        return self.inputs.nbytes()
+
+
+class ConvolutionLayer(nn.Module):
+    """taps (width, D): row j weighs the input j places back."""
+
+    own_init = frozenset({"taps"})
+
+    def __init__(self, width: int, d_model: int) -> None:
+        super().__init__()
+        self.width = width
+        self.taps = nn.Parameter(torch.zeros(width, d_model))
+
+    def new_state(self, batch: int, like: Tensor, capacity: int | None = None) -> Recent:
+        """An empty memory for `batch` rows, of `like`'s dtype and device."""
+        shape = torch.empty(batch, 0, self.taps.shape[1], dtype=like.dtype, device=like.device)
+        return Recent(Tail.empty(shape, window=self.width, capacity=capacity))
+
+    def forward(self, x: Tensor, context: Context, state: Recent | None = None) -> tuple[Tensor, Recent | None]:
+        n_tokens = x.shape[1]  # x (B, T, D)
+        before = x[:, :0]
+        if state is not None:
+            held = min(state.inputs.length, self.width - 1)
+            before = state.inputs.last(held)  # (B, at most width - 1, D)
+            state = Recent(state.inputs.append(x))
+        y = x * self.taps[0]
+        for back in range(1, self.width):
+            past = shifted(before, x, back, n_tokens)  # (B, T, D)
+            near = context.same_document(back)
+            y = torch.addcmul(y, past if near is None else past * near[..., None], self.taps[back])
+        return y, state
+
+
+def shifted(before: Tensor, x: Tensor, back: int, n_tokens: int) -> Tensor:
+    """The input `back` places earlier at each of T places, zero where there was none: (B, T, D)."""
+    missing = max(0, back - before.shape[1])  # places at the beginning with nothing before them
+    early = before[:, max(0, before.shape[1] - back) :]
+    whole = torch.cat((early, x[:, : max(0, n_tokens - back)]), 1)
+    if missing:
+        whole = torch.nn.functional.pad(whole, (0, 0, min(missing, n_tokens), 0))
+    return whole[:, :n_tokens]
+
+
+def convolve_reference(x: Tensor, taps: Tensor, documents: Tensor | None = None) -> Tensor:
+    """The definition, place by place. x (B, T, D), taps (W, D), documents (B, T) → (B, T, D)."""
+    y = torch.zeros_like(x)
+    for t in range(x.shape[1]):
+        for back in range(min(taps.shape[0], t + 1)):
+            here = x[:, t - back] * taps[back]
+            if documents is not None:
+                here = here * (documents[:, t] == documents[:, t - back])[:, None]
+            y[:, t] = y[:, t] + here
+    return y

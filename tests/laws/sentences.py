@@ -1,0 +1,98 @@
+"""What the laws run over: every example of every registered word, in the smallest sentence that holds it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from linnet.core.spec import Spec, dump, words
+from linnet.model import MLP, Attention, Block, Head, Model, Network, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.model.spec import EXAMPLE_WIDTH, AttentionPosition, ChannelMixer, InputPosition, Linear, Mixer, Norm, TokenMixer
+from linnet.zoo import Family
+
+VOCAB = 97
+GRAMMAR: tuple[type[Spec], ...] = (Norm, InputPosition, AttentionPosition, Linear, TokenMixer, ChannelMixer, Family)
+PLAIN = Attention(n_heads=4, position=Rope())
+SMALL = MLP(d_ff=48)
+
+
+def describe(spec: Spec) -> str:
+    """`attention window=5 position=rope`: the kind and what differs from the defaults."""
+    parts = [str(getattr(spec, "kind", type(spec).__name__.lower()))]
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if name != "kind" and value != field.default and not isinstance(value, Model):
+            parts.append(f"{name}={describe(value).replace(' ', '_') if isinstance(value, Spec) else value}")
+    return " ".join(parts)
+
+
+def stack(*mixers: Mixer, times: int = 1, norm: Norm | None = None, place: str = "pre") -> Stack:
+    """Blocks of these mixers."""
+    norm = norm or RMSNorm()
+    block = Block(sublayers=tuple(Sublayer.model_validate({"mixer": mixer, "norm": norm, "place": place}) for mixer in mixers))
+    return Stack(layers=(Repeat(pattern=(block,), times=times),), final_norm=norm)
+
+
+def sentence(decoder: Stack) -> Model:
+    return Model(vocab_size=VOCAB, d_model=EXAMPLE_WIDTH, decoder=decoder)
+
+
+def sentences() -> dict[str, Model]:
+    """All of them, by a name that says what is special."""
+    found: dict[str, Model] = {}
+    for word in words(TokenMixer).values():
+        found |= {describe(one): sentence(stack(one, SMALL, times=2)) for one in word.examples()}
+    for word in words(ChannelMixer).values():
+        found |= {describe(one): sentence(stack(PLAIN, one)) for one in word.examples()}
+    for norm_word in words(Norm).values():
+        for one in norm_word.examples():
+            found |= {
+                f"{place} {describe(one)}": sentence(stack(PLAIN, SMALL, norm=one, place=place))
+                for place in ("pre", "post", "sandwich")
+            }
+            found[f"embedding {describe(one)}"] = sentence(stack(PLAIN)).replace(embedding_norm=one)
+    for position_word in words(InputPosition).values():
+        for position in position_word.examples():
+            found[describe(position)] = sentence(stack(Attention(n_heads=4), SMALL)).replace(position=position)
+    for head in (Head(tied=False), Head(bias=True), Head(softcap=5.0)):
+        found[describe(head)] = sentence(stack(PLAIN)).replace(head=head)
+    bare = Block(sublayers=(Sublayer(mixer=PLAIN), Sublayer(mixer=SMALL)))
+    found["no norms"] = sentence(Stack(layers=(Repeat(pattern=(bare,)),)))
+    for family in words(Family).values():
+        found |= {describe(one): one.sentence(VOCAB) for one in family.examples()}
+    return found
+
+
+SENTENCES = sentences()
+
+
+def is_causal(model: Model) -> bool:
+    return all(dump(sublayer.mixer).get("causal", True) for sublayer in model.decoder.sublayers())
+
+
+CAUSAL = {name: model for name, model in SENTENCES.items() if is_causal(model)}
+# one of each kind of state and position, for laws that cost more and for the mutants
+FEW = [
+    "attention n_heads=4 position=rope",
+    "attention n_heads=2 n_kv_heads=1 window=7 position=alibi",
+    "attention n_heads=4 n_kv_heads=2 window=1",
+    "learned max_length=96",
+    "sentence",
+]
+
+
+def build(model: Model, dtype: torch.dtype = torch.float32, seed: int = 1) -> Network:
+    """The network with weights large enough that every part of it is heard: no zeros of a clever start are left."""
+    network = Network(model, seed=seed)
+    draws = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            std = parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.3
+            parameter.add_(torch.empty_like(parameter).normal_(0, std, generator=draws))
+        network.embedding.weight.mul_(EXAMPLE_WIDTH**0.5 / 2)
+    return network.to(dtype)
+
+
+def tokens(rows: int, n: int, seed: int = 0) -> Tensor:
+    """(B, T) random tokens."""
+    return torch.randint(0, VOCAB, (rows, n), generator=torch.Generator().manual_seed(seed))

@@ -1,0 +1,126 @@
+"""Law 8: what a spec counts is what is built, and what was published."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ledger import Hold
+from sentences import SENTENCES, build, tokens
+from torch.utils.flop_counter import FlopCounterMode
+
+from linnet.core.spec import words
+from linnet.model import Attention, Model, Network, RMSNorm
+from linnet.model.count import count
+from linnet.model.mixer import attention as attention_module
+from linnet.model.spec import EXAMPLE_WIDTH, Part
+from linnet.ops.attention import attention_reference
+from linnet.ops.mask import Mask
+from linnet.zoo import GPT2, SIZES, Decoder, Family, Llama, Mistral
+
+PUBLISHED = {
+    "GPT-2": (GPT2(size="base", context_length=1024).sentence(50_257), 124_439_808),
+    "Llama-2-7B": (
+        Llama(n_layers=32, n_heads=32, d_model=4096, d_ff=11_008, context_length=4096).sentence(32_000),
+        6_738_415_616,
+    ),
+    "Mistral-7B": (
+        Mistral(n_layers=32, n_heads=32, n_kv_heads=8, d_model=4096, d_ff=14_336, window=4096).sentence(32_000),
+        7_241_732_096,
+    ),
+}
+
+
+def built(model: Model) -> int:
+    with torch.device("meta"):
+        return sum(p.numel() for p in Network(model, seed=None).parameters())
+
+
+def uncounted(model: Model) -> int:
+    """Parameters that the spec forgot."""
+    return built(model) - model.n_params()
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_counted_parameters_are_the_built_ones(name: str) -> None:
+    assert uncounted(SENTENCES[name]) == 0
+
+
+@pytest.mark.parametrize("word", words(Part).values(), ids=lambda word: word.__name__)
+def test_each_word_counts_itself(word: type[Part]) -> None:
+    for one in word.examples():
+        for width in (EXAMPLE_WIDTH, 2 * EXAMPLE_WIDTH):
+            assert one.n_params(width) == sum(p.numel() for p in one.build(width).parameters())
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "family", [word for word in words(Family).values() if issubclass(word, Decoder)], ids=lambda w: w.__name__
+)
+def test_every_size_of_every_family(family: type[Decoder], size: str) -> None:
+    assert uncounted(family.model_validate({"size": size}).sentence(1024)) == 0
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_counts(name: str) -> None:
+    model, number = PUBLISHED[name]
+    assert model.n_params() == number == count(model, 512).parameters
+
+
+def test_the_law_kills_a_forgotten_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RMSNorm, "n_params", lambda self, d_model: 0)
+    assert uncounted(PUBLISHED["GPT-2"][0]) == 0
+    assert uncounted(SENTENCES["attention n_heads=4"]) > 0
+
+
+def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tuple[float, float]:
+    """(what the spec says, what the products of one forward pass cost), for a row of n tokens.
+
+    The oracle multiplies the scores that a mask hides as well; they are taken off by counting what the mask allows.
+    """
+    monkeypatch.setattr(attention_module, "attention", attention_reference)
+    network, index = build(model, torch.float64), torch.arange(n)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.logits(network(tokens(1, n)).hidden)
+    hidden_pairs = 0.0
+    for sublayer in model.decoder.sublayers():
+        mixer = sublayer.mixer
+        if isinstance(mixer, Attention):
+            seen = Mask(mixer.causal, mixer.window).dense(index, index).sum().item()
+            hidden_pairs += 4 * mixer.n_heads * mixer.width(model.d_model) * (n * n - seen)
+    return count(model, n).forward_flops * n, counter.get_total_flops() - hidden_pairs
+
+
+@pytest.mark.parametrize("n", [1, 6, 20])
+@pytest.mark.parametrize("name", SENTENCES)
+def test_flops_are_those_of_the_products(name: str, n: int, hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    said, right = counted_flops(SENTENCES[name], n, monkeypatch)
+    hold("8 FLOPs = products counted", abs(said - right) / right, 1e-9)
+
+
+def test_the_law_kills_a_window_that_is_taken_for_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    flops = Attention.flops
+    monkeypatch.setattr(Attention, "flops", lambda self, d, n: flops(self.replace(window=None), d, n))
+    said, right = counted_flops(SENTENCES["attention n_heads=4 window=5 position=rope"], 20, monkeypatch)
+    assert abs(said - right) / right > 1e-3
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_state_bytes(name: str) -> None:
+    """A fixed state is exactly what was counted (a window saves nothing there); a growing one at most a few times it."""
+    model, n = SENTENCES[name], 96
+    network = build(model)
+    mixers = [sublayer.mixer for sublayer in model.decoder.sublayers()]
+    full = sum(m.replace(window=None).state_bytes(model.d_model, n, 4) for m in mixers if isinstance(m, Attention))
+    assert network.new_state(1, capacity=n).nbytes() == full
+    state = network.new_state(1)
+    with torch.no_grad():
+        for piece in tokens(1, n).split(8, 1):
+            state = network(piece, state=state).state
+    assert state is not None
+    said, spare = count(model, n).state_bytes, 200 * full / n  # buffers begin with 64 places
+    assert said <= state.nbytes() <= 2 * said + spare
+
+
+def test_activations_cost_something() -> None:
+    for model in SENTENCES.values():
+        assert count(model, 64).activation_bytes > 0

@@ -1,0 +1,207 @@
+"""Each law of networks is worth what it kills: a mutant of the code, and the law that must not let it pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from sentences import FEW, SENTENCES, build, tokens
+from torch import Tensor
+
+import laws
+from linnet.model import Network, context, network, state
+from linnet.model.context import Context
+from linnet.model.mixer.attention import Attention, AttentionLayer
+from linnet.model.state import KeyValue, Tail
+from linnet.ops.mask import Mask
+
+pytestmark = pytest.mark.usefixtures("_small_buffers")
+Patch = pytest.MonkeyPatch
+ROPE, WINDOW, ONE_KEY, LEARNED, SENTENCE = FEW
+
+
+def peek_one_ahead(patch: Patch) -> None:
+    patch.setattr(Mask, "dense", lambda self, q, k: q[:, None] - k[None] >= -1)
+    patch.setattr(Mask, "is_square_causal", lambda self, *here: False)
+
+
+def forget_the_triangle(patch: Patch) -> None:
+    patch.setattr(Mask, "is_square_causal", lambda self, *here: False)
+    patch.setattr(Mask, "sees_all", lambda self, *here: True)
+
+
+def window_off_by_one(patch: Patch, by: int) -> None:
+    make = Context.mask
+    patch.setattr(Context, "mask", lambda self, *, window, **rest: make(self, window=window and max(1, window + by), **rest))
+
+
+def write_in_place_always(patch: Patch) -> None:
+    append = Tail.append
+
+    def mutant(self: Tail, new: Tensor) -> Tail:
+        self.line.tip = self.stop
+        return append(self, new)
+
+    patch.setattr(Tail, "append", mutant)
+
+
+def let_go_too_early(patch: Patch) -> None:
+    append = Tail.append
+
+    def mutant(self: Tail, new: Tensor) -> Tail:
+        out = append(self, new)
+        return replace(out, start=out.start + 1, first=out.first + 1) if out.window and out.stop - out.start > 1 else out
+
+    patch.setattr(Tail, "append", mutant)
+
+
+def lose_the_first_index(patch: Patch) -> None:
+    append = Tail.append
+    patch.setattr(Tail, "append", lambda self, new: replace(append(self, new), first=self.first))
+
+
+def never_give_up(patch: Patch) -> None:
+    patch.setattr(Tail, "_check", lambda self: None)
+
+
+def detach_shares(patch: Patch) -> None:
+    patch.setattr(Tail, "detach", lambda self: replace(self, line=state._Line(self.line.store.detach(), self.line.tip)))
+
+
+def ignore_the_order(patch: Patch) -> None:
+    select = KeyValue.select
+    patch.setattr(KeyValue, "select", lambda self, rows: select(self, rows.sort().values))
+
+
+def select_only_keys(patch: Patch) -> None:
+    patch.setattr(KeyValue, "select", lambda self, rows: KeyValue(self.keys.select(rows), self.values.select(rows.flip(0))))
+
+
+def never_restart(patch: Patch) -> None:
+    patch.setattr(
+        network,
+        "positions_within",
+        lambda documents, before, after: torch.arange(documents.shape[1]).expand_as(documents) + after[:, None],
+    )
+
+
+def always_restart(patch: Patch) -> None:
+    within = network.positions_within
+    patch.setattr(network, "positions_within", lambda documents, before, after: within(documents, None, after))
+
+
+def begin_again_at_every_piece(patch: Patch) -> None:
+    make = Network._context
+
+    def mutant(self: Network, *arguments: Any) -> Any:
+        here, carried = make(self, *arguments)
+        here.positions = here.positions - here.first
+        return here, carried
+
+    patch.setattr(Network, "_context", mutant)
+
+
+def see_other_documents(patch: Patch) -> None:
+    init = Context.__init__
+
+    def mutant(
+        self: Context, first: int, n: int, positions: Tensor, documents: Any = None, keys: Any = None, generator: Any = None
+    ) -> None:
+        init(self, first, n, positions, None, None, generator)
+
+    patch.setattr(context.Context, "__init__", mutant)
+
+
+def see_padding(patch: Patch) -> None:
+    dense = Mask.dense
+
+    def mutant(self: Mask, queries: Tensor, keys: Tensor) -> Tensor:
+        of_query, of_key = self.documents or (torch.zeros(1, 1), torch.zeros(1, 1))
+        allowed = dense(replace(self, documents=None), queries, keys)
+        return allowed & ((of_query[:, :, None] == of_key[:, None]) | (of_key == -1)[:, None])
+
+    patch.setattr(Mask, "dense", mutant)
+
+
+def bias_from_the_piece(patch: Patch) -> None:
+    bias = AttentionLayer._bias
+    patch.setattr(
+        AttentionLayer, "_bias", lambda self, here, first, n: bias(self, Context(0, here.n_tokens, here.positions), 0, n)
+    )
+
+
+def cut(net: Network, text: Tensor) -> None:
+    assert laws.cut_anywhere(net, text) <= 2e-5
+
+
+def cut_gradients(net: Network, text: Tensor) -> None:
+    assert laws.cut_anywhere_gradients(net, text) <= 2e-5
+
+
+def detach_values(patch: Patch) -> None:
+    append = Tail.append
+    patch.setattr(Tail, "append", lambda self, new: append(self.detach(), new))
+
+
+def causal(net: Network, text: Tensor) -> None:
+    assert laws.future_gradient(net, text) == 0
+    assert laws.future_change(net, text) <= 1e-6
+
+
+def reaches(net: Network, text: Tensor) -> None:
+    windows = [s.mixer.window for s in net.spec.decoder.sublayers() if isinstance(s.mixer, Attention) and s.mixer.window]
+    distance = torch.arange(text.shape[1])[:, None] - torch.arange(text.shape[1])
+    assert torch.equal(laws.reach(net.double(), text), (distance >= 0) & (distance <= sum(w - 1 for w in windows)))
+
+
+def packed(net: Network, text: Tensor) -> None:
+    assert laws.packed_is_separate(net, text) <= 2e-5
+    assert laws.rows_may_differ(net, text) <= 2e-5
+
+
+def padded(net: Network, text: Tensor) -> None:
+    assert laws.padding_changes_nothing(net, text) <= 2e-5
+
+
+def selected(net: Network, text: Tensor) -> None:
+    assert laws.select_is_running_those_rows(net, text) <= 2e-5
+
+
+def branched(net: Network, text: Tensor) -> None:
+    assert laws.branches_are_independent(net, text) <= 2e-5
+
+
+MUTANTS: list[tuple[Callable[[Patch], None], Callable[[Network, Tensor], None], str]] = [
+    (peek_one_ahead, causal, ROPE),
+    (forget_the_triangle, causal, LEARNED),
+    (lambda patch: window_off_by_one(patch, 1), reaches, WINDOW),
+    (lambda patch: window_off_by_one(patch, -1), reaches, WINDOW),
+    (let_go_too_early, cut, WINDOW),
+    (lose_the_first_index, cut, WINDOW),
+    (begin_again_at_every_piece, cut, LEARNED),
+    (bias_from_the_piece, cut, WINDOW),
+    (detach_values, cut_gradients, ROPE),
+    (never_restart, packed, LEARNED),
+    (always_restart, packed, ROPE),
+    (see_other_documents, packed, SENTENCE),
+    (see_padding, padded, ROPE),
+    (ignore_the_order, selected, ROPE),
+    (select_only_keys, selected, SENTENCE),
+    (write_in_place_always, branched, ROPE),
+    (detach_shares, branched, LEARNED),
+    (never_give_up, laws.stale_handles_raise, ROPE),
+]
+
+
+@pytest.mark.parametrize(("mutate", "law", "name"), MUTANTS, ids=[f"{m.__name__}-{law.__name__}" for m, law, _ in MUTANTS])
+def test_the_law_kills_the_mutant(mutate: Callable[[Patch], None], law: Callable[[Network, Tensor], None], name: str) -> None:
+    net, text = build(SENTENCES[name]), tokens(3, 18)
+    law(net, text)  # passes as it is
+    net = build(SENTENCES[name])
+    with pytest.MonkeyPatch.context() as patch:
+        mutate(patch)
+        with pytest.raises((AssertionError, RuntimeError, pytest.fail.Exception)):
+            law(net, text)
