@@ -177,7 +177,11 @@ def torture(kills: int, luck: random.Random, place: Path) -> int:
             half = sorted((path.relative_to(folder).as_posix() for path in folder.rglob("*.writing")), key=len)
             torn += bool(half)
             done = max((path.name for path in (folder / "checkpoints").glob("step-????????")), default="no checkpoint")
-            print(f"  kill {killed.total():3d} of {kills} · {kind:16s} · run {runs + 1} at {done}{' · half written: ' + half[0] if half else ''}", flush=True)
+            rest = f" · half written: {half[0]}" if half else ""
+            print(
+                f"  kill {killed.total():3d} of {kills} · {kind:16s} · run {runs + 1} at {done}{rest}",
+                flush=True,
+            )
             continue
         found = [f"exit status {status}"] if status else differences(alone, folder)
         runs, bad = runs + 1, bad + bool(found)
@@ -189,7 +193,7 @@ def torture(kills: int, luck: random.Random, place: Path) -> int:
     for kind in KINDS:
         print(f"{kind:20s}{killed[kind]:5d}")
     print(f"{'together':20s}{killed.total():5d}   of them {torn} left something half written")
-    print(f"{runs} runs came of them in {time.monotonic() - began:.0f} s: {runs - bad} identical to the one left alone, {bad} different")
+    print(f"{runs} runs came of them in {time.monotonic() - began:.0f} s: {runs - bad} identical, {bad} different")
     return 1 if bad else 0
 
 

@@ -38,7 +38,9 @@ def config(folder: Path, **changes: Any) -> Path:
 
 
 def test_unknown_and_misspelt_keys_are_all_listed_with_the_nearest(refused: Linnet, tmp_path: Path) -> None:
-    table = tiny_run.tiny(trian={"steps": 1}, train__batchsize=3, model__n_head=2, optimizer={"kind": "muno"}, train__steps="many")
+    table = tiny_run.tiny(
+        trian={"steps": 1}, train__batchsize=3, model__n_head=2, optimizer={"kind": "muno"}, train__steps="many"
+    )
     said = refused("train", tiny_run.write_yaml(tmp_path / "bad.yaml", table))
     parts = ("5 problems", "run.trian", "'train'", "run.train.batchsize", "'batch_size'", "n_head", "'n_heads'")
     for part in (*parts, "'muno'", "'muon'", "run.train.steps", "'many'"):
@@ -66,7 +68,12 @@ def test_unknown_and_misspelt_keys_are_all_listed_with_the_nearest(refused: Linn
 )
 def test_a_value_that_makes_no_sense(refused: Linnet, tmp_path: Path, assignment: str, parts: list[str]) -> None:
     if assignment == "train.context_length=9999":  # a model with a table of positions cannot read further than that
-        said = refused("train", config(tmp_path, model={"kind": "gpt2", "n_layers": 1, "n_heads": 2, "d_model": 8, "context_length": 24}), "--set", assignment)
+        said = refused(
+            "train",
+            config(tmp_path, model={"kind": "gpt2", "n_layers": 1, "n_heads": 2, "d_model": 8, "context_length": 24}),
+            "--set",
+            assignment,
+        )
         parts = ["train.context_length = 9999", "at most 24"]
     else:
         said = refused("train", config(tmp_path), "--set", assignment)
@@ -136,7 +143,9 @@ def test_folders_that_are_taken(refused: Linnet, tmp_path: Path) -> None:
     with locked(folder):
         assert "being trained by another process" in refused("train", folder, "--resume")
     assert "none of them: a run goes on as it was begun" in refused("train", folder, "--resume", "--steps", "99")
-    assert "train.batch_size = 7; the run has 3" in refused("train", config(tmp_path, train__batch_size=7), "--out", folder, "--resume")
+    assert "train.batch_size = 7; the run has 3" in refused(
+        "train", config(tmp_path, train__batch_size=7), "--out", folder, "--resume"
+    )
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     (tmp_path / "file").write_text("x", "utf-8")
     assert "is a file" in refused("train", config(tmp_path), "--out", "file")
@@ -163,7 +172,10 @@ def test_no_free_memory(refused: Linnet, tmp_path: Path) -> None:
         assert "0.0 GiB are free" in said
         assert "smaller train.micro_batch_size" in said
         patch.undo()
-    for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")):
+    for error in (
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"),
+    ):
         with tiny_run.no_probes() as patch:
 
             def take(*args: Any, error: Exception = error) -> None:

@@ -52,13 +52,17 @@ def test_eval_of_the_validation_part_agrees_with_the_sum_by_hand(folder: Path, c
     whole, _ = token_window_losses(model.network, np.array(ids), 24, end_id=model.tokenizer.end_id, document_mask=True)
     assert counts.sum() == len(short) - 1
     assert scores["nats_per_token"]["value"] == pytest.approx(whole.sum() / (len(ids) - 1), rel=1e-6)
-    assert scores["bits_per_byte"]["value"] == pytest.approx(whole.sum() / math.log(2) / len(prepared.validation_text()), rel=1e-6)
+    assert scores["bits_per_byte"]["value"] == pytest.approx(
+        whole.sum() / math.log(2) / len(prepared.validation_text()), rel=1e-6
+    )
     kept = json.loads((folder / "evaluation.json").read_text("utf-8"))
     assert kept["model"] == scores
     assert tiny_run.linnet(capsys, "eval", folder)[0] == 0
 
 
-def test_eval_of_a_text_file_agrees_with_the_sum_by_hand(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_eval_of_a_text_file_agrees_with_the_sum_by_hand(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = "Once upon a time there was a fox. He was very glad."
     (tmp_path / "text.txt").write_text(text, "utf-8")
     code, out, _ = tiny_run.linnet(capsys, "eval", folder, tmp_path / "text.txt", "--json")
@@ -99,20 +103,22 @@ def test_small_verbs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
 def test_train_from_the_shell_makes_a_whole_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tiny_run.write_yaml(tmp_path / "tiny.yaml", tiny_run.TINY)
-    code, out, err = tiny_run.linnet(capsys, "train", path, "--out", tmp_path / "run", "--set", "train.steps=8", "--set", "seed=5")
+    code, out, err = tiny_run.linnet(
+        capsys, "train", path, "--out", tmp_path / "run", "--set", "train.steps=8", "--set", "seed=5"
+    )
     assert (code, err) == (0, "")
     for part in ("parameters", "to beat", "step 4", "this model", "estimated"):
         assert part in out
     folder = tmp_path / "run"
     names = {path.name for path in folder.iterdir()}
     assert names >= {
-        "run.yaml", "data", "metrics.jsonl", "timings.jsonl", "checkpoints", "model.safetensors", "tokenizer.json", "manifest.json",
-        "evaluation.json", "scorecard.json", "summary.json", "data_card.json",
+        "run.yaml", "data", "metrics.jsonl", "timings.jsonl", "checkpoints", "model.safetensors", "tokenizer.json",
+        "manifest.json", "evaluation.json", "scorecard.json", "summary.json", "data_card.json",
     }  # fmt: skip
     if has("matplotlib") and has("jinja2"):
         report = (folder / "report.html").read_text("utf-8")
         assert "<svg" in report or "data:image" in report
-        assert "src=\"http" not in report
+        assert 'src="http' not in report
     if has("tensorboard"):
         assert list((folder / "tensorboard").glob("events.*"))
     rows = {row["what"]: row for row in json.loads((folder / "scorecard.json").read_text("utf-8"))["rows"]}
@@ -133,7 +139,11 @@ def test_a_budget_of_minutes_is_kept_and_scored(tmp_path: Path, capsys: pytest.C
     card = {row["what"]: row for row in json.loads((tmp_path / "run" / "scorecard.json").read_text("utf-8"))["rows"]}
     assert card["time"]["asked"] == pytest.approx(12)
     assert card["time"]["measured"] < 40
-    rates = [json.loads(line)["learning_rate"] for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines() if '"train"' in line]
+    rates = [
+        json.loads(line)["learning_rate"]
+        for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()
+        if '"train"' in line
+    ]
     assert rates[-1] < 0.2 * max(rates), "the decay ends with the time"
 
 

@@ -29,7 +29,9 @@ def signal_at(patch: pytest.MonkeyPatch, kind: type, step: int, *numbers: int) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_leaves_with_130_and_resume_is_identical(tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int) -> None:
+def test_a_signal_saves_and_leaves_with_130_and_resume_is_identical(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
     config = tiny_run.write_yaml(tmp_path / "tiny.yaml", tiny_run.TINY)
     folder = tmp_path / "run"
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]

@@ -37,7 +37,9 @@ def script() -> ModuleType:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
 def test_five_runs_killed_with_sigkill_end_like_the_one_left_alone() -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run([sys.executable, SCRIPT, "--kills", "5"], capture_output=True, text=True, env=environment, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--kills", "5"], capture_output=True, text=True, env=environment, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "  kill   5 of 5" in done.stdout
     assert ", 0 different" in done.stdout
@@ -181,7 +183,9 @@ def test_the_comparison_sees_one_byte(left_alone: Any, script: ModuleType, tmp_p
 
 
 def test_resume_goes_on_after_early_stopping_without_another_step(script: ModuleType, tmp_path: Path) -> None:
-    table = tiny_run.tiny(optimizer={"kind": "adamw", "learning_rate": 1e-9}, validation={"every": 1, "batches": 1, "patience": 2}, train__steps=30)
+    table = tiny_run.tiny(
+        optimizer={"kind": "adamw", "learning_rate": 1e-9}, validation={"every": 1, "batches": 1, "patience": 2}, train__steps=30
+    )
     table["model"]["dropout"] = 0.0
     first = tiny_run.go(tmp_path / "run", table)
     assert first.why == "early stop"
@@ -197,5 +201,3 @@ def test_a_run_of_steps_never_writes_the_time_into_what_is_compared(left_alone: 
     progress = json.loads((alone / "checkpoints" / "step-00000012" / "progress.json").read_text("utf-8"))
     assert progress["seconds"] == 0
     assert all("seconds" not in json.loads(line) for line in (alone / "metrics.jsonl").read_text("utf-8").splitlines())
-
-

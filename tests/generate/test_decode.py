@@ -48,7 +48,9 @@ def greedy(model: Network, ids: list[int], n: int, context: int | None = None) -
     return ids[-n:]
 
 
-def draw(model: Network, prompts: list[list[int]], n: int, sampling: Sampling, context: int | None = None, names: Any = None) -> list[list[int]]:
+def draw(
+    model: Network, prompts: list[list[int]], n: int, sampling: Sampling, context: int | None = None, names: Any = None
+) -> list[list[int]]:
     streams = [generator(0, f"generate/{name}") for name in (names or range(len(prompts)))]
     decoder = Decoder(model, prompts, sampling, streams, context_length=context)
     for _ in range(n):
@@ -114,7 +116,9 @@ def test_rows_that_stop_leave_the_others_as_they_were() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_log_probabilities_are_those_of_scoring_the_text_again(family: str) -> None:
     """Within 1e-5 nats: token by token and all at once add up in another order."""
-    done = generate(network(family), TOKENIZER, PROMPTS, sampling=Sampling(temperature=0.7, top_k=20), max_tokens=10, stop_tokens=[0])
+    done = generate(
+        network(family), TOKENIZER, PROMPTS, sampling=Sampling(temperature=0.7, top_k=20), max_tokens=10, stop_tokens=[0]
+    )
     for prompt, written in zip(PROMPTS, done, strict=True):
         ids = TOKENIZER.encode(prompt)
         scored = score_tokens(network(family), [*ids, *written.tokens])[len(ids) - 1 :]
@@ -182,7 +186,9 @@ def test_seeds_reproduce_and_differ() -> None:
 
 def test_penalties_reach_the_tokens() -> None:
     def most(**penalty: float) -> int:
-        [written] = generate(network(), TOKENIZER, ["aaaa"], sampling=Sampling(temperature=0, **penalty), max_tokens=60, stop_tokens=[])
+        [written] = generate(
+            network(), TOKENIZER, ["aaaa"], sampling=Sampling(temperature=0, **penalty), max_tokens=60, stop_tokens=[]
+        )
         return max(written.tokens.count(token) for token in written.tokens)
 
     plain = most()
@@ -191,7 +197,10 @@ def test_penalties_reach_the_tokens() -> None:
     assert most(presence_penalty=2.0) < plain
     assert most(repetition_penalty=100.0) < plain
     together = generate(network(), TOKENIZER, PROMPTS, sampling=Sampling(temperature=0, repetition_penalty=1.5), max_tokens=15)
-    alone = [generate(network(), TOKENIZER, [p], sampling=Sampling(temperature=0, repetition_penalty=1.5), max_tokens=15)[0] for p in PROMPTS]
+    alone = [
+        generate(network(), TOKENIZER, [p], sampling=Sampling(temperature=0, repetition_penalty=1.5), max_tokens=15)[0]
+        for p in PROMPTS
+    ]
     assert [each.tokens for each in together] == [each.tokens for each in alone]
 
 

@@ -50,7 +50,7 @@ def losses(family: str, optimizer: str, *, rate: float = 1.0) -> list[float]:
     """Nats a token at each step. `rate` multiplies the learning rate."""
     network = Network(load(Family, {"kind": family} | FAMILIES[family]).sentence(VOCAB), seed=0)  # type: ignore[type-abstract]
     optimizers = load(Optimizer, optimizer).build(network)
-    objective, precision, schedule = NextToken(), Precision("float32", torch.device("cpu")), WSD(warmup=4)
+    objective, precision, schedule = NextToken(), Precision("float32", torch.device("cpu")), WSD(warmup=4, decay=0.3)
     found = []
     for step, batch in enumerate(batches()):
         set_rate(optimizers, rate * schedule.factor(step, step / STEPS))

@@ -71,7 +71,9 @@ def resealed(folder: Path, **changes: Any) -> None:
 
 def test_another_tokenizer_is_refused(saved: Path) -> None:
     train_char(["abc"]).save(saved / "tokenizer.json")
-    with pytest.raises(TokenizerError, match=r"is not the model's tokenizer.*try: the tokenizer\.json that came with these weights"):
+    with pytest.raises(
+        TokenizerError, match=r"is not the model's tokenizer.*try: the tokenizer\.json that came with these weights"
+    ):
         linnet.load(saved)
 
 

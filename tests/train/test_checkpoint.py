@@ -33,7 +33,10 @@ def small(step: int = 3) -> Checkpoint:
 
 
 def same(left: Checkpoint, right: Checkpoint) -> bool:
-    tensors = all(set(a) == set(b) and all(torch.equal(a[k], b[k]) for k in a) for a, b in ((left.model, right.model), (left.optimizer, right.optimizer)))
+    tensors = all(
+        set(a) == set(b) and all(torch.equal(a[k], b[k]) for k in a)
+        for a, b in ((left.model, right.model), (left.optimizer, right.optimizer))
+    )
     return tensors and (left.step, left.progress) == (right.step, right.progress)
 
 
@@ -204,7 +207,9 @@ def test_a_run_without_a_whole_checkpoint_says_so_and_deletes_nothing(stopped: P
 
 
 def test_a_damaged_best_checkpoint_costs_the_best_and_not_the_run(tmp_path: Path) -> None:
-    table = tiny_run.tiny(validation={"every": 1, "batches": 1}, checkpoint={"every": 100}, optimizer={"kind": "adamw", "learning_rate": 0.5})
+    table = tiny_run.tiny(
+        validation={"every": 1, "batches": 1}, checkpoint={"every": 100}, optimizer={"kind": "adamw", "learning_rate": 0.5}
+    )
     table["schedule"] = {"kind": "constant"}
     folder = tiny_run.go(tmp_path / "run", table).folder
     progress = load_checkpoint(steps_in(folder / "checkpoints")[-1]).progress

@@ -62,16 +62,19 @@ class Endless:
 
 def training(**changes: Any) -> Training:
     """A run of six steps that saves into a list, `run.saved`, and listens into `run.events`."""
-    network = Network(changes.pop("family", GPT2(n_layers=1, n_heads=2, d_model=8, context_length=CONTEXT)).sentence(VOCAB), seed=0)
+    network = Network(
+        changes.pop("family", GPT2(n_layers=1, n_heads=2, d_model=8, context_length=CONTEXT)).sentence(VOCAB), seed=0
+    )
     optimizer = changes.pop("optimizer", AdamW())
     losses = iter(changes.pop("losses", [float(n) for n in range(100, 0, -1)]))
     events: list[Event] = []
     saved: list[int] = []
     fields: dict[str, Any] = {
-        "network": network, "objective": NextToken(), "optimizers": optimizer.build(network), "schedule": Constant(), "source": Endless(),
-        "clock": Clock(steps=6), "precision": Precision("float32", torch.device("cpu")), "seed": 0, "micro_batch_size": ROWS, "clip": 1.0,
-        "validate": lambda: (next(losses), None), "validate_every": 2, "sample": lambda step: None, "save": lambda run: saved.append(run.step),
-        "save_every": 3, "keep_best": False, "patience": None, "peak_flops": None, "flops_per_token": 1.0, "listeners": [events.append],
+        "network": network, "objective": NextToken(), "optimizers": optimizer.build(network), "schedule": Constant(),
+        "source": Endless(), "clock": Clock(steps=6), "precision": Precision("float32", torch.device("cpu")), "seed": 0,
+        "micro_batch_size": ROWS, "clip": 1.0, "validate": lambda: (next(losses), None), "validate_every": 2,
+        "sample": lambda step: None, "save": lambda run: saved.append(run.step), "save_every": 3, "keep_best": False,
+        "patience": None, "peak_flops": None, "flops_per_token": 1.0, "listeners": [events.append],
     }  # fmt: skip
     run = Training(**(fields | changes))
     run.saved, run.events = saved, events  # type: ignore[attr-defined]
@@ -90,7 +93,9 @@ def after_a_step(micro: int, optimizer: AdamW | Muon, family: Any) -> tuple[floa
     return loss, norm, {name: p.detach().clone() for name, p in run.network.named_parameters()}
 
 
-@pytest.mark.parametrize("family", [GPT2(n_layers=1, n_heads=2, d_model=8, context_length=CONTEXT), Linnet(n_layers=1, n_heads=2, d_model=8)])
+@pytest.mark.parametrize(
+    "family", [GPT2(n_layers=1, n_heads=2, d_model=8, context_length=CONTEXT), Linnet(n_layers=1, n_heads=2, d_model=8)]
+)
 @pytest.mark.parametrize("optimizer", [AdamW(eps=1e-3), Muon(rest=AdamW(eps=1e-3))])
 @pytest.mark.parametrize("micro", [1, 2, 3, 5])
 def test_micro_batches_make_one_big_batch(micro: int, optimizer: AdamW | Muon, family: Any) -> None:
@@ -112,7 +117,9 @@ def test_the_loss_is_the_mean_over_learned_tokens() -> None:
     batch = uneven_batch()
     with torch.no_grad():
         logits = run.network.logits(run.network(batch.tokens).hidden)
-    each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="none").view_as(batch.weights)
+    each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="none").view_as(
+        batch.weights
+    )
     expected = float((each * batch.weights).sum() / batch.weights.sum())
     assert take_step(run, batch)[0] == pytest.approx(expected, rel=1e-5)
 
@@ -246,7 +253,9 @@ def test_the_learning_rate_reported_is_the_one_used() -> None:
 
 
 def test_the_best_model_is_the_one_that_is_kept(tmp_path: Path) -> None:
-    table = tiny_run.tiny(validation={"every": 1}, checkpoint={"every": 100}, optimizer={"kind": "adamw", "learning_rate": 0.5}, schedule="constant")
+    table = tiny_run.tiny(
+        validation={"every": 1}, checkpoint={"every": 100}, optimizer={"kind": "adamw", "learning_rate": 0.5}, schedule="constant"
+    )
     result = tiny_run.go(tmp_path / "run", table)
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
     losses = [line["loss"] for line in lines if line["event"] == "validation"]

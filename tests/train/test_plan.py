@@ -52,7 +52,9 @@ def test_chinchilla_s_balance_is_where_its_paper_has_it() -> None:
     """2203.15556, eq. 10: the best N for C = 6 N D is (αA / βB)^(1/(α+β)) (C/6)^(β/(α+β))."""
     compute = 6 * 1e9 * 2e10
     best = min((10 ** (6 + i / 500) for i in range(2500)), key=lambda n: reducible_loss(n, compute / 6 / n))
-    expected = (plan.ALPHA * plan.A / (plan.BETA * plan.B)) ** (1 / (plan.ALPHA + plan.BETA)) * (compute / 6) ** (plan.BETA / (plan.ALPHA + plan.BETA))
+    expected = (plan.ALPHA * plan.A / (plan.BETA * plan.B)) ** (1 / (plan.ALPHA + plan.BETA)) * (compute / 6) ** (
+        plan.BETA / (plan.ALPHA + plan.BETA)
+    )
     assert best == pytest.approx(expected, rel=0.01)
 
 
@@ -78,7 +80,15 @@ def choice(monkeypatch: pytest.MonkeyPatch, seconds: float, *, distinct: int = 1
     monkeypatch.setattr(plan, "probe", fake_probe(flops))
     precision = Precision("float32", __import__("torch").device("cpu"))
     return choose(
-        Linnet(), 1024, distinct, seconds, objective=NextToken(), optimizer=AdamW(), precision=precision, context=256, peak_flops=2 * flops
+        Linnet(),
+        1024,
+        distinct,
+        seconds,
+        objective=NextToken(),
+        optimizer=AdamW(),
+        precision=precision,
+        context=256,
+        peak_flops=2 * flops,
     )
 
 

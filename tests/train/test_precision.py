@@ -102,7 +102,10 @@ def test_metrics_are_lines_and_cut_at_an_offset(tmp_path: Path) -> None:
     assert {name: (tmp_path / f"{name}.jsonl").read_bytes() for name in kept} == kept
     again(replace(STEP, step=2, grad_norm=math.inf))
     again.close()
-    lines = [json.loads(line, parse_constant=lambda text: pytest.fail(text)) for line in (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()]
+    lines = [
+        json.loads(line, parse_constant=lambda text: pytest.fail(text))
+        for line in (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
+    ]
     assert [(line["event"], line["step"]) for line in lines] == [("train", 1), ("validation", 1), ("train", 2)]
     assert lines[-1]["grad_norm"] is None
 

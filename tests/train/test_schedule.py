@@ -49,7 +49,9 @@ def test_closed_forms() -> None:
     assert Constant().factor(10**6, 1.0) == 1.0
 
 
-@pytest.mark.parametrize(("schedule", "final"), [(Cosine(final=0.1), 0.1), (LinearDecay(final=0.3), 0.3), (WSD(final=0.05), 0.05), (WSD(), 0.0)])
+@pytest.mark.parametrize(
+    ("schedule", "final"), [(Cosine(final=0.1), 0.1), (LinearDecay(final=0.3), 0.3), (WSD(final=0.05), 0.05), (WSD(), 0.0)]
+)
 def test_the_end_is_the_final_factor_and_later_changes_nothing(schedule: Schedule, final: float) -> None:
     assert schedule.factor(10**6, 1.0) == pytest.approx(final, abs=1e-12)
     assert schedule.factor(10**6, 1.7) == pytest.approx(final, abs=1e-12)
