@@ -43,7 +43,9 @@ def build(name: str) -> tuple[Network, GPT2LMHeadModel]:
     layers, heads, width, vocab = MODELS[name]
     family = GPT2(n_layers=layers, n_heads=heads, d_model=width, context_length=CONTEXT)
     network = Network(family.sentence(vocab), seed=0).eval()
-    with torch.no_grad():  # at their initial size all logits are nearly equal; larger weights give a text that depends on its prompt
+    with (
+        torch.no_grad()
+    ):  # at their initial size all logits are nearly equal; larger weights give a text that depends on its prompt
         for parameter in network.parameters():
             if parameter.dim() == 2:
                 parameter.mul_(4)
@@ -67,7 +69,9 @@ def ours(network: Network, prompts: torch.Tensor, new: int) -> torch.Tensor:
 
 def theirs(model: GPT2LMHeadModel, prompts: torch.Tensor, new: int) -> torch.Tensor:
     """Hugging Face's `generate` with its cache."""
-    written = model.generate(prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=new, do_sample=False, use_cache=True)
+    written = model.generate(
+        prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=new, do_sample=False, use_cache=True
+    )
     return written[:, prompts.shape[1] :]
 
 
@@ -119,7 +123,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"greedy, prompt {options.prompt}, {options.new} new tokens, float32, {options.threads} threads, {options.rounds} rounds; tokens/s over all rows\n")
+    print(
+        f"greedy, prompt {options.prompt}, {options.new} new tokens, float32, {options.threads} threads, {options.rounds} rounds; tokens/s over all rows\n"
+    )
     print("| model | batch | linnet    | Hugging Face | linnet is … times  | reading   | linnet's share | tokens |")
     print("|-------|------:|----------:|-------------:|-------------------:|----------:|---------------:|--------|")
     for name in options.models:

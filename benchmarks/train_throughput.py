@@ -71,7 +71,11 @@ class Rival:
 
 def find_litgpt(given: str | None) -> str | None:
     """The python of litgpt's environment: as given, or beside the checkout's own."""
-    for candidate in [given] if given else [HERE.parent / ".venv-litgpt" / "bin" / "python", HERE.parent / ".venv-litgpt" / "Scripts" / "python.exe"]:
+    for candidate in (
+        [given]
+        if given
+        else [HERE.parent / ".venv-litgpt" / "bin" / "python", HERE.parent / ".venv-litgpt" / "Scripts" / "python.exe"]
+    ):
         if candidate and Path(candidate).exists():
             return str(candidate)
     return None
@@ -104,7 +108,9 @@ def report(key: str, flops: float, ceilings: list[float], speeds: dict[str, list
     """The table of one shape."""
     shape, rounds = SHAPES[key], len(ceilings)
     print(f"\n({key}) " + ", ".join(f"{name} {value}" for name, value in shape.items()) + f"; {flops / 1e6:.2f} MFLOP a token")
-    print(f"ceiling: {median(ceilings) / 1e9:.0f} GFLOP/s (float32 products; {min(ceilings) / 1e9:.0f}-{max(ceilings) / 1e9:.0f} over {rounds} rounds)")
+    print(
+        f"ceiling: {median(ceilings) / 1e9:.0f} GFLOP/s (float32 products; {min(ceilings) / 1e9:.0f}-{max(ceilings) / 1e9:.0f} over {rounds} rounds)"
+    )
     print(f"\n| {'':30} | tokens/s | of the ceiling | linnet is … times as fast | loss |")
     print(f"|{'-' * 32}|---------:|---------------:|--------------------------:|-----:|")
     for name, speed in speeds.items():
@@ -118,14 +124,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=sorted(SHAPES))
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--litgpt-python", help="python of an environment with litgpt; default: .venv-litgpt beside the checkout's own, if it is there")
+    parser.add_argument(
+        "--litgpt-python",
+        help="python of an environment with litgpt; default: .venv-litgpt beside the checkout's own, if it is there",
+    )
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    rivals = {name: sys.executable for name in ("linnet", "huggingface", "huggingface_fused_gelu")}
+    rivals = dict.fromkeys(("linnet", "huggingface", "huggingface_fused_gelu"), sys.executable)
     python = find_litgpt(options.litgpt_python)
     if python is None:
-        print(f"litgpt is skipped: no python at {options.litgpt_python or '.venv-litgpt'}; benchmarks/README.md says how to make one")
+        print(
+            f"litgpt is skipped: no python at {options.litgpt_python or '.venv-litgpt'}; benchmarks/README.md says how to make one"
+        )
     else:
         rivals["litgpt"] = python
     for key in options.shapes:

@@ -51,7 +51,13 @@ def run(
     if resume and isinstance(what, (str, Path)) and is_run_folder(Path(what)):
         folder = Path(what)
         if minutes is not None or steps is not None or set or out is not None:
-            raise ConfigError(explain("--resume with --minutes, --steps, --set or --out", need="none of them: a run goes on as it was begun", hint="a new run"))
+            raise ConfigError(
+                explain(
+                    "--resume with --minutes, --steps, --set or --out",
+                    need="none of them: a run goes on as it was begun",
+                    hint="a new run",
+                )
+            )
         result = train(read_run(folder), folder, resume=True, console=console, quiet=quiet, began=began)
     else:
         table, name = asked_of(what)
@@ -79,15 +85,23 @@ def asked_of(what: What) -> tuple[dict[str, Any], str]:
     if isinstance(what, (str, Path)) and str(what).endswith((".yaml", ".yml")):
         table = read_yaml(Path(what))
         if not isinstance(table, dict):
-            raise ConfigError(explain(f"{what} holds {type(table).__name__}", need="a table: data, model, train …", hint="a file of configs/"))
+            raise ConfigError(
+                explain(f"{what} holds {type(table).__name__}", need="a table: data, model, train …", hint="a file of configs/")
+            )
         return table, Path(what).stem
     paths = [str(what)] if isinstance(what, (str, Path)) else [str(path) for path in what]
     generated = {"stories": {"kind": "stories"}, "python-docs": {"kind": "python_docs"}, "-": {"kind": "stdin"}}
     sources = [generated[path] if path in generated else {"kind": "files", "path": path} for path in paths]
-    missing = [path for path in paths if path not in generated and not any(mark in path for mark in "*?[") and not Path(path).exists()]
+    missing = [
+        path for path in paths if path not in generated and not any(mark in path for mark in "*?[") and not Path(path).exists()
+    ]
     if missing:
         raise ConfigError(
-            explain(f"{', '.join(missing)} does not exist", need="a text file, a folder, a glob, a run file (.yaml), stories, python-docs or -", hint="ls")
+            explain(
+                f"{', '.join(missing)} does not exist",
+                need="a text file, a folder, a glob, a run file (.yaml), stories, python-docs or -",
+                hint="ls",
+            )
         )
     first = "stdin" if paths[0] == "-" else paths[0]
     name = re.sub(r"[^\w-]+", "-", Path(first).name.split(".")[0]).strip("-") or "run"
@@ -100,7 +114,11 @@ def is_run_folder(folder: Path) -> bool:
         return True
     if (folder / ".lock").is_file():
         raise CheckpointError(
-            explain(f"the run in {folder} was stopped while it was still reading its text", need="a run.yaml to go on from", hint="the first command again")
+            explain(
+                f"the run in {folder} was stopped while it was still reading its text",
+                need="a run.yaml to go on from",
+                hint="the first command again",
+            )
         )
     return False
 
@@ -120,7 +138,13 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     context, mask = manifest.context_length, manifest.document_mask
     if text is None:
         if prepared is None:
-            raise DataError(explain(f"{folder} has no prepared data any more", need="its data/ folder, or a text to score", hint=f"linnet eval {folder} TEXT"))
+            raise DataError(
+                explain(
+                    f"{folder} has no prepared data any more",
+                    need="its data/ folder, or a text to score",
+                    hint=f"linnet eval {folder} TEXT",
+                )
+            )
         scored = final_metrics(network, prepared, context, document_mask=mask)
         return {"model": scored.to_dict(), "yardsticks": measure_yardsticks(prepared)}
     texts = [document.text for document in Files(path=str(text)).documents(seed=0)]
@@ -128,12 +152,18 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     if not whole.strip():
         raise DataError(explain(f"{text} is empty", need="some text to score"))
     ids = np.array([token for each in texts for token in [*tokenizer.encode(each), tokenizer.end_id]], dtype=np.int64)
-    nats, counts = token_window_losses(network, np.concatenate(([tokenizer.end_id], ids)), context, end_id=tokenizer.end_id, document_mask=mask)
-    scores: dict[str, Any] = {"model": metrics(nats, counts, n_bytes=len(whole.encode("utf-8", "surrogatepass")), n_words=count_words(whole)).to_dict()}
+    nats, counts = token_window_losses(
+        network, np.concatenate(([tokenizer.end_id], ids)), context, end_id=tokenizer.end_id, document_mask=mask
+    )
+    scores: dict[str, Any] = {
+        "model": metrics(nats, counts, n_bytes=len(whole.encode("utf-8", "surrogatepass")), n_words=count_words(whole)).to_dict()
+    }
     if prepared is not None:
         train = np.concatenate([stream.read(0, stream.tokens) for stream in prepared.train.streams]).astype(np.int64)
         content = whole.encode("utf-8", "surrogatepass")
-        scores["yardsticks"] = yardsticks(train, ids, tokenizer.vocab_size, prepared.train_text(MAX_TEXT), content, end_id=tokenizer.end_id)
+        scores["yardsticks"] = yardsticks(
+            train, ids, tokenizer.vocab_size, prepared.train_text(MAX_TEXT), content, end_id=tokenizer.end_id
+        )
     return scores
 
 

@@ -36,9 +36,13 @@ class LanguageModel:
         return cls(*load_model(Path(folder), device=torch.device(device)))
 
     @classmethod
-    def assemble(cls, network: Network, tokenizer: Tokenizer, *, context_length: int, document_mask: bool = True) -> LanguageModel:
+    def assemble(
+        cls, network: Network, tokenizer: Tokenizer, *, context_length: int, document_mask: bool = True
+    ) -> LanguageModel:
         """A model from its parts."""
-        return cls(network, tokenizer, make_manifest(network, tokenizer, context_length=context_length, document_mask=document_mask))
+        return cls(
+            network, tokenizer, make_manifest(network, tokenizer, context_length=context_length, document_mask=document_mask)
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write model.safetensors, tokenizer.json and manifest.json."""
@@ -75,7 +79,9 @@ class LanguageModel:
         **sampling: Any,
     ) -> Iterator[str]:
         """The same as `generate`, piece by piece as it is written."""
-        pieces: Iterator[Piece] = stream(self.network, self.tokenizer, [prompt], **self._options(max_tokens, temperature, stop, seed, sampling))
+        pieces: Iterator[Piece] = stream(
+            self.network, self.tokenizer, [prompt], **self._options(max_tokens, temperature, stop, seed, sampling)
+        )
         return (piece.text for piece in pieces if piece.text)
 
     def score(self, text: str) -> float:
@@ -85,13 +91,19 @@ class LanguageModel:
             return math.inf
         tokens = [self.tokenizer.end_id, *ids]
         manifest = self.manifest
-        return float(-score_tokens(self.network, tokens, context_length=manifest.context_length, fresh_documents=manifest.document_mask).mean())
+        return float(
+            -score_tokens(
+                self.network, tokens, context_length=manifest.context_length, fresh_documents=manifest.document_mask
+            ).mean()
+        )
 
     def to(self, device: str) -> LanguageModel:
         """The same model on another device."""
         return replace(self, network=self.network.to(device))
 
-    def _options(self, max_tokens: int, temperature: float, stop: Sequence[str], seed: int, sampling: dict[str, Any]) -> dict[str, Any]:
+    def _options(
+        self, max_tokens: int, temperature: float, stop: Sequence[str], seed: int, sampling: dict[str, Any]
+    ) -> dict[str, Any]:
         return {
             "sampling": Sampling().replace(temperature=temperature, **sampling),
             "max_tokens": max_tokens,

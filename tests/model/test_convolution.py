@@ -21,7 +21,11 @@ def layer(width: int) -> ConvolutionLayer:
 
 
 def context(n: int, documents: torch.Tensor | None) -> Context:
-    positions = torch.arange(n) if documents is None else positions_within(documents, None, torch.zeros(documents.shape[0], dtype=torch.int64))
+    positions = (
+        torch.arange(n)
+        if documents is None
+        else positions_within(documents, None, torch.zeros(documents.shape[0], dtype=torch.int64))
+    )
     return Context(0, n, positions, documents, documents)
 
 

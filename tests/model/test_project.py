@@ -40,7 +40,10 @@ def test_together_is_one_by_one(bias: bool, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_layers_in_another_order_are_seen() -> None:
     made = layers(bias=True)
-    one, other = outputs_and_gradients(made, together=True), outputs_and_gradients(nn.ModuleList([made[0], made[2], made[1]]), together=True)
+    one, other = (
+        outputs_and_gradients(made, together=True),
+        outputs_and_gradients(nn.ModuleList([made[0], made[2], made[1]]), together=True),
+    )
     assert not torch.allclose(one[1], other[1])
 
 

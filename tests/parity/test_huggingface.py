@@ -73,7 +73,9 @@ def test_export_gives_our_logits(name: str, tmp_path) -> None:  # type: ignore[n
     ours = Network(family.sentence(97), seed=3)
     randomise(ours)
     write_folder(tmp_path, ours, type(family), 40)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager", local_files_only=True).eval()
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path, attn_implementation="eager", local_files_only=True
+    ).eval()
     with torch.no_grad():
         expected = ours.logits(ours(tokens()).hidden)
         got = theirs(tokens()).logits

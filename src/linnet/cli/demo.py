@@ -67,7 +67,13 @@ def check_stories(console: Console, folder: Path, count: int = CHECKED, temperat
     sentences = sum(len(report.sentences) for report in reports)
     of_world = sum(sum(sentence.of_world for sentence in report.sentences) for report in reports) / max(1, sentences)
     consistent = sum(report.consistent for report in reports) / count
-    found = {"stories": count, "temperature": temperature, "sentences": sentences, "of_the_world": of_world, "consistent": consistent}
+    found = {
+        "stories": count,
+        "temperature": temperature,
+        "sentences": sentences,
+        "of_the_world": of_world,
+        "consistent": consistent,
+    }
     write_json(folder / "stories.json", found | {"texts": [story.text for story in written]})
     console.print(f"\n[bold]A story it wrote[/bold]\n{written[0].text}\n", highlight=False)
     console.print(

@@ -40,17 +40,31 @@ def doctor() -> None:
     if native_available():
         line(True, "native part", f"{native_version()}: tokenizers are trained and applied in Rust")
     else:
-        line(None, "native part", f"missing ({native_problem()}): training a BPE tokenizer takes some ten times longer, results are the same")
+        line(
+            None,
+            "native part",
+            f"missing ({native_problem()}): training a BPE tokenizer takes some ten times longer, results are the same",
+        )
     for module, (extra, use) in EXTRAS.items():
         line(True if has(module) else None, module, use if has(module) else f'{use}: pip install "linnet\\[{extra}]"')
     if device.type == "cpu":
-        line(True if onednn_available() else None, "oneDNN", "matrix products of training" if onednn_available() else "missing: products go through torch's default, some 10 % slower")
+        line(
+            True if onednn_available() else None,
+            "oneDNN",
+            "matrix products of training"
+            if onednn_available()
+            else "missing: products go through torch's default, some 10 % slower",
+        )
         line(None, "GPU", "none: float32 on the CPU, which is the CPU's training type")
     else:
         line(True, "GPU", f"{facts['gpu']}, bfloat16 {'yes' if torch.cuda.is_bf16_supported() else 'no'}")
     with console.status("measuring"):
         peak = measure_peak(device)
-    line(True, "speed", f"{peak / 1e9:,.0f} GFLOP/s in float32: about {0.5 * peak / (6 * 0.8e6):,.0f} tokens/s of training for a model of 0.8 M parameters")
+    line(
+        True,
+        "speed",
+        f"{peak / 1e9:,.0f} GFLOP/s in float32: about {0.5 * peak / (6 * 0.8e6):,.0f} tokens/s of training for a model of 0.8 M parameters",
+    )
     free = available_memory() / 2**30
     line(free > 1, "memory", f"{free:.1f} GiB free: enough to train about {free * 2**30 / 2 / 16 / 1e6:,.0f} M parameters")
     room = shutil.disk_usage(".").free / 2**30

@@ -52,5 +52,7 @@ def show(console: Console, scores: dict) -> None:  # type: ignore[type-arg]
     if scores.get("yardsticks"):
         beside = Table("beside", "nats a token", "bits a byte", "", box=None, header_style="bold", pad_edge=False)
         for row in scores["yardsticks"]:
-            beside.add_row(row["name"], f"{row['nats_per_token']:.3f}", f"{row['bits_per_byte']:.3f}", f"[dim]{row['note']}[/dim]")
+            beside.add_row(
+                row["name"], f"{row['nats_per_token']:.3f}", f"{row['bits_per_byte']:.3f}", f"[dim]{row['note']}[/dim]"
+            )
         console.print(beside)

@@ -23,12 +23,18 @@ def read_prompt() -> str:
 
 def generate(
     model: Annotated[Path, typer.Argument(help="A run folder.")],
-    prompt: Annotated[str, typer.Argument(help="What to go on from; [b]-[/b] reads it from standard input; empty begins a new document.")] = "",
+    prompt: Annotated[
+        str, typer.Argument(help="What to go on from; [b]-[/b] reads it from standard input; empty begins a new document.")
+    ] = "",
     max_tokens: Annotated[int, typer.Option(min=1, help="Write at most so many tokens.")] = 256,
-    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token; 1 draws from the model as it is.")] = 0.8,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="0 takes the likeliest token; 1 draws from the model as it is.")
+    ] = 0.8,
     top_k: Annotated[int, typer.Option(min=0, help="Keep the k likeliest tokens; 0 keeps all.")] = 0,
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Keep the likeliest tokens with this mass together.")] = 1.0,
-    min_p: Annotated[float, typer.Option(min=0, max=1, help="Keep tokens with this share of the likeliest one's probability.")] = 0.0,
+    min_p: Annotated[
+        float, typer.Option(min=0, max=1, help="Keep tokens with this share of the likeliest one's probability.")
+    ] = 0.0,
     repetition_penalty: Annotated[float, typer.Option(help="Above 1: what was said becomes less likely.")] = 1.0,
     presence_penalty: Annotated[float, typer.Option(help="Taken off the score of a token that was written.")] = 0.0,
     frequency_penalty: Annotated[float, typer.Option(help="Taken off once for each time it was written.")] = 0.0,

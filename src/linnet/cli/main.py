@@ -31,7 +31,9 @@ def show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Print the version and leave.")) -> None:
+def options(
+    version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Print the version and leave."),
+) -> None:
     """From a folder of text to a small language model that you understand, on one ordinary machine."""
 
 
@@ -58,7 +60,13 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        said = str(explain("out of memory", need="a run that fits", hint="a smaller train.micro_batch_size, train.recompute=true, or a smaller model"))
+        said = str(
+            explain(
+                "out of memory",
+                need="a run that fits",
+                hint="a smaller train.micro_batch_size, train.recompute=true, or a smaller model",
+            )
+        )
         Console(stderr=True).print(f"[bold red]linnet:[/bold red] {said}", highlight=False, soft_wrap=True)
         sys.exit(2)
 

@@ -11,7 +11,9 @@ from rich.table import Table
 
 def plan(
     minutes: Annotated[float | None, typer.Option(help="Time for training.")] = None,
-    tokens: Annotated[float | None, typer.Option(help="Distinct tokens of text there are, e.g. 3e6. Without it: no limit.")] = None,
+    tokens: Annotated[
+        float | None, typer.Option(help="Distinct tokens of text there are, e.g. 3e6. Without it: no limit.")
+    ] = None,
     family: Annotated[str, typer.Option(help="The family, see [b]linnet words[/b].")] = "linnet",
     vocab_size: Annotated[int, typer.Option(help="Ids of the tokenizer.")] = 1024,
     context_length: Annotated[int, typer.Option(help="Tokens a row.")] = 256,
@@ -36,7 +38,19 @@ def plan(
     chosen = load(Family, {"kind": family, "context_length": context_length}, path="family")
     if not isinstance(chosen, Decoder):
         raise ConfigError(explain(f"the family {family}", need="one with sizes", hint="linnet"))
-    table = Table("size", "parameters", "in layers", "MFLOP a token", "train memory", "tokens", "passes", "time", "reducible loss", box=None, header_style="bold")
+    table = Table(
+        "size",
+        "parameters",
+        "in layers",
+        "MFLOP a token",
+        "train memory",
+        "tokens",
+        "passes",
+        "time",
+        "reducible loss",
+        box=None,
+        header_style="bold",
+    )
     device = pick_device()
     precision = Precision("auto", device)
     with console.status("measuring this machine"):
@@ -64,7 +78,10 @@ def plan(
                 f"{choice.tokens / 1e6:.1f} M", passes, f"{minutes:g} min", f"{choice.promised:.3f}",
             )  # fmt: skip
         console.print(table)
-        console.print(f"→ {best.family.size}: {best.rows} rows of {context_length} tokens a step, about {best.steps:,} steps", highlight=False)
+        console.print(
+            f"→ {best.family.size}: {best.rows} rows of {context_length} tokens a step, about {best.steps:,} steps",
+            highlight=False,
+        )
         return
     if tokens is None:
         raise ConfigError(explain("neither --minutes nor --tokens", need="one of them, or both", hint="linnet plan --minutes 10"))
@@ -83,4 +100,6 @@ def plan(
             f"{tokens / 1e6:.1f} M", "1", f"{hours:.2f} h", f"{loss:.3f}",
         )  # fmt: skip
     console.print(table)
-    console.print(f"→ {nearest}: about 20 tokens a parameter (2203.15556); times at half of {peak / 1e9:.0f} GFLOP/s", highlight=False)
+    console.print(
+        f"→ {nearest}: about 20 tokens a parameter (2203.15556); times at half of {peak / 1e9:.0f} GFLOP/s", highlight=False
+    )

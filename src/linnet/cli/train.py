@@ -12,11 +12,23 @@ from linnet.cli.began import began
 
 
 def train(
-    what: Annotated[list[str], typer.Argument(help="A run file (.yaml), text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b] for standard input, or a run folder with --resume.")],
-    minutes: Annotated[float | None, typer.Option(help="End after so many minutes; size, batch and steps are chosen to fit.")] = None,
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="A run file (.yaml), text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b] for standard input, or a run folder with --resume."
+        ),
+    ],
+    minutes: Annotated[
+        float | None, typer.Option(help="End after so many minutes; size, batch and steps are chosen to fit.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="End after so many steps.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder. Without it: runs/NAME.")] = None,
-    set: Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change one value of the run, e.g. [b]--set model.size=mini[/b]. May be given again.")] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="a.b=c", help="Change one value of the run, e.g. [b]--set model.size=mini[/b]. May be given again."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, bit for bit.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -30,7 +42,17 @@ def train(
     from linnet.command import run
 
     console = Console(quiet=quiet)
-    result = run(what[0] if len(what) == 1 else what, out, minutes=minutes, steps=steps, set=set or (), resume=resume, quiet=quiet, console=console, began=began())
+    result = run(
+        what[0] if len(what) == 1 else what,
+        out,
+        minutes=minutes,
+        steps=steps,
+        set=set or (),
+        resume=resume,
+        quiet=quiet,
+        console=console,
+        began=began(),
+    )
     if result.why == "interrupted":
         raise typer.Exit(130)
     summarise(console, result.folder)

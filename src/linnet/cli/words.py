@@ -60,6 +60,10 @@ def words(
     table = Table("field", "type", "default", box=None, header_style="bold", pad_edge=False)
     for name, field in known[word].model_fields.items():
         kind = getattr(field.annotation, "__name__", None) if not hasattr(field.annotation, "__args__") else None
-        default = "needed" if field.is_required() else json.dumps(dump(field.get_default(call_default_factory=True)), ensure_ascii=False)
+        default = (
+            "needed"
+            if field.is_required()
+            else json.dumps(dump(field.get_default(call_default_factory=True)), ensure_ascii=False)
+        )
         table.add_row(name, kind or str(field.annotation).replace("typing.", ""), default)
     console.print(table)

@@ -54,7 +54,9 @@ def explained_disk_errors(target: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise LinnetError(
-                explain(f"{target} cannot be written ({error.strerror})", need="a folder that is yours to write", hint="another --out")
+                explain(
+                    f"{target} cannot be written ({error.strerror})", need="a folder that is yours to write", hint="another --out"
+                )
             ) from error
         raise
 

@@ -41,11 +41,17 @@ def spell(rules: Iterable[Rule], n_layers: int) -> list[Rule]:
             spelt.append(rule)
             continue
         for i in range(n_layers):
-            spelt.append(Rule(tuple(name.replace("{i}", str(i)) for name in rule.names), rule.theirs.replace("{i}", str(i)), rule.transpose))
+            spelt.append(
+                Rule(
+                    tuple(name.replace("{i}", str(i)) for name in rule.names), rule.theirs.replace("{i}", str(i)), rule.transpose
+                )
+            )
     return spelt
 
 
-def import_(rules: Sequence[Rule], theirs: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], ignore: Sequence[str] = ()) -> dict[str, Tensor]:
+def import_(
+    rules: Sequence[Rule], theirs: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], ignore: Sequence[str] = ()
+) -> dict[str, Tensor]:
     """Our tensors from theirs. `shapes` are ours, by name; `ignore` are patterns of theirs that carry no weights.
 
     Raises CheckpointError with every missing, unused and misshapen tensor.
@@ -63,7 +69,9 @@ def import_(rules: Sequence[Rule], theirs: Mapping[str, Tensor], shapes: Mapping
         rows = [shapes[name][0] for name in rule.names]
         if tensor.dim() == 0 or sum(rows) != tensor.shape[0] or any(shapes[name][1:] != tensor.shape[1:] for name in rule.names):
             wanted = " + ".join(str(tuple(shapes[name])) for name in rule.names)
-            problems.append(f"{rule.theirs} has shape {tuple(theirs[rule.theirs].shape)}; needed: {wanted}{' transposed' if rule.transpose else ''}")
+            problems.append(
+                f"{rule.theirs} has shape {tuple(theirs[rule.theirs].shape)}; needed: {wanted}{' transposed' if rule.transpose else ''}"
+            )
             continue
         for name, part in zip(rule.names, tensor.split(rows, 0), strict=True):
             ours[name] = part.contiguous()
@@ -81,7 +89,9 @@ def export(rules: Sequence[Rule], ours: Mapping[str, Tensor]) -> dict[str, Tenso
     missing = [name for rule in rules for name in rule.names if name not in ours]
     left = [name for name in ours if not any(name in rule.names for rule in rules)]
     if missing or left:
-        raise CheckpointError(explain(f"cannot rename the weights: missing {missing}, without a rule {left}", need="a rule for every tensor"))
+        raise CheckpointError(
+            explain(f"cannot rename the weights: missing {missing}, without a rule {left}", need="a rule for every tensor")
+        )
     theirs: dict[str, Tensor] = {}
     for rule in rules:
         tensor = torch.cat([ours[name] for name in rule.names], 0)

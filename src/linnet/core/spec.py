@@ -18,7 +18,15 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from linnet.core.errors import ConfigError, listing
@@ -83,12 +91,20 @@ class Spec(BaseModel):
         if isinstance(value, str):  # `norm: rms_norm` is short for `norm: {kind: rms_norm}`
             value = {"kind": value}
         if not isinstance(value, Mapping):
-            raise PydanticCustomError("word", "{msg}", {"msg": f"{value!r} is not a {cls.__name__}; write one of {sorted(cls._words)} or a mapping with its kind"})
+            raise PydanticCustomError(
+                "word",
+                "{msg}",
+                {"msg": f"{value!r} is not a {cls.__name__}; write one of {sorted(cls._words)} or a mapping with its kind"},
+            )
         kind = value.get("kind")
         if kind is None:
-            raise PydanticCustomError("word", "{msg}", {"msg": f"a {cls.__name__} needs a 'kind'; known: {', '.join(sorted(cls._words))}"})
+            raise PydanticCustomError(
+                "word", "{msg}", {"msg": f"a {cls.__name__} needs a 'kind'; known: {', '.join(sorted(cls._words))}"}
+            )
         if not isinstance(kind, str) or kind not in cls._words:
-            raise PydanticCustomError("word", "{msg}", {"msg": f"kind {kind!r} is not a {cls.__name__}; {nearest(kind, cls._words)}"})
+            raise PydanticCustomError(
+                "word", "{msg}", {"msg": f"kind {kind!r} is not a {cls.__name__}; {nearest(kind, cls._words)}"}
+            )
         return cls._words[kind].model_validate(dict(value))
 
     @model_validator(mode="wrap")
@@ -118,10 +134,16 @@ class Spec(BaseModel):
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked like any other input."""
-        unknown = [f"{type(self).__name__} has no field {k!r}; {nearest(k, type(self).model_fields)}" for k in changes if k not in type(self).model_fields]
+        unknown = [
+            f"{type(self).__name__} has no field {k!r}; {nearest(k, type(self).model_fields)}"
+            for k in changes
+            if k not in type(self).model_fields
+        ]
         if unknown:
             raise ConfigError(listing(unknown, f"{type(self).__name__}.replace"))
-        return load(type(self), {name: getattr(self, name) for name in type(self).model_fields} | changes, path=type(self).__name__)
+        return load(
+            type(self), {name: getattr(self, name) for name in type(self).model_fields} | changes, path=type(self).__name__
+        )
 
 
 def families_of(cls: type[Spec]) -> Iterator[type[Spec]]:
@@ -166,7 +188,9 @@ def load(cls: type[S], table: Any, *, path: str = "run") -> S:
 
 def refusal(error: ValidationError, path: str) -> ConfigError:
     """The ConfigError for what pydantic found, all of it."""
-    problems = [f"{path}{_dotted(e['loc'])}: {str(e['msg']).removeprefix('Value error, ')}" for e in error.errors(include_url=False)]
+    problems = [
+        f"{path}{_dotted(e['loc'])}: {str(e['msg']).removeprefix('Value error, ')}" for e in error.errors(include_url=False)
+    ]
     return ConfigError(listing(problems, f"{path} cannot be read"))
 
 

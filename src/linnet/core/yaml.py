@@ -20,7 +20,9 @@ def parse_yaml(text: str, *, name: str) -> Any:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where is not None else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(explain(f"{name}{line}: {problem}", need="valid YAML", hint="compare it with a file of configs/")) from error
+        raise ConfigError(
+            explain(f"{name}{line}: {problem}", need="valid YAML", hint="compare it with a file of configs/")
+        ) from error
 
 
 def read_yaml(path: Path) -> Any:

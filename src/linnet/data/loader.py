@@ -30,7 +30,6 @@ from linnet.data.shards import Split, Stream
 from linnet.data.shuffle import Permutation
 from linnet.data.spec import Rows
 
-
 POSITION_OF = ("data", "split", "seed", "context_length", "rows")  # what a saved position belongs to
 
 
@@ -99,7 +98,9 @@ class Walk:
             places = np.arange(self.position, self.position + now, dtype=np.uint64)
             drawn = self.order(places).astype(np.int64)
             starts.append(
-                self.stream.starts[drawn].astype(np.int64) if self.rows == "documents" else self.offset + drawn * self.context_length
+                self.stream.starts[drawn].astype(np.int64)
+                if self.rows == "documents"
+                else self.offset + drawn * self.context_length
             )
             self.position += now
             count -= now
@@ -204,9 +205,7 @@ class PackedBatches:
         """Stand where a saved position says. Raises CheckpointError if it is one of other data, seed, context or sources."""
         mine = self.state_dict()
         sources = state.get("sources")
-        wrong = [
-            f"{key} {state.get(key)!r}" for key in POSITION_OF if state.get(key) != mine[key]
-        ]
+        wrong = [f"{key} {state.get(key)!r}" for key in POSITION_OF if state.get(key) != mine[key]]
         if not isinstance(sources, Mapping) or set(sources) != set(mine["sources"]):
             wrong.append(f"sources {sorted(sources) if isinstance(sources, Mapping) else sources!r}")
         if wrong:

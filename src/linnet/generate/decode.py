@@ -40,7 +40,9 @@ class Decoder:
         context_length: int | None = None,
     ) -> None:
         if not prompts or any(len(prompt) == 0 for prompt in prompts):
-            raise LinnetError(explain("an empty prompt", need="at least one token a row", hint="the end token, which documents follow"))
+            raise LinnetError(
+                explain("an empty prompt", need="at least one token a row", hint="the end token, which documents follow")
+            )
         self.network, self.sampler = network, Sampler(sampling)
         self._reader: Network | None = None  # reads single tokens; made with the first one
         self.generators = list(generators) if generators is not None else None
@@ -53,7 +55,9 @@ class Decoder:
         self._counts = self._prompt_counts = None
         if sampling.penalizes:
             self._counts = torch.zeros(len(self.rows), vocab, dtype=torch.int64, device=network.device)
-            self._prompt_counts = torch.cat([count_tokens(torch.tensor([row], device=network.device), vocab) for row in self.rows])
+            self._prompt_counts = torch.cat(
+                [count_tokens(torch.tensor([row], device=network.device), vocab) for row in self.rows]
+            )
 
     @torch.inference_mode()
     def step(self) -> tuple[Tensor, Tensor]:
@@ -124,7 +128,9 @@ class Decoder:
 
 
 @torch.inference_mode()
-def score_tokens(network: Network, tokens: Sequence[int], *, context_length: int | None = None, fresh_documents: bool = False) -> Tensor:
+def score_tokens(
+    network: Network, tokens: Sequence[int], *, context_length: int | None = None, fresh_documents: bool = False
+) -> Tensor:
     """log p of each token but the first, given all before it: (T - 1,) float32.
 
     context_length    a longer text is read in windows that do not overlap, as `linnet eval` does; None: the model's own limit

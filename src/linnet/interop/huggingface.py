@@ -39,7 +39,13 @@ def family_of(config: Mapping[str, Any]) -> type[HuggingFace]:
     known = families()
     kind = config.get("model_type")
     if kind not in known:
-        raise ConfigError(explain(f"a Hugging Face model of type {kind!r}", need=f"one of {', '.join(sorted(known))}", hint=nearest(str(kind), known)))
+        raise ConfigError(
+            explain(
+                f"a Hugging Face model of type {kind!r}",
+                need=f"one of {', '.join(sorted(known))}",
+                hint=nearest(str(kind), known),
+            )
+        )
     return known[kind]
 
 
@@ -65,13 +71,18 @@ def spelt_out(model: Model) -> Any:
 
     def walk(node: Any) -> Any:
         if isinstance(node, Attention):
-            full = node.replace(n_kv_heads=node.groups, d_head=node.width(model.d_model), output_bias=node.writes_bias, scale=node.scale)
+            full = node.replace(
+                n_kv_heads=node.groups, d_head=node.width(model.d_model), output_bias=node.writes_bias, scale=node.scale
+            )
             return dump(full)
         if isinstance(node, Spec):
             return {name: walk(getattr(node, name)) for name in type(node).model_fields if name not in ("init", "dropout")}
         return [walk(item) for item in node] if isinstance(node, tuple) else node
 
-    return walk(model) | {"decoder": [walk(sublayer) for sublayer in model.decoder.sublayers()], "final": walk(model.decoder.final_norm)}
+    return walk(model) | {
+        "decoder": [walk(sublayer) for sublayer in model.decoder.sublayers()],
+        "final": walk(model.decoder.final_norm),
+    }
 
 
 def tied_names(network: Network) -> tuple[str, ...]:
@@ -97,13 +108,17 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     else:
         others = sorted(path.name for path in folder.glob("*.bin")) + sorted(path.name for path in folder.glob("*.pt"))
         got = f"{folder} has {', '.join(others)}, which are pickles" if others else f"{folder} has no {SINGLE}"
-        raise CheckpointError(explain(got, need="safetensors, which cannot run code", hint="the safetensors version of this model"))
+        raise CheckpointError(
+            explain(got, need="safetensors, which cannot run code", hint="the safetensors version of this model")
+        )
     tensors: dict[str, Tensor] = {}
     for name in names:
         try:
             tensors |= {key: tensor.to(torch.float32) for key, tensor in load_file(folder / name).items()}
         except (SafetensorError, FileNotFoundError) as error:
-            raise CheckpointError(explain(f"{folder / name} cannot be read ({error})", need="a whole safetensors file")) from error
+            raise CheckpointError(
+                explain(f"{folder / name} cannot be read ({error})", need="a whole safetensors file")
+            ) from error
     return tensors
 
 

@@ -61,7 +61,9 @@ class Manifest:
     sha256: str = ""
 
 
-def make_manifest(network: Network, tokenizer: Tokenizer, *, context_length: int, document_mask: bool, data: str | None = None) -> Manifest:
+def make_manifest(
+    network: Network, tokenizer: Tokenizer, *, context_length: int, document_mask: bool, data: str | None = None
+) -> Manifest:
     """The manifest of a model that is about to be saved."""
     return Manifest(
         model=dump(network.spec),
@@ -104,7 +106,9 @@ def read_manifest(folder: Path) -> Manifest:
     if table.get("format", FORMAT) != FORMAT:
         problems.append(f"format is {table['format']!r}; this linnet reads {FORMAT}")
     if not problems and table["sha256"] != seal(table):
-        problems.append("it was changed: its SHA-256 is not the one it was saved with; try: an undamaged copy, or saving the model anew")
+        problems.append(
+            "it was changed: its SHA-256 is not the one it was saved with; try: an undamaged copy, or saving the model anew"
+        )
     if problems:
         raise CheckpointError(listing(problems, f"{folder}/{MANIFEST}"))
     return Manifest(**table)
@@ -114,10 +118,14 @@ def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Net
     """Read a model folder, everything verified before anything is built."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise CheckpointError(explain(f"there is no model at {folder}", need="a run folder or a model folder", hint="linnet train … first"))
+        raise CheckpointError(
+            explain(f"there is no model at {folder}", need="a run folder or a model folder", hint="linnet train … first")
+        )
     if not (folder / MANIFEST).exists():
         hint = f"linnet train {folder} --resume" if (folder / "run.yaml").exists() else "a folder that linnet train has made"
-        raise CheckpointError(explain(f"{folder} has no {MANIFEST}: no finished model is in it", need="a run that has ended", hint=hint))
+        raise CheckpointError(
+            explain(f"{folder} has no {MANIFEST}: no finished model is in it", need="a run that has ended", hint=hint)
+        )
     manifest = read_manifest(folder)
     tokenizer = load_tokenizer(folder / TOKENIZER)
     if tokenizer.fingerprint != manifest.tokenizer:
@@ -133,10 +141,20 @@ def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Net
         raise CheckpointError(explain(f"{weights} is missing", need="the weights"))
     if weights.stat().st_size != manifest.weights["bytes"]:
         raise CheckpointError(
-            explain(f"{weights} has {weights.stat().st_size:,} bytes", need=f"{manifest.weights['bytes']:,}: it was truncated or replaced", hint="an undamaged copy")
+            explain(
+                f"{weights} has {weights.stat().st_size:,} bytes",
+                need=f"{manifest.weights['bytes']:,}: it was truncated or replaced",
+                hint="an undamaged copy",
+            )
         )
     if sha256_file(weights) != manifest.weights["sha256"]:
-        raise CheckpointError(explain(f"{weights} was changed: its SHA-256 is not the manifest's", need="the file as it was saved", hint="an undamaged copy"))
+        raise CheckpointError(
+            explain(
+                f"{weights} was changed: its SHA-256 is not the manifest's",
+                need="the file as it was saved",
+                hint="an undamaged copy",
+            )
+        )
     try:
         tensors = load_file(weights)
     except SafetensorError as error:

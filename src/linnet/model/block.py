@@ -48,7 +48,9 @@ class BlockLayer(nn.Module):
         super().__init__()
         self.sublayers = nn.ModuleList(SublayerLayer(sublayer, d_model, dropout) for sublayer in spec.sublayers)
 
-    def forward(self, x: Tensor, context: Context, states: Sequence[LayerState | None]) -> tuple[Tensor, list[LayerState | None], Aux]:
+    def forward(
+        self, x: Tensor, context: Context, states: Sequence[LayerState | None]
+    ) -> tuple[Tensor, list[LayerState | None], Aux]:
         after: list[LayerState | None] = []
         aux: Aux = {}
         for sublayer, state in zip(self.sublayers, states, strict=True):
@@ -71,7 +73,9 @@ class StackLayer(nn.Module):
         self.final_norm = spec.final_norm.build(d_model) if spec.final_norm is not None else None
         self.recompute = False
 
-    def forward(self, x: Tensor, context: Context, states: Sequence[LayerState | None]) -> tuple[Tensor, tuple[LayerState | None, ...], Aux]:
+    def forward(
+        self, x: Tensor, context: Context, states: Sequence[LayerState | None]
+    ) -> tuple[Tensor, tuple[LayerState | None, ...], Aux]:
         after: list[LayerState | None] = []
         aux: Aux = {}
         for layer in self.layers:

@@ -29,7 +29,10 @@ def count(model: Model, context: int) -> Cost:
     sublayers = list(model.decoder.sublayers())
     body = sum(sublayer.n_params(d) for sublayer in sublayers)
     forward = sum(sublayer.mixer.flops(d, context) for sublayer in sublayers) + 2 * d * model.vocab_size
-    kept = sum(sublayer.mixer.activation_numbers(d, context) + d * (2 if sublayer.norm is not None else 1) for sublayer in sublayers) + 4 * d
+    kept = (
+        sum(sublayer.mixer.activation_numbers(d, context) + d * (2 if sublayer.norm is not None else 1) for sublayer in sublayers)
+        + 4 * d
+    )
     parameters = model.n_params()
     return Cost(
         parameters=parameters,

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from linnet.model.spec import Linear
 from linnet.ops.linear import linear
 
-
 TOGETHER_ROWS = 256  # fewer rows and laying the matrices together costs more than it saves
 
 

@@ -109,10 +109,14 @@ class Network(nn.Module):
     def device(self) -> torch.device:
         return self.embedding.weight.device
 
-    def _context(self, tokens: Tensor, documents: Tensor | None, state: State | None, generator: torch.Generator | None) -> tuple[Context, State | None]:
+    def _context(
+        self, tokens: Tensor, documents: Tensor | None, state: State | None, generator: torch.Generator | None
+    ) -> tuple[Context, State | None]:
         """Positions and documents of these tokens, and the state with both carried on."""
         if tokens.dim() != 2:
-            raise LinnetError(explain(f"tokens of shape {tuple(tokens.shape)}", need="(rows, tokens)", hint="tokens[None] for one row"))
+            raise LinnetError(
+                explain(f"tokens of shape {tuple(tokens.shape)}", need="(rows, tokens)", hint="tokens[None] for one row")
+            )
         batch, n = tokens.shape
         first = 0 if state is None else state.length
         held = None if state is None else state.documents

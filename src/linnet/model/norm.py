@@ -1,6 +1,6 @@
 """Norms: LayerNorm (1607.06450) and RMSNorm (1910.07467).
 
-    layer: (x - mean) / √(var + ε) · w + b          rms: x / √(mean(x²) + ε) · w
+layer: (x - mean) / √(var + ε) · w + b          rms: x / √(mean(x²) + ε) · w
 """
 
 from __future__ import annotations

@@ -40,7 +40,12 @@ def can_pack(network: Network) -> bool:
     """Whether this machine and these weights have the layout, and room for it."""
     weights = [network.embedding.weight, *(module.weight for module in network.modules() if isinstance(module, LinearLayer))]
     plain = all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in weights)
-    return plain and onednn_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight") and sum(w.nbytes for w in weights) <= MAX_BYTES
+    return (
+        plain
+        and onednn_available()
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+        and sum(w.nbytes for w in weights) <= MAX_BYTES
+    )
 
 
 @torch.no_grad()

@@ -121,7 +121,11 @@ class Tail:
         n = new.shape[-2]
         if self.stop + n > (self.capacity or 0):
             raise LinnetError(
-                explain(f"{self.stop + n} places in a state made for {self.capacity}", need="a larger capacity", hint=f"capacity={2 * (self.stop + n)}")
+                explain(
+                    f"{self.stop + n} places in a state made for {self.capacity}",
+                    need="a larger capacity",
+                    hint=f"capacity={2 * (self.stop + n)}",
+                )
             )
         line, recorded = self.line, torch.is_grad_enabled() and new.is_floating_point()
         if not recorded and (self.stop != line.tip or line.kept is not None):

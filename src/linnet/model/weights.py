@@ -16,7 +16,9 @@ def restore_model(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     found = [f"{name} is missing" for name in own if name not in tensors]
     found += [f"{name} is not part of this model" for name in tensors if name not in own]
     found += [
-        f"{name} has shape {tuple(tensors[name].shape)}; needed: {tuple(p.shape)}" for name, p in own.items() if name in tensors and tensors[name].shape != p.shape
+        f"{name} has shape {tuple(tensors[name].shape)}; needed: {tuple(p.shape)}"
+        for name, p in own.items()
+        if name in tensors and tensors[name].shape != p.shape
     ]
     if found:
         raise CheckpointError(listing(found, "the weights do not fit this model"))

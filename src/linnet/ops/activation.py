@@ -63,7 +63,13 @@ class _GeluTanh(torch.autograd.Function):
 def gelu_tanh(x: Tensor) -> Tensor:
     """The same, fast where a gradient is wanted on a CPU."""
     wants_gradient = x.requires_grad and torch.is_grad_enabled()
-    if wants_gradient and x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() >= MIN_NUMBERS and not torch.compiler.is_compiling():
+    if (
+        wants_gradient
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and x.numel() >= MIN_NUMBERS
+        and not torch.compiler.is_compiling()
+    ):
         return _GeluTanh.apply(x.contiguous())
     return gelu_tanh_reference(x)
 

@@ -13,7 +13,14 @@ from torch import Tensor
 
 
 def attention_reference(
-    q: Tensor, k: Tensor, v: Tensor, *, allowed: Tensor | None = None, causal: bool = False, bias: Tensor | None = None, scale: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    allowed: Tensor | None = None,
+    causal: bool = False,
+    bias: Tensor | None = None,
+    scale: float,
 ) -> Tensor:
     """The formula as it stands; every score is written out.
 
@@ -34,7 +41,14 @@ def attention_reference(
 
 
 def attention(
-    q: Tensor, k: Tensor, v: Tensor, *, allowed: Tensor | None = None, causal: bool = False, bias: Tensor | None = None, scale: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    allowed: Tensor | None = None,
+    causal: bool = False,
+    bias: Tensor | None = None,
+    scale: float,
 ) -> Tensor:
     """The same through `scaled_dot_product_attention`, which never writes the scores to memory where it can help it."""
     n_heads, groups, n_queries = q.shape[1], k.shape[1], q.shape[2]

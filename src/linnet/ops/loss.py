@@ -80,5 +80,8 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, weight
 def token_losses(hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
     """-log p of every target, (N,), without a graph; for evaluation."""
     chunk = chunk or chunk_rows(weight.shape[0], hidden.shape[0])
-    parts = [F.cross_entropy((h @ weight.t()).float(), y, reduction="none") for h, y in zip(hidden.split(chunk), targets.split(chunk), strict=True)]
+    parts = [
+        F.cross_entropy((h @ weight.t()).float(), y, reduction="none")
+        for h, y in zip(hidden.split(chunk), targets.split(chunk), strict=True)
+    ]
     return torch.cat(parts)

@@ -63,7 +63,11 @@ def problems_of(path: Path) -> list[str]:
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         return [f"checkpoint.json has format {index.get('format') if isinstance(index, dict) else index!r}; needed: {FORMAT}"]
     files = index.get("files")
-    if not isinstance(files, dict) or set(files) != set(FILES) or not all(isinstance(f, dict) and {"bytes", "sha256"} <= set(f) for f in files.values()):
+    if (
+        not isinstance(files, dict)
+        or set(files) != set(FILES)
+        or not all(isinstance(f, dict) and {"bytes", "sha256"} <= set(f) for f in files.values())
+    ):
         return [f"checkpoint.json does not say size and SHA-256 of {', '.join(FILES)}"]
     found = []
     for name, facts in files.items():
@@ -81,7 +85,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read and verify one checkpoint; raises CheckpointError with all that is wrong."""
     path = Path(path)
     if not path.is_dir():
-        raise CheckpointError(explain(f"there is no checkpoint at {path}", need="a folder step-…", hint="one of " + ", ".join(p.name for p in steps_in(path.parent))))
+        raise CheckpointError(
+            explain(
+                f"there is no checkpoint at {path}",
+                need="a folder step-…",
+                hint="one of " + ", ".join(p.name for p in steps_in(path.parent)),
+            )
+        )
     found = problems_of(path)
     if found:
         raise CheckpointError(listing(found, f"checkpoint {path}"))
@@ -143,7 +153,9 @@ def restore_optimizers(network: nn.Module, optimizers: list[torch.optim.Optimize
         index, _, rest = name.partition("/")
         parameter_name, _, key = rest.rpartition("/")
         if parameter_name not in parameters or int(index) >= len(optimizers):
-            raise CheckpointError(explain(f"optimizer state for {name}", need="the model and optimizer the checkpoint was made with"))
+            raise CheckpointError(
+                explain(f"optimizer state for {name}", need="the model and optimizer the checkpoint was made with")
+            )
         parameter = parameters[parameter_name]
         device = "cpu" if key == "step" and parameter.device.type == "cpu" else parameter.device
         optimizers[int(index)].state[parameter][key] = tensor.to(device)

@@ -14,7 +14,9 @@ from linnet.model.network import Network
 from linnet.train.precision import Precision
 
 
-def compiled(network: Network, wanted: str, precision: Precision, context: int, *, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
+def compiled(
+    network: Network, wanted: str, precision: Precision, context: int, *, say: Callable[[str], None], warn: Callable[[str], None]
+) -> None:
     """Compile the stack of layers in place, announce it, and fall back to eager where the compiler fails."""
     if wanted == "no" or (wanted == "auto" and network.device.type == "cpu"):
         return

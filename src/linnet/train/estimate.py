@@ -53,13 +53,22 @@ def validation_tokens(spec: RunSpec, tokens: int, context: int) -> int:
     return min(tokens, spec.validation.batches * max(1, TOKENS_AT_ONCE // context) * context)
 
 
-def estimate(spec: RunSpec, folder: Path, cost: Cost, probe: Probe, n_validation: int, context: int, began: float, seconds: float | None) -> Estimate:
+def estimate(
+    spec: RunSpec, folder: Path, cost: Cost, probe: Probe, n_validation: int, context: int, began: float, seconds: float | None
+) -> Estimate:
     """From timed steps to the whole run. `seconds` is left for training under a time budget, None without one."""
     one = validation_tokens(spec, n_validation, context) * probe.read_seconds
     steps = spec.train.steps or max(1, int((seconds or 0) / probe.step_seconds))
     if spec.train.steps is not None:
         readings = steps / validate_every(spec, steps, context, n_validation)
-        whole = time.perf_counter() - began + steps * probe.step_seconds + readings * one + n_validation * probe.read_seconds + FINISH_SECONDS
+        whole = (
+            time.perf_counter()
+            - began
+            + steps * probe.step_seconds
+            + readings * one
+            + n_validation * probe.read_seconds
+            + FINISH_SECONDS
+        )
     else:
         assert spec.train.minutes is not None
         whole = spec.train.minutes * 60

@@ -34,7 +34,9 @@ def score_batches(network: Network, batches: Iterable[Batch]) -> tuple[NDArray[n
         if network.head_matrix is not None:
             losses = token_losses(hidden.flatten(0, 1), network.head_matrix, batch.targets.flatten())
         else:
-            losses = torch.nn.functional.cross_entropy(network.logits(hidden).float().flatten(0, 1), batch.targets.flatten(), reduction="none")
+            losses = torch.nn.functional.cross_entropy(
+                network.logits(hidden).float().flatten(0, 1), batch.targets.flatten(), reduction="none"
+            )
         losses = losses.view_as(batch.weights).double() * batch.weights  # (B, T)
         nats.append(losses.sum(1).cpu().numpy())
         counts.append(batch.weights.sum(1).long().cpu().numpy())
@@ -70,7 +72,9 @@ def token_window_losses(
     return score_batches(network, batches())
 
 
-def validator(network: Network, split: Split, context: int, *, document_mask: bool, batches: int | None) -> Callable[[], tuple[float, float | None]]:
+def validator(
+    network: Network, split: Split, context: int, *, document_mask: bool, batches: int | None
+) -> Callable[[], tuple[float, float | None]]:
     """A function that gives (nats a token, bits a byte) of the validation part as the network stands."""
 
     def validate() -> tuple[float, float | None]:

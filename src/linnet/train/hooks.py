@@ -51,7 +51,13 @@ class MetricsFile:
                 },
             )
         elif isinstance(event, Validated):
-            line = {"event": "validation", "step": event.step, "tokens": event.tokens, "loss": event.loss, "bits_per_byte": event.bits_per_byte}
+            line = {
+                "event": "validation",
+                "step": event.step,
+                "tokens": event.tokens,
+                "loss": event.loss,
+                "bits_per_byte": event.bits_per_byte,
+            }
             self._write("metrics", line)
         elif isinstance(event, Sampled):
             self._write("metrics", {"event": "sample", "step": event.step, "prompt": event.prompt, "text": event.text})

@@ -130,7 +130,9 @@ def validate(run: Training) -> bool:
     return better
 
 
-def report(run: Training, batch: Batch, loss: float, norm: float, rate: float, progress: float, started: float, fetched: float) -> Stepped:
+def report(
+    run: Training, batch: Batch, loss: float, norm: float, rate: float, progress: float, started: float, fetched: float
+) -> Stepped:
     """What one step did and cost."""
     seconds = time.perf_counter() - started
     speed = batch.tokens.numel() / seconds

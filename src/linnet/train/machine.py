@@ -21,7 +21,9 @@ def pick_device(wanted: str = "auto") -> torch.device:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:
             problem = str(error).splitlines()[0][:120]
-            raise ConfigError(explain(f"device {wanted!r} ({problem})", need="a device of this machine", hint="auto, or cpu")) from error
+            raise ConfigError(
+                explain(f"device {wanted!r} ({problem})", need="a device of this machine", hint="auto, or cpu")
+            ) from error
         return device
     if torch.cuda.is_available():
         return torch.device("cuda")

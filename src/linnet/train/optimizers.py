@@ -72,7 +72,12 @@ class Muon(Optimizer):
         chosen = {id(p) for p in inner}
         rest = [p for p in network.parameters() if id(p) not in chosen]
         muon = MuonOptimizer(
-            inner, lr=self.learning_rate, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay, steps=self.steps
+            inner,
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+            steps=self.steps,
         )
         return [muon, self.rest.over(rest)]
 
@@ -80,8 +85,20 @@ class Muon(Optimizer):
 class MuonOptimizer(torch.optim.Optimizer):
     """Muon over matrices; the ones that share a shape are orthogonalised in one batch."""
 
-    def __init__(self, params: Iterable[nn.Parameter], *, lr: float, momentum: float, nesterov: bool, weight_decay: float, steps: int) -> None:
-        super().__init__(params, {"lr": lr, "initial_lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay, "steps": steps})
+    def __init__(
+        self, params: Iterable[nn.Parameter], *, lr: float, momentum: float, nesterov: bool, weight_decay: float, steps: int
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "initial_lr": lr,
+                "momentum": momentum,
+                "nesterov": nesterov,
+                "weight_decay": weight_decay,
+                "steps": steps,
+            },
+        )
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]

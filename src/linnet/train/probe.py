@@ -33,7 +33,15 @@ class Probe:
 
 
 def probe(
-    model: Model, objective: Objective, optimizer: Optimizer, precision: Precision, rows: int, micro: int, context: int, *, recompute: bool = False
+    model: Model,
+    objective: Objective,
+    optimizer: Optimizer,
+    precision: Precision,
+    rows: int,
+    micro: int,
+    context: int,
+    *,
+    recompute: bool = False,
 ) -> Probe:
     """Take a few steps of a model on random tokens, read once as validation does, and forget it all."""
     network = Network(model, seed=0).to(precision.device)
@@ -60,7 +68,11 @@ def probe(
     read = (time.perf_counter() - started) / (reading * context)
     height = max(height, memory_bytes())
     state = sum(
-        value.numel() * value.element_size() for each in optimizers for values in each.state.values() for value in values.values() if torch.is_tensor(value)
+        value.numel() * value.element_size()
+        for each in optimizers
+        for values in each.state.values()
+        for value in values.values()
+        if torch.is_tensor(value)
     )
     del network, optimizers, loss, batch, many
     gc.collect()

@@ -84,7 +84,10 @@ class TrainingProgress:
             self.validation = event.loss
             bits = "" if event.bits_per_byte is None else f" · {event.bits_per_byte:.3f} bits/byte"
             best = " · best" if event.best else ""
-            self.console.print(f"[dim]step {event.step:,}[/dim]  train {self.loss:.3f} · [bold]val {event.loss:.4f}[/bold]{bits}{best}", highlight=False)
+            self.console.print(
+                f"[dim]step {event.step:,}[/dim]  train {self.loss:.3f} · [bold]val {event.loss:.4f}[/bold]{bits}{best}",
+                highlight=False,
+            )
         elif isinstance(event, Sampled):
             shown = " ".join((event.prompt + event.text).split())[:300]
             self.console.print(Text(f"    {printable(shown)}", style="italic dim"))

@@ -97,13 +97,19 @@ def train(
         started = (folder / "run.yaml").exists()
         if started and not resume:
             raise ConfigError(
-                explain(f"{folder} holds a run already", need="a new folder, or to go on with that run", hint=f"--out another, or linnet train {folder} --resume")
+                explain(
+                    f"{folder} holds a run already",
+                    need="a new folder, or to go on with that run",
+                    hint=f"--out another, or linnet train {folder} --resume",
+                )
             )
         if started:
             before = read_run(folder)
             check_same(asked, spec, before, folder)
             spec = before
-        return Run(spec, folder, asked, started, console or Console(), quiet, time.perf_counter() if began is None else began).go()
+        return Run(
+            spec, folder, asked, started, console or Console(), quiet, time.perf_counter() if began is None else began
+        ).go()
 
 
 def read_run(folder: Path) -> RunSpec:
@@ -149,7 +155,9 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise LinnetError(explain(f"{folder} is being trained by another process", need="one process a run", hint="another --out")) from error
+        raise LinnetError(
+            explain(f"{folder} is being trained by another process", need="one process a run", hint="another --out")
+        ) from error
     try:
         yield
     finally:
@@ -159,7 +167,9 @@ def locked(folder: Path) -> Iterator[None]:
 class Run:
     """The wiring, step by step; lives as long as one command."""
 
-    def __init__(self, spec: RunSpec, folder: Path, asked: Any, goes_on: bool, console: Console, quiet: bool, began: float) -> None:
+    def __init__(
+        self, spec: RunSpec, folder: Path, asked: Any, goes_on: bool, console: Console, quiet: bool, began: float
+    ) -> None:
         self.spec, self.folder, self.asked, self.goes_on = spec, folder, asked, goes_on
         self.console, self.quiet, self.began = console, quiet, began
         self.warnings: list[str] = []
@@ -192,7 +202,9 @@ class Run:
         for problem in damaged:
             self.warn(f"a damaged checkpoint was passed over: {problem}")
         if saved is None and damaged:
-            raise CheckpointError(explain("no checkpoint of this run is whole", need="one to go on from", hint="starting again with another --out"))
+            raise CheckpointError(
+                explain("no checkpoint of this run is whole", need="one to go on from", hint="starting again with another --out")
+            )
         return saved
 
     def read(self) -> None:
@@ -226,7 +238,13 @@ class Run:
         if not self.goes_on:
             with self.status("timing a few steps of each size that could fit"):
                 self.spec = settle(
-                    self.spec, self.asked, self.prepared, precision=self.precision, began=self.began, peak_flops=self.peak_flops, say=self.say
+                    self.spec,
+                    self.asked,
+                    self.prepared,
+                    precision=self.precision,
+                    began=self.began,
+                    peak_flops=self.peak_flops,
+                    say=self.say,
                 )
         spec, train = self.spec, self.spec.train
         self.sentence = spec.model.sentence(self.prepared.tokenizer.vocab_size)
@@ -243,14 +261,26 @@ class Run:
             rows=spec.data.rows,
         )
         if not self.goes_on:  # from here on the folder holds a run; what was wrong with the question was said before
-            write_text(self.folder / "run.yaml", to_yaml({"asked": self.asked, "resolved": dump(spec), "data": self.prepared.fingerprint}))
+            write_text(
+                self.folder / "run.yaml",
+                to_yaml({"asked": self.asked, "resolved": dump(spec), "data": self.prepared.fingerprint}),
+            )
         self.board = tensorboard(self.folder)
         with self.status("timing a few steps"):
             self.probe = probe(
-                self.sentence, spec.objective, spec.optimizer, self.precision, train.batch_size, self.micro, self.context, recompute=train.recompute
+                self.sentence,
+                spec.objective,
+                spec.optimizer,
+                self.precision,
+                train.batch_size,
+                self.micro,
+                self.context,
+                recompute=train.recompute,
             )
         seconds = None if train.minutes is None else seconds_for_training(spec, self.prepared, self.began, self.peak_flops)
-        self.estimate = estimate(spec, self.folder, self.cost, self.probe, self.prepared.validation.tokens, self.context, self.began, seconds)
+        self.estimate = estimate(
+            spec, self.folder, self.cost, self.probe, self.prepared.validation.tokens, self.context, self.began, seconds
+        )
         self.announce()
 
     def announce(self) -> None:
@@ -262,9 +292,18 @@ class Run:
             ("data", card.announcement()),
             ("tokens", f"{tokenizer.vocab_size:,} ids, {self.prepared.train.bytes_per_token:.2f} bytes a token"),
             ("model", describe(self.sentence)),
-            ("", f"{self.cost.parameters:,} parameters, {self.cost.body:,} of them in the layers; {self.cost.train_flops / 1e6:.1f} MFLOP a token to train"),
-            ("training", f"{length}, {train.batch_size} × {self.context} tokens a step, {self.precision.name}, {self.peak_flops / 1e9:.0f} GFLOP/s at most"),
-            ("needs", f"about {clock_text(self.estimate.seconds)}, {self.estimate.memory / 2**20:,.0f} MiB of memory, {self.estimate.disk / 2**20:,.0f} MiB of disk"),
+            (
+                "",
+                f"{self.cost.parameters:,} parameters, {self.cost.body:,} of them in the layers; {self.cost.train_flops / 1e6:.1f} MFLOP a token to train",
+            ),
+            (
+                "training",
+                f"{length}, {train.batch_size} × {self.context} tokens a step, {self.precision.name}, {self.peak_flops / 1e9:.0f} GFLOP/s at most",
+            ),
+            (
+                "needs",
+                f"about {clock_text(self.estimate.seconds)}, {self.estimate.memory / 2**20:,.0f} MiB of memory, {self.estimate.disk / 2**20:,.0f} MiB of disk",
+            ),
             ("to beat", f"{name}: {bits:.3f} bits a byte on the same text"),
         ):
             self.say(f"[bold]{word:9s}[/bold]{text}")
@@ -304,7 +343,9 @@ class Run:
             seed=spec.seed,
             micro_batch_size=self.micro,
             clip=train.clip,
-            validate=validator(network, self.prepared.validation, self.context, document_mask=mask, batches=spec.validation.batches),
+            validate=validator(
+                network, self.prepared.validation, self.context, document_mask=mask, batches=spec.validation.batches
+            ),
             validate_every=every,
             sample=self.sampler(network),
             save=self.save,
@@ -362,7 +403,9 @@ class Run:
         folder = self.folder / "checkpoints"
         checkpoint = Checkpoint(run.step, model_tensors(run.network), optimizer_tensors(run.network, run.optimizers), progress)
         path = save_checkpoint(folder, checkpoint)
-        prune_checkpoints(folder, run.step, self.spec.checkpoint.keep_last, run.best_step if self.spec.checkpoint.keep_best else None)
+        prune_checkpoints(
+            folder, run.step, self.spec.checkpoint.keep_last, run.best_step if self.spec.checkpoint.keep_best else None
+        )
         run.emit(Saved(run.step, path))
 
     # ---- after training -------------------------------------------------------------------------------------------
@@ -378,7 +421,9 @@ class Run:
             except CheckpointError as error:
                 self.warn(f"the best checkpoint is damaged, so the model kept is that of step {run.step:,}, the last: {error}")
         network.eval()
-        manifest = make_manifest(network, prepared.tokenizer, context_length=self.context, document_mask=mask, data=prepared.fingerprint)
+        manifest = make_manifest(
+            network, prepared.tokenizer, context_length=self.context, document_mask=mask, data=prepared.fingerprint
+        )
         save_model(self.folder, network, prepared.tokenizer, manifest)
         with self.status("reading the validation part once more, with intervals"):
             scored = final_metrics(network, prepared, self.context, document_mask=mask)

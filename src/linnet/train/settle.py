@@ -52,7 +52,11 @@ def context_of(spec: RunSpec, sentence: Model) -> int:
     longest = sentence.max_length
     if longest is not None and wanted > longest:
         raise ConfigError(
-            explain(f"train.context_length = {wanted} for a model of {longest} positions", need=f"at most {longest}", hint=f"model.context_length: {wanted}")
+            explain(
+                f"train.context_length = {wanted} for a model of {longest} positions",
+                need=f"at most {longest}",
+                hint=f"model.context_length: {wanted}",
+            )
         )
     return wanted
 
@@ -86,7 +90,14 @@ def is_sized(spec: RunSpec, asked: Any) -> bool:
 
 
 def settle(
-    spec: RunSpec, asked: Any, prepared: Prepared, *, precision: Precision, began: float, peak_flops: float, say: Callable[[str], None]
+    spec: RunSpec,
+    asked: Any,
+    prepared: Prepared,
+    *,
+    precision: Precision,
+    began: float,
+    peak_flops: float,
+    say: Callable[[str], None],
 ) -> RunSpec:
     """The spec with steps where nothing says how long, and with a size and a batch where a time budget decides them."""
     if spec.train.minutes is None:

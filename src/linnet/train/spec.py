@@ -1,9 +1,9 @@
 """The run file: everything that decides a run, strict and complete.
 
-    data: {sources: [{kind: files, path: stories.txt}]}
-    tokenizer: {kind: bpe, vocab_size: 1024}
-    model: {kind: llama, size: micro}
-    train: {steps: 2000}
+data: {sources: [{kind: files, path: stories.txt}]}
+tokenizer: {kind: bpe, vocab_size: 1024}
+model: {kind: llama, size: micro}
+train: {steps: 2000}
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What a named family is: a spec that writes a sentence of the grammar from a size and a few numbers.
 
-    model: llama                                  the family with its defaults
-    model: {kind: llama, size: mini}              one of linnet's sizes
-    model: {kind: llama, n_layers: 4, d_model: 128, n_heads: 4}
-    model: {kind: sentence, model: {…}}           any sentence of the grammar, written out
+model: llama                                  the family with its defaults
+model: {kind: llama, size: mini}              one of linnet's sizes
+model: {kind: llama, n_layers: 4, d_model: 128, n_heads: 4}
+model: {kind: sentence, model: {…}}           any sentence of the grammar, written out
 """
 
 from __future__ import annotations
@@ -78,7 +78,13 @@ class Sentence(Family):
 
     def sentence(self, vocab_size: int) -> Model:
         if self.model.vocab_size != vocab_size:
-            raise ConfigError(explain(f"a sentence with vocab_size = {self.model.vocab_size}", need=f"the tokenizer's {vocab_size}", hint=f"vocab_size: {vocab_size}"))
+            raise ConfigError(
+                explain(
+                    f"a sentence with vocab_size = {self.model.vocab_size}",
+                    need=f"the tokenizer's {vocab_size}",
+                    hint=f"vocab_size: {vocab_size}",
+                )
+            )
         return self.model
 
     @property
@@ -166,5 +172,7 @@ def expect(config: dict[str, Any], known: dict[str, Any], family: str) -> dict[s
         elif key not in bookkeeping and not key.startswith("_"):
             problems.append(f"{key} = {value!r} is not known; {nearest(key, known)}")
     if problems:
-        raise ConfigError(explain(f"a {family} config that linnet does not cover: " + "; ".join(problems), need=f"a plain {family}"))
+        raise ConfigError(
+            explain(f"a {family} config that linnet does not cover: " + "; ".join(problems), need=f"a plain {family}")
+        )
     return config

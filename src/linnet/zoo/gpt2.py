@@ -19,7 +19,10 @@ class GPT2(Decoder, HuggingFace):
     kind: Literal["gpt2"] = "gpt2"
     model_type: ClassVar[str] = "gpt2"
     architecture: ClassVar[str] = "GPT2LMHeadModel"
-    ignored: ClassVar[tuple[str, ...]] = (r"transformer\.h\.\d+\.attn\.(bias|masked_bias)", r"lm_head\.weight")  # old buffers; the tied head
+    ignored: ClassVar[tuple[str, ...]] = (
+        r"transformer\.h\.\d+\.attn\.(bias|masked_bias)",
+        r"lm_head\.weight",
+    )  # old buffers; the tied head
 
     def sentence(self, vocab_size: int) -> Model:
         shape = self.shape
@@ -48,7 +51,11 @@ class GPT2(Decoder, HuggingFace):
                 "summary_first_dropout summary_proj_to_labels summary_type summary_use_proj")  # fmt: skip
         c = expect(config, known | dict.fromkeys(free.split(), ...), "gpt2")
         family = cls(
-            context_length=c["n_positions"], n_layers=c["n_layer"], n_heads=c["n_head"], d_model=c["n_embd"], d_ff=c.get("n_inner") or None
+            context_length=c["n_positions"],
+            n_layers=c["n_layer"],
+            n_heads=c["n_head"],
+            d_model=c["n_embd"],
+            d_ff=c.get("n_inner") or None,
         )
         return family.sentence(c["vocab_size"])
 

@@ -31,7 +31,12 @@ class Linnet(Decoder):
         shape = self.shape
         norm = RMSNorm(learned=False)
         attention = Attention(
-            n_heads=shape.n_heads, n_kv_heads=self.n_kv_heads, d_head=self.d_head, window=self.window, position=Rope(), qk_norm=norm
+            n_heads=shape.n_heads,
+            n_kv_heads=self.n_kv_heads,
+            d_head=self.d_head,
+            window=self.window,
+            position=Rope(),
+            qk_norm=norm,
         )
         mlp = MLP(d_ff=self.d_ff or 4 * shape.d_model, activation="relu2")
         block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=mlp, norm=norm)))

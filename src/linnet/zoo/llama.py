@@ -57,7 +57,13 @@ class LlamaShape(Decoder, HuggingFace):
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> Model:
-        fixed = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "rope_scaling": None, "use_sliding_window": False}
+        fixed = {
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "mlp_bias": False,
+            "rope_scaling": None,
+            "use_sliding_window": False,
+        }
         free = ("vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "
                 "max_position_embeddings rms_norm_eps rope_theta rope_parameters tie_word_embeddings attention_dropout sliding_window layer_types")  # fmt: skip
         c = expect(config, fixed | dict.fromkeys(free.split(), ...), cls.model_type)
@@ -85,7 +91,12 @@ class LlamaShape(Decoder, HuggingFace):
     def to_hf(cls, model: Model, context_length: int) -> dict[str, Any]:
         attention, glu = (sublayer.mixer for sublayer in next(model.decoder.blocks()).sublayers)
         norm = model.decoder.final_norm
-        assert isinstance(attention, Attention) and isinstance(glu, GLU) and isinstance(norm, RMSNorm) and isinstance(attention.position, Rope)
+        assert (
+            isinstance(attention, Attention)
+            and isinstance(glu, GLU)
+            and isinstance(norm, RMSNorm)
+            and isinstance(attention.position, Rope)
+        )
         config = {
             "architectures": [cls.architecture], "model_type": cls.model_type, "vocab_size": model.vocab_size, "hidden_size": model.d_model,
             "intermediate_size": glu.d_ff, "num_hidden_layers": model.decoder.n_layers, "num_attention_heads": attention.n_heads,

@@ -1,6 +1,6 @@
 """Feed-forward layers: each place thinks by itself.
 
-    mlp: act(x W₁) W₂ (1706.03762, section 3.3)        glu: (act(x Wg) · x W₁) W₂ (2002.05202)
+mlp: act(x W₁) W₂ (1706.03762, section 3.3)        glu: (act(x Wg) · x W₁) W₂ (2002.05202)
 """
 
 from __future__ import annotations

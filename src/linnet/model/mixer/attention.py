@@ -75,11 +75,17 @@ class Attention(TokenMixer):
     def problems(self, d_model: int) -> list[str]:
         found = []
         if self.d_head is None and d_model % self.n_heads:
-            found.append(f"attention: n_heads = {self.n_heads} does not divide d_model = {d_model}; needed: a divisor, or d_head given")
+            found.append(
+                f"attention: n_heads = {self.n_heads} does not divide d_model = {d_model}; needed: a divisor, or d_head given"
+            )
         if self.n_heads % self.groups:
-            found.append(f"attention: n_kv_heads = {self.groups} does not divide n_heads = {self.n_heads}; needed: a divisor of {self.n_heads}")
+            found.append(
+                f"attention: n_kv_heads = {self.groups} does not divide n_heads = {self.n_heads}; needed: a divisor of {self.n_heads}"
+            )
         if isinstance(self.position, Rope) and self.position.d_rotary(self.width(d_model)) < 2:
-            found.append(f"attention: rope turns pairs, but fraction {self.position.fraction} of d_head = {self.width(d_model)} is less than one pair")
+            found.append(
+                f"attention: rope turns pairs, but fraction {self.position.fraction} of d_head = {self.width(d_model)} is less than one pair"
+            )
         return found
 
     def build(self, d_model: int) -> nn.Module:
@@ -110,7 +116,11 @@ class Attention(TokenMixer):
 
     def activation_numbers(self, d_model: int, context: int) -> float:
         k = self.width(d_model)
-        return d_model + (2 + (2 if self.position is not None or self.qk_norm is not None else 0)) * self.n_heads * k + 2 * self.groups * k
+        return (
+            d_model
+            + (2 + (2 if self.position is not None or self.qk_norm is not None else 0)) * self.n_heads * k
+            + 2 * self.groups * k
+        )
 
 
 class AttentionLayer(nn.Module):
