@@ -91,7 +91,7 @@ def asked_of(what: What) -> tuple[dict[str, Any], str]:
         return table, Path(what).stem
     paths = [str(what)] if isinstance(what, (str, Path)) else [str(path) for path in what]
     generated = {"stories": {"kind": "stories"}, "python-docs": {"kind": "python_docs"}, "-": {"kind": "stdin"}}
-    sources = [generated[path] if path in generated else {"kind": "files", "path": path} for path in paths]
+    sources = [generated.get(path, {"kind": "files", "path": path}) for path in paths]
     missing = [
         path for path in paths if path not in generated and not any(mark in path for mark in "*?[") and not Path(path).exists()
     ]

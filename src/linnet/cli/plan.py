@@ -35,7 +35,7 @@ def plan(
     from linnet.zoo import SIZES, Decoder, Family
 
     console = Console()
-    chosen = load(Family, {"kind": family, "context_length": context_length}, path="family")
+    chosen = load(Family, {"kind": family, "context_length": context_length}, path="family")  # type: ignore[type-abstract]
     if not isinstance(chosen, Decoder):
         raise ConfigError(explain(f"the family {family}", need="one with sizes", hint="linnet"))
     table = Table(
@@ -91,7 +91,7 @@ def plan(
         read = planning.tokens_for(cost.body)
         rows.append((abs(math.log(read / tokens)), name, cost, read))
     nearest = min(rows)[1]
-    for _, name, cost, read in rows:
+    for _, name, cost, _ in rows:
         mark = "[bold green]→[/bold green] " if name == nearest else "  "
         hours = tokens * cost.train_flops / (0.5 * peak) / 3600
         loss = planning.reducible_loss(cost.body, tokens)

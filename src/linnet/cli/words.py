@@ -59,11 +59,11 @@ def words(
     console.print(f"[bold]{word}[/bold]\n{inspect.getdoc(known[word]) or ''}", highlight=False)
     table = Table("field", "type", "default", box=None, header_style="bold", pad_edge=False)
     for name, field in known[word].model_fields.items():
-        kind = getattr(field.annotation, "__name__", None) if not hasattr(field.annotation, "__args__") else None
+        shown = getattr(field.annotation, "__name__", None) if not hasattr(field.annotation, "__args__") else None
         default = (
             "needed"
             if field.is_required()
             else json.dumps(dump(field.get_default(call_default_factory=True)), ensure_ascii=False)
         )
-        table.add_row(name, kind or str(field.annotation).replace("typing.", ""), default)
+        table.add_row(name, shown or str(field.annotation).replace("typing.", ""), default)
     console.print(table)

@@ -69,8 +69,8 @@ class Described(Source):
     part      both: divided into training and validation; or all of it is training, or all of it validation
     """
 
-    name: str = Field("", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$")
-    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$")
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     licence: str = "unknown"
     part: Literal["both", "train", "validation"] = "both"
 

@@ -39,6 +39,9 @@ class Decoder:
         *,
         context_length: int | None = None,
     ) -> None:
+        self.state: State
+        self._logits: Tensor  # (B, V) of the next token
+        self._waiting: Tensor | None = None  # (B,) drawn, not read yet
         if not prompts or any(len(prompt) == 0 for prompt in prompts):
             raise LinnetError(
                 explain("an empty prompt", need="at least one token a row", hint="the end token, which documents follow")
@@ -122,9 +125,9 @@ class Decoder:
             documents = torch.tensor([[-1] * (longest - len(row)) + [0] * len(row) for row in rows], device=device)
         hidden, state, _ = self.network(tokens, documents=documents, state=self.network.new_state(len(rows)))
         assert state is not None
-        self.state: State = state
+        self.state = state
         self._logits = self.network.logits(hidden[:, -1])  # (B, V)
-        self._waiting: Tensor | None = None
+        self._waiting = None
 
 
 @torch.inference_mode()

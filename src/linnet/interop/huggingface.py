@@ -31,7 +31,7 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 def families() -> dict[str, type[HuggingFace]]:
     """Hugging Face's model_type → the family that reads it."""
-    return {cls.model_type: cls for cls in words(Family).values() if issubclass(cls, HuggingFace)}
+    return {cls.model_type: cls for cls in words(Family).values() if issubclass(cls, HuggingFace)}  # type: ignore[type-abstract]
 
 
 def family_of(config: Mapping[str, Any]) -> type[HuggingFace]:

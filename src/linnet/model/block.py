@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,11 @@ class SublayerLayer(nn.Module):
         self.mixer = spec.mixer.build(d_model)
         self.norm = spec.norm.build(d_model) if spec.norm is not None else None
         self.norm_after = spec.norm.build(d_model) if spec.norm is not None and spec.place == "sandwich" else None
+
+    def new_state(self, batch: int, like: Tensor, capacity: int | None) -> LayerState | None:
+        """An empty memory for `batch` rows; None where the mixer remembers nothing."""
+        make: Any = self.mixer.new_state if self.mixes_tokens else None
+        return make(batch, like, capacity) if make is not None else None
 
     def forward(self, x: Tensor, context: Context, state: LayerState | None) -> tuple[Tensor, LayerState | None, Aux]:
         aux: Aux = {}
@@ -73,16 +79,22 @@ class StackLayer(nn.Module):
         self.final_norm = spec.final_norm.build(d_model) if spec.final_norm is not None else None
         self.recompute = False
 
+    def blocks(self) -> Iterator[BlockLayer]:
+        """The blocks, first to last."""
+        for layer in self.layers:
+            assert isinstance(layer, BlockLayer)
+            yield layer
+
     def forward(
         self, x: Tensor, context: Context, states: Sequence[LayerState | None]
     ) -> tuple[Tensor, tuple[LayerState | None, ...], Aux]:
         after: list[LayerState | None] = []
         aux: Aux = {}
-        for layer in self.layers:
+        for layer in self.blocks():
             n = len(layer.sublayers)
             here = states[len(after) : len(after) + n]
-            if self.recompute and torch.is_grad_enabled() and context.generator is None:
-                x, more_states, more = checkpoint(layer, x, context, here, use_reentrant=False)
+            if self.recompute and torch.is_grad_enabled():
+                x, more_states, more = checkpoint(repeatable(layer, context), x, context, here, use_reentrant=False)
             else:
                 x, more_states, more = layer(x, context, here)
             after.extend(more_states)
@@ -91,3 +103,16 @@ class StackLayer(nn.Module):
         if self.final_norm is not None:
             x = self.final_norm(x)
         return x, tuple(after), aux
+
+
+def repeatable(layer: BlockLayer, context: Context) -> Callable[..., Any]:
+    """The layer, so that computing it again draws the same dropout as the first time."""
+    if context.generator is None:
+        return layer
+    generator, draws = context.generator, context.generator.get_state()
+
+    def run(x: Tensor, context: Context, states: Sequence[LayerState | None]) -> Any:
+        generator.set_state(draws)
+        return layer(x, context, states)
+
+    return run

@@ -28,7 +28,7 @@ class LinearLayer(nn.Linear):
         self.in_features, self.out_features = d_in, d_out
         self.writes_residual = writes_residual  # its output is added to the stream: model/init.py treats it apart
         self.weight = nn.Parameter(torch.empty(d_out, d_in))
-        self.bias = nn.Parameter(torch.empty(d_out)) if bias else None
+        self.bias = nn.Parameter(torch.empty(d_out)) if bias else None  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)  # (..., d_in) → (..., d_out)

@@ -95,15 +95,15 @@ class Network(nn.Module):
         """An empty memory for `batch` rows; `capacity` fixes its size (static shapes), None lets it grow."""
         like = self.embedding.weight
         layers = tuple(
-            sublayer.mixer.new_state(batch, like, capacity) if sublayer.mixes_tokens else None
-            for layer in self.decoder.layers
+            sublayer.new_state(batch, like, capacity)  # type: ignore[operator]
+            for layer in self.decoder.blocks()
             for sublayer in layer.sublayers
         )
         return State(layers)
 
     @property
     def n_sublayers(self) -> int:
-        return sum(len(layer.sublayers) for layer in self.decoder.layers)
+        return sum(len(layer.sublayers) for layer in self.decoder.blocks())
 
     @property
     def device(self) -> torch.device:

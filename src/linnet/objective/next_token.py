@@ -16,7 +16,13 @@ from linnet.ops.loss import chunk_rows, linear_cross_entropy
 
 
 class ObjectiveSpec(Spec):
-    """Family: training methods."""
+    """Family: training methods; each is an Objective (objective/base.py)."""
+
+    def count(self, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+    def __call__(self, network: Network, batch: Batch, generator: torch.Generator | None = None) -> Loss:
+        raise NotImplementedError
 
 
 class NextToken(ObjectiveSpec):

@@ -19,7 +19,7 @@ def interruptible(run: Training) -> Iterator[None]:
             raise KeyboardInterrupt
         run.interrupted = True
 
-    before: dict[int, Any] = {}
+    before: dict[signal.Signals, Any] = {}
     with contextlib.suppress(ValueError):  # not in the main thread: no handlers, no harm
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, ask)

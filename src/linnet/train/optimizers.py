@@ -86,7 +86,7 @@ class MuonOptimizer(torch.optim.Optimizer):
     """Muon over matrices; the ones that share a shape are orthogonalised in one batch."""
 
     def __init__(
-        self, params: Iterable[nn.Parameter], *, lr: float, momentum: float, nesterov: bool, weight_decay: float, steps: int
+        self, params: Iterable[Tensor], *, lr: float, momentum: float, nesterov: bool, weight_decay: float, steps: int
     ) -> None:
         super().__init__(
             params,
@@ -104,13 +104,15 @@ class MuonOptimizer(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         assert closure is None, "the loop computes the loss itself"
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[nn.Parameter]] = {}
+            by_shape: dict[torch.Size, list[Tensor]] = {}
             for p in group["params"]:
                 if p.grad is not None:
                     by_shape.setdefault(p.shape, []).append(p)
+                    if not self.state[p]:
+                        self.state[p]["momentum"] = torch.zeros_like(p)
             for shape, parameters in by_shape.items():
-                gradients = [p.grad for p in parameters]
-                momenta = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in parameters]
+                gradients = [p.grad for p in parameters if p.grad is not None]
+                momenta = [self.state[p]["momentum"] for p in parameters]
                 torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
                 ahead = torch._foreach_lerp(gradients, momenta, group["momentum"]) if group["nesterov"] else momenta
                 updates = orthogonalise(torch.stack(list(ahead)), group["steps"])  # (n, F, D)
