@@ -67,13 +67,23 @@ def run(
                 key: value for key, value in timing.items() if value is not None
             }
         for assignment in set:
-            override(table, assignment)
+            override(with_default_word(table, assignment), assignment)
         spec = load(RunSpec, table, path="run")
         folder = folder or (RUNS / name if resume else free_folder(spec.name or name))
         result = train(spec, folder, asked=table, resume=resume, console=console, quiet=quiet, began=began)
     if result.why != "interrupted" and has("matplotlib") and has("jinja2"):
         write_report(result.folder)
     return result
+
+
+def with_default_word(table: dict[str, Any], assignment: str) -> dict[str, Any]:
+    """The table, where `model.size=nano` finds the default model's word although the table does not name one."""
+    part, dot, _ = assignment.partition("=")[0].strip().partition(".")
+    field = RunSpec.model_fields.get(part)
+    kind = getattr(field.default, "kind", None) if field is not None else None
+    if dot and kind is not None and (table.get(part) is None or (isinstance(table[part], dict) and "kind" not in table[part])):
+        table[part] = {"kind": kind} | (table.get(part) or {})
+    return table
 
 
 def asked_of(what: What) -> tuple[dict[str, Any], str]:

@@ -31,10 +31,11 @@ def demo(
     table = {
         "name": "demo",
         "seed": seed,
-        "data": {"sources": [{"kind": "stories", "count": count}], "validation": 0.05},
+        "data": {"sources": [{"kind": "stories", "count": count}], "validation": 0.02, "rows": "documents"},
         "tokenizer": {"kind": "bpe", "vocab_size": 1024},
-        "model": {"kind": "linnet", "size": "mini", "context_length": 256},
-        "train": {"minutes": minutes - CHECK_SECONDS / 60, "batch_size": 16},
+        "model": {"kind": "linnet", "n_layers": 4, "n_heads": 5, "d_model": 160, "context_length": 256},
+        "train": {"minutes": minutes - CHECK_SECONDS / 60, "batch_size": 8},
+        "validation": {"batches": 2},
         "sample": {"tokens": 60, "temperature": 0.7},
     }
     result = run(table, folder, console=console, began=began())

@@ -46,7 +46,7 @@ def doctor() -> None:
             f"missing ({native_problem()}): training a BPE tokenizer takes some ten times longer, results are the same",
         )
     for module, (extra, use) in EXTRAS.items():
-        line(True if has(module) else None, module, use if has(module) else f'{use}: pip install "linnet\\[{extra}]"')
+        line(True if has(module) else None, module, use if has(module) else f'{use}: pip install ".\\[{extra}]" in a checkout')
     if device.type == "cpu":
         line(
             True if onednn_available() else None,

@@ -69,6 +69,13 @@ def existing_parent(path: Path) -> Path:
     return path
 
 
+def umask() -> int:
+    """The permissions that this process takes off new files; the system only tells it on being given another."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success sync it and rename it over `path`, else delete it.
@@ -81,6 +88,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     with explained_disk_errors(path):
         try:
             yield temporary
+            os.chmod(temporary, 0o666 & ~umask())  # some writers make files that nobody else may read
             with open(temporary, "rb") as handle:
                 os.fsync(handle.fileno())
             os.replace(temporary, path)

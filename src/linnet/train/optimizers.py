@@ -65,7 +65,7 @@ class Muon(Optimizer):
     nesterov: bool = True
     weight_decay: float = Field(default=0.0, ge=0)
     steps: int = Field(default=5, ge=1, le=20)
-    rest: AdamW = AdamW(learning_rate=3e-3, weight_decay=0.0)
+    rest: AdamW = AdamW(learning_rate=2e-2, weight_decay=0.0)
 
     def build(self, network: Network) -> list[torch.optim.Optimizer]:
         inner = [module.weight for module in network.decoder.modules() if isinstance(module, nn.Linear)]
