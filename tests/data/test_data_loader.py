@@ -241,10 +241,11 @@ def test_evaluation_predicts_every_token_once(sources: int, context_length: int,
 
 
 def test_rows_that_begin_with_documents() -> None:
-    """One epoch is one row from each document that leaves room for a window; each row is the stream from there on."""
+    """One epoch is one row from the end token before each document that leaves room; each row is the stream from there on."""
     stream = corpus().train.streams[0]
     whole = stream.read(0, stream.tokens)
-    beginnings = [int(start) for start in stream.starts[: stream.documents] if start + 9 <= stream.tokens]
+    beginnings = [int(start) - 1 for start in stream.starts[1 : stream.documents] if start + 8 <= stream.tokens]
+    assert all(whole[start] == END for start in beginnings)
     source = batches(rows="documents", batch_size=1)
     drawn = [batch.tokens[0].tolist() for batch in take(source, len(beginnings))]
     assert sorted(drawn) == sorted(whole[start : start + 8].tolist() for start in beginnings)
@@ -262,3 +263,31 @@ def test_rows_are_part_of_a_position() -> None:
     assert all(same(a, b) for a, b in zip(take(source, 90), take(again, 90)))
     with pytest.raises(CheckpointError, match="rows"):
         batches(rows="windows").load_state_dict(source.state_dict())
+
+
+@pytest.mark.parametrize("sources", [1, 2])
+@pytest.mark.parametrize(("context_length", "batch_size"), [(40, 4), (16, 3), (7, 2), (100_000, 2)])
+def test_evaluation_by_documents_predicts_every_token_once_from_its_own_beginning(
+    sources: int, context_length: int, batch_size: int
+) -> None:
+    split = corpus(sources).validation
+    stream = [token for s in split.streams for token in s.read(0, s.tokens).tolist()]
+    predicted, whole, seen = [], 0, 0
+    for batch in evaluation_batches(split, context_length, batch_size, rows="documents"):
+        for tokens, targets, weights in zip(batch.tokens, batch.targets, batch.weights):
+            scored = int(weights.sum())
+            assert weights[:scored].eq(1).all()
+            assert weights[scored:].eq(0).all()
+            predicted += targets[:scored].tolist()
+            whole += predicted[-1] == END or len(predicted) == len(stream) - 1  # the row ends where a document does
+            seen += 1
+            assert len(predicted) == scored or tokens[0] == stream[len(predicted) - scored]
+    assert predicted == stream[1:]
+    longest = max(len(part) for part in "".join("." if t == END else "x" for t in stream).split("."))
+    assert longest + 1 > context_length or whole == seen, "no document that fits a row is cut"
+
+
+def test_a_corpus_of_one_document_has_no_rows_by_document() -> None:
+    one = prepared_texts(Path(mkdtemp(prefix="linnet-test-")), ["a long text " * 50])
+    with pytest.raises(DataError, match="rows: windows"):
+        PackedBatches(one.train, context_length=8, batch_size=2, seed=0, rows="documents")

@@ -16,6 +16,7 @@ first token of a document is predicted from the end of the one before, with weig
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Walk:
 
     epoch, position   the next window is number `position` of epoch `epoch`: all there is to its state
     drawn             windows drawn so far
-    rows              windows: the stream cut end to end; documents: one window from the beginning of each document
+    rows              windows: the stream cut end to end; documents: one window from the end token before each document
     """
 
     def __init__(self, stream: Stream, context_length: int, seed: int, rows: Rows = "windows") -> None:
@@ -52,7 +53,15 @@ class Walk:
             )
         self.stream, self.context_length, self.seed, self.rows = stream, context_length, seed, rows
         last = stream.tokens - context_length - 1  # where the last whole window can begin
-        self.beginnings = int(np.searchsorted(stream.starts[: stream.documents], last, side="right"))
+        self.beginnings = max(0, int(np.searchsorted(stream.starts[: stream.documents], last + 1, side="right")) - 1)
+        if rows == "documents" and self.beginnings < 1:
+            raise DataError(
+                explain(
+                    f"source {stream.source!r} has no document that begins {context_length + 1:,} tokens before its end",
+                    need="several documents, for rows that begin with one",
+                    hint="rows: windows",
+                )
+            )
         self.drawn = 0
         self._enter(0, 0)
 
@@ -98,7 +107,7 @@ class Walk:
             places = np.arange(self.position, self.position + now, dtype=np.uint64)
             drawn = self.order(places).astype(np.int64)
             starts.append(
-                self.stream.starts[drawn].astype(np.int64)
+                self.stream.starts[drawn + 1].astype(np.int64) - 1  # the end token before it
                 if self.rows == "documents"
                 else self.offset + drawn * self.context_length
             )
@@ -117,8 +126,9 @@ class PackedBatches:
     document_mask    give `documents`, where a row holds a document's end before its last place; else rows are one document
     rank, world_size the k-th global batch has world_size · B rows, and rank r gets rows r·B … (r + 1)·B - 1 of it
     weights          source → weight; default: those of the data spec
-    rows             windows: each token is predicted once an epoch; documents: each row begins with a document, so that
-                     nothing is read without its beginning (an epoch is then one row from each document)
+    rows             windows: each token is predicted once an epoch; documents: each row begins with the end token before
+                     a document, so that nothing is read without its beginning, and a beginning is learned as it is
+                     asked for in generation (an epoch is then one row from each document but the first)
 
     Raises DataError if a source is shorter than one window.
     """
@@ -247,40 +257,56 @@ def document_numbers(tokens: NDArray[np.int64], end_id: int) -> Tensor | None:
     return torch.from_numpy((np.cumsum(ends, axis=1, dtype=np.int32) - ends).astype(np.int32, copy=False))
 
 
-def evaluation_batches(split: Split, context_length: int, batch_size: int, *, document_mask: bool = True) -> Iterator[Batch]:
-    """All of a split once, in order: rows of T tokens that do not overlap, every token predicted once but the very first.
+def evaluation_batches(
+    split: Split, context_length: int, batch_size: int, *, document_mask: bool = True, rows: Rows = "windows"
+) -> Iterator[Batch]:
+    """All of a split once, in order, every token predicted once but the very first. Deterministic.
 
-    The streams follow each other as one sequence t_0 … t_{N-1}; row i reads t[iT] … and predicts t[iT + 1] … t[iT + T].
-    The last row is filled up with end tokens of weight 0 and document -1; the last batch may have fewer rows. The
-    weights add up to N - 1. Deterministic. Raises DataError if there are not two tokens.
+    The streams follow each other as one sequence t_0 … t_{N-1}. A row reads from t_s and is scored on t_{s+1} … t_e.
+    windows: e = s + T, and the next row begins at e. documents: e is the last document's end within reach, so the next
+    row begins with that end token and no document is read without its beginning; one that is longer than a row is cut.
+    Places of a row after e have weight 0 and document -1. The weights add up to N - 1; the last batch may have fewer
+    rows. Raises DataError if there are not two tokens.
     """
-    total = split.tokens
-    if total < 2:
+    if split.tokens < 2:
         raise DataError(
-            explain(f"{total} tokens of {split.name} text", need="at least 2, one to predict from another", hint="more text")
+            explain(
+                f"{split.tokens} tokens of {split.name} text", need="at least 2, one to predict from another", hint="more text"
+            )
         )
-    rows = -(-(total - 1) // context_length)
-    for first in range(0, rows, batch_size):
-        count = min(batch_size, rows - first)
-        windows = np.full((count, context_length + 1), split.end_id, np.int64)
-        for row in range(count):
-            start = (first + row) * context_length
-            part = _read_across(split.streams, start, min(start + context_length + 1, total))
-            windows[row, : len(part)] = part
+    spans = _spans(split, context_length, rows)
+    while span := list(islice(spans, batch_size)):
+        windows = np.full((len(span), context_length + 1), split.end_id, np.int64)
+        for window, (part, _) in zip(windows, span):
+            window[: len(part)] = part
         batch = as_batch(windows, split.end_id, document_mask=document_mask)
-        padded = (first + count) * context_length - (total - 1)
-        if padded > 0:
-            batch = _without_padding(batch, padded, document_mask)
-        yield batch
+        yield _scored_until(batch, [scored for _, scored in span], document_mask)
 
 
-def _without_padding(batch: Batch, padded: int, document_mask: bool) -> Batch:
-    """The batch with the last `padded` places of its last row marked as not there."""
-    batch.weights[-1, -padded:] = 0
+def _spans(split: Split, context_length: int, rows: Rows) -> Iterator[tuple[NDArray[Any], int]]:
+    """(tokens of a row, at most T + 1 of them; how many of its places are scored), from the first to the last."""
+    start = 0
+    while start < split.tokens - 1:
+        part = _read_across(split.streams, start, min(start + context_length + 1, split.tokens))
+        scored = len(part) - 1
+        if rows == "documents" and start + len(part) < split.tokens:
+            ends = np.flatnonzero(part[1:] == split.end_id)
+            scored = int(ends[-1]) + 1 if len(ends) else scored
+        yield part, scored
+        start += scored
+
+
+def _scored_until(batch: Batch, scored: list[int], document_mask: bool) -> Batch:
+    """The batch with the places after the scored ones of each row marked as not there."""
+    if all(count == batch.tokens.shape[1] for count in scored):
+        return batch
     documents = batch.documents
-    if document_mask:
-        documents = torch.zeros(batch.tokens.shape, dtype=torch.int32) if documents is None else documents
-        documents[-1, -padded:] = -1
+    if document_mask and documents is None:
+        documents = torch.zeros(batch.tokens.shape, dtype=torch.int32)
+    for row, count in enumerate(scored):
+        batch.weights[row, count:] = 0
+        if documents is not None:
+            documents[row, count:] = -1
     return Batch(batch.tokens, batch.targets, batch.weights, documents)
 
 

@@ -15,6 +15,7 @@ from linnet.data.batch import Batch
 from linnet.data.loader import as_batch, evaluation_batches
 from linnet.data.prepare import Prepared
 from linnet.data.shards import Split
+from linnet.data.spec import Rows
 from linnet.evaluate.metrics import Metrics, count_words, metrics
 from linnet.evaluate.yardsticks import MAX_TOKENS, yardsticks
 from linnet.model.network import Network
@@ -44,11 +45,13 @@ def score_batches(network: Network, batches: Iterable[Batch]) -> tuple[NDArray[n
 
 
 def window_losses(
-    network: Network, split: Split, context: int, *, document_mask: bool, batches: int | None = None
+    network: Network, split: Split, context: int, *, document_mask: bool, rows: Rows, batches: int | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Read a split once in order, rows of `context` tokens that do not overlap: nats and scored tokens of each row."""
-    rows = max(1, TOKENS_AT_ONCE // context)
-    return score_batches(network, islice(evaluation_batches(split, context, rows, document_mask=document_mask), batches))
+    """Read a split once in order, in rows of `context` tokens cut as in training: nats and scored tokens of each row."""
+    count = max(1, TOKENS_AT_ONCE // context)
+    return score_batches(
+        network, islice(evaluation_batches(split, context, count, document_mask=document_mask, rows=rows), batches)
+    )
 
 
 def token_window_losses(
@@ -73,14 +76,14 @@ def token_window_losses(
 
 
 def validator(
-    network: Network, split: Split, context: int, *, document_mask: bool, batches: int | None
+    network: Network, split: Split, context: int, *, document_mask: bool, rows: Rows, batches: int | None
 ) -> Callable[[], tuple[float, float | None]]:
     """A function that gives (nats a token, bits a byte) of the validation part as the network stands."""
 
     def validate() -> tuple[float, float | None]:
         network.eval()
         try:
-            nats, counts = window_losses(network, split, context, document_mask=document_mask, batches=batches)
+            nats, counts = window_losses(network, split, context, document_mask=document_mask, rows=rows, batches=batches)
         finally:
             network.train()
         loss = float(nats.sum() / counts.sum())
@@ -91,7 +94,7 @@ def validator(
 
 def final_metrics(network: Network, prepared: Prepared, context: int, *, document_mask: bool) -> Metrics:
     """All metrics of the whole validation part, with intervals."""
-    nats, counts = window_losses(network, prepared.validation, context, document_mask=document_mask)
+    nats, counts = window_losses(network, prepared.validation, context, document_mask=document_mask, rows=prepared.spec.rows)
     text = prepared.validation_text()
     return metrics(nats, counts, n_bytes=len(text), n_words=count_words(text.decode("utf-8", errors="replace")))
 

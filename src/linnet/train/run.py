@@ -344,7 +344,12 @@ class Run:
             micro_batch_size=self.micro,
             clip=train.clip,
             validate=validator(
-                network, self.prepared.validation, self.context, document_mask=mask, batches=spec.validation.batches
+                network,
+                self.prepared.validation,
+                self.context,
+                document_mask=mask,
+                rows=spec.data.rows,
+                batches=spec.validation.batches,
             ),
             validate_every=every,
             sample=self.sampler(network),
