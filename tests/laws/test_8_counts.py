@@ -9,10 +9,10 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Model, Network, RMSNorm
+from linnet.model import Attention, Convolution, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
-from linnet.model.spec import EXAMPLE_WIDTH, Part
+from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.ops.attention import attention_reference
 from linnet.ops.mask import Mask
 from linnet.zoo import GPT2, SIZES, Decoder, Family, Llama, Mistral
@@ -104,13 +104,20 @@ def test_the_law_kills_a_window_that_is_taken_for_full(monkeypatch: pytest.Monke
     assert abs(said - right) / right > 1e-3
 
 
+def without_limit(mixer: Mixer, n: int) -> Mixer:
+    """The mixer as a fixed state of n places holds it: all of them, whether its window needs them or not."""
+    if isinstance(mixer, Attention):
+        return mixer.replace(window=None)
+    return mixer.replace(width=n + 1) if isinstance(mixer, Convolution) else mixer
+
+
 @pytest.mark.parametrize("name", SENTENCES)
 def test_state_bytes(name: str) -> None:
     """A fixed state is exactly what was counted (a window saves nothing there); a growing one at most a few times it."""
     model, n = SENTENCES[name], 96
     network = build(model)
     mixers = [sublayer.mixer for sublayer in model.decoder.sublayers()]
-    full = sum(m.replace(window=None).state_bytes(model.d_model, n, 4) for m in mixers if isinstance(m, Attention))
+    full = sum(without_limit(m, n).state_bytes(model.d_model, n, 4) for m in mixers)
     assert network.new_state(1, capacity=n).nbytes() == full
     state = network.new_state(1)
     with torch.no_grad():

@@ -60,7 +60,10 @@ class Mixer(Part):
     """Family: what a sublayer does."""
 
     def flops(self, d_model: Width, context: int) -> float:
-        """Forward floating-point operations a token (a multiply-add is two), averaged over a context of `context`."""
+        """Floating-point operations of the forward pass's matrix products a token, averaged over a context of `context`.
+
+        A multiply-add is two.
+        """
         raise NotImplementedError
 
     def state_bytes(self, d_model: Width, length: int, number: int) -> int:

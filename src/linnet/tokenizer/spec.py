@@ -84,6 +84,10 @@ class TokenizerFile(TokenizerSpec):
     kind: Literal["file"] = "file"
     path: str
 
+    @classmethod
+    def examples(cls) -> tuple[TokenizerFile, ...]:
+        return (cls(path="tokenizer.json"),)
+
     def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
         return load_tokenizer(Path(self.path))
 
