@@ -57,7 +57,7 @@ def linnet(shape: dict[str, int]) -> Step:
     run = Training(
         network=network, objective=NextToken(), optimizers=optimizer.build(network), precision=Precision("float32", network.device),
         seed=0, micro_batch_size=shape["batch"], clip=CLIP, schedule=unused, source=unused, clock=unused, validate=unused, validate_every=0,
-        sample=unused, save=unused, save_every=0, patience=None, peak_flops=None, flops_per_token=0.0,
+        sample=unused, save=unused, save_every=0, keep_best=False, patience=None, peak_flops=None, flops_per_token=0.0,
     )  # fmt: skip
 
     def step(tokens: torch.Tensor, targets: torch.Tensor) -> float:
