@@ -26,6 +26,7 @@ class TrainSpec(Spec):
 
     steps / minutes    one of them says when the run ends; minutes count the whole command
     batch_size         rows a step; micro_batch_size rows at a time (None: all), which changes memory, not the result
+                       (but for dropout, which draws anew for each micro-batch)
     context_length     tokens a row; None: what the model was made for
     clip               largest gradient norm; None: none
     precision          auto: bfloat16 on a GPU that has it, float32 on a CPU
