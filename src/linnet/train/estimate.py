@@ -10,6 +10,7 @@ from typing import Any
 
 from linnet.core.errors import BudgetError, explain
 from linnet.model.count import Cost
+from linnet.train.evaluation import rows_at_once
 from linnet.train.machine import available_memory, peak_memory_bytes
 from linnet.train.probe import Probe
 from linnet.train.spec import RunSpec
@@ -48,9 +49,7 @@ def validation_tokens(spec: RunSpec, tokens: int, context: int) -> int:
     """Tokens that one validation during the run reads."""
     if spec.validation.batches is None:
         return tokens
-    from linnet.train.evaluation import TOKENS_AT_ONCE
-
-    return min(tokens, spec.validation.batches * max(1, TOKENS_AT_ONCE // context) * context)
+    return min(tokens, spec.validation.batches * rows_at_once(context) * context)
 
 
 def estimate(

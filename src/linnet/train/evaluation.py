@@ -25,6 +25,11 @@ MAX_TEXT = 32 * 2**20  # bytes of text that the compressor sees
 TOKENS_AT_ONCE = 8192
 
 
+def rows_at_once(context: int) -> int:
+    """Rows of `context` tokens that are read together: by validation, and by whatever times or estimates it."""
+    return max(1, TOKENS_AT_ONCE // context)
+
+
 @torch.inference_mode()
 def score_batches(network: Network, batches: Iterable[Batch]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Nats (N,) and scored tokens (N,) of every row of some batches."""
@@ -48,7 +53,7 @@ def window_losses(
     network: Network, split: Split, context: int, *, document_mask: bool, rows: Rows, batches: int | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Read a split once in order, in rows of `context` tokens cut as in training: nats and scored tokens of each row."""
-    count = max(1, TOKENS_AT_ONCE // context)
+    count = rows_at_once(context)
     return score_batches(
         network, islice(evaluation_batches(split, context, count, document_mask=document_mask, rows=rows), batches)
     )
@@ -58,7 +63,7 @@ def token_window_losses(
     network: Network, tokens: NDArray[np.int64], context: int, *, end_id: int, document_mask: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The same for tokens (N,) in memory: each but the first is predicted once."""
-    rows = max(1, TOKENS_AT_ONCE // context)
+    rows = rows_at_once(context)
 
     def batches() -> Iterator[Batch]:
         for first in range(0, len(tokens) - 1, rows * context):

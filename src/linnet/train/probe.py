@@ -13,12 +13,12 @@ from linnet.data.batch import Batch
 from linnet.model.network import Network
 from linnet.model.spec import Model
 from linnet.objective.base import Objective
+from linnet.train.evaluation import rows_at_once
 from linnet.train.machine import memory_bytes
 from linnet.train.optimizers import Optimizer
 from linnet.train.precision import Precision
 
 PROBE_STEPS = 4
-READ_TOKENS = 8192  # tokens that validation reads at once (train/evaluation.py)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def probe(
             height = max(height, memory_bytes())
         precision.step(optimizers, list(network.parameters()), 1.0)
         times.append(time.perf_counter() - started)
-    reading = max(1, READ_TOKENS // context)
+    reading = rows_at_once(context)
     many = torch.randint(0, model.vocab_size, (reading, context), generator=generator(0, "probe/read")).to(precision.device)
     started = time.perf_counter()
     with torch.inference_mode():
