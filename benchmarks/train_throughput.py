@@ -33,7 +33,8 @@ TITLES = {
     "linnet": "linnet",
     "huggingface": "Hugging Face GPT2LMHeadModel",
     "huggingface_fused_gelu": "… with gelu_pytorch_tanh",
-    "litgpt": "litgpt GPT (no positions)",
+    "litgpt": "litgpt GPT (rotary positions)",
+    "litgpt_without_positions": "… without any positions",
 }
 STEPS = {"a": 10, "b": 1}  # a round: half a second a rival, and two at the larger shape
 WARM_UP = {"a": 5, "b": 1}
@@ -138,7 +139,7 @@ def main() -> None:
             f"litgpt is skipped: no python at {options.litgpt_python or '.venv-litgpt'}; benchmarks/README.md says how to make one"
         )
     else:
-        rivals["litgpt"] = python
+        rivals |= dict.fromkeys(("litgpt", "litgpt_without_positions"), python)
     for key in options.shapes:
         compare(key, rivals, options.rounds, options.threads)
 

@@ -1,6 +1,6 @@
 """One rival of benchmarks/train_throughput.py, in a process of its own that stays alive and computes only when told to.
 
-    python worker.py NAME SHAPE THREADS      NAME: linnet, huggingface, huggingface_fused_gelu or litgpt; SHAPE: a JSON table
+    python worker.py NAME SHAPE THREADS      NAME: linnet, huggingface, huggingface_fused_gelu, litgpt …; SHAPE: a JSON table
 
 It builds its model, says `{"ready": …}` and then, for every line with a number N on its input, trains N steps and
 answers `{"seconds": …, "loss": …}`. All rivals see the same windows of the same tokens, with as many threads, float32,
@@ -86,17 +86,22 @@ def huggingface_fused_gelu(shape: dict[str, int]) -> Step:
     return huggingface(shape, "gelu_pytorch_tanh")
 
 
-def litgpt(shape: dict[str, int]) -> Step:
-    """litgpt: the same blocks; it has no learned positions (here: none) and its head is not tied."""
+def litgpt(shape: dict[str, int], rotary: float = 0.25) -> Step:
+    """litgpt: the same blocks; its positions are rotary ones, on a quarter of each head by default; its head is not tied."""
     from litgpt import GPT, Config
 
     config = Config(
         block_size=shape["context"], n_layer=shape["layers"], n_embd=shape["width"], n_head=shape["heads"], vocab_size=shape["vocab"],
-        padded_vocab_size=shape["vocab"], rotary_percentage=0.0, parallel_residual=False, bias=True, attn_bias=True,
+        padded_vocab_size=shape["vocab"], rotary_percentage=rotary, parallel_residual=False, bias=True, attn_bias=True,
         norm_class_name="LayerNorm", mlp_class_name="GptNeoxMLP", gelu_approximate="tanh",
     )  # fmt: skip
     model = GPT(config).train()
     return plain_step(model, model)
+
+
+def litgpt_without_positions(shape: dict[str, int]) -> Step:
+    """The same with no positions at all: less than GPT-2 computes, and no model that one would train."""
+    return litgpt(shape, 0.0)
 
 
 def plain_step(model: torch.nn.Module, logits: Callable[[torch.Tensor], torch.Tensor]) -> Step:
@@ -122,6 +127,7 @@ RIVALS: dict[str, Callable[[dict[str, int]], Step]] = {
     "huggingface": huggingface,
     "huggingface_fused_gelu": huggingface_fused_gelu,
     "litgpt": litgpt,
+    "litgpt_without_positions": litgpt_without_positions,
 }
 
 

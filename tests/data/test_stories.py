@@ -44,7 +44,9 @@ def test_the_language_is_rich_and_small():
     sentences = [len(t.split()) for s in told[:500] for p in s.text.split("\n\n") for t in sentences_of(p)]
     assert max(sentences) <= 20
     assert sum(3 <= n <= 12 for n in sentences) / len(sentences) > 0.9
-    assert max(Counter(s.shape for s in told).values()) < 4 * min(Counter(s.shape for s in told).values())
+    counts = Counter(s.shape for s in told)  # the first of 53 is told in √(1/53) = 14 % of the cases, the last in 1 %
+    assert 0.11 < max(counts.values()) / len(told) < 0.17
+    assert min(counts.values()) / len(told) > 0.005
 
 
 def test_every_line_of_every_plot_is_told():
@@ -104,7 +106,7 @@ def test_a_misspelt_plot_is_refused_with_help(plot, word):
 def test_stories_are_the_same_for_ever():
     """Frozen: a change here changes what models were trained on, and says so in its commit."""
     text = "\n".join(s.text for s in itertools.islice(stories(0), 200))
-    assert hashlib.sha256(text.encode()).hexdigest() == "556cf2d0a438925cd32769815b8ce6206fbc2fe4edcb1f0669689a048211c0ef"
+    assert hashlib.sha256(text.encode()).hexdigest() == "16b71714807ec67786ca1831efcee82910880a0353e4e87d16583c5d9bd3ba6f"
 
 
 def test_the_example_of_the_docs_is_a_story_of_the_world():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from linnet.data.worlds.check import check
 from linnet.data.worlds.shapes import sentences_of
 from linnet.data.worlds.stories import Story, story
-from linnet.data.worlds.words import FREE, KINDS, NAMES, PLACES, THINGS
+from linnet.data.worlds.words import FREE, KINDS, NAMES, THINGS
 
 SHAKESPEARE = """Shall I compare thee to a summer's day? Thou art more lovely and more temperate. Rough winds do shake
 the darling buds of May. "To be, or not to be, that is the question." What light through yonder window breaks? It is the
@@ -69,15 +69,6 @@ def change_feeling(s: Story, rng: random.Random) -> str | None:
         return None
     hit = rng.choice(found)
     return s.text[: hit.start()] + rng.choice(happy if hit[0] in sad else sad) + s.text[hit.end() :]
-
-
-def change_place(s: Story, rng: random.Random) -> str | None:
-    place = s.facts.get("place")
-    if place is None:
-        return None
-    table = next(t for t in PLACES.values() if place in t)
-    other = other_of(list(table), place, rng)
-    return swap_word(s.text, place, other, rng)
 
 
 def drop_end(s: Story, rng: random.Random) -> str:
@@ -155,13 +146,11 @@ def lost_word(s: Story, rng: random.Random) -> str:
 
 CORRUPTIONS: dict[str, Corrupt] = {
     "hero's name": change_fact("A", ("child", "animal"), NAMES),
-    "friend's name": change_fact("B", ("child", "animal", "pet", "family"), NAMES),
+    "friend's name": change_fact("B", ("friend", "neighbor", "pet", "family"), NAMES),
     "unknown name": lambda s, rng: swap_word(s.text, s.facts["A"], "Robert", rng),
     "kind": change_fact("A.kind", ("child", "animal"), KINDS),
-    "color": change_fact("color", ("color",), THINGS),
     "thing": change_fact("thing", ("toy", "wear", "treasure"), THINGS),
     "plant": change_fact("plant", ("plant",), THINGS),
-    "place": change_place,
     "pronoun": change_pronoun,
     "feeling": change_feeling,
     "no end": drop_end,
@@ -231,9 +220,9 @@ def test_a_sentence_is_parsed_whole():
 
 
 def test_explanations_name_the_fault():
-    told = next(s for s in (story(8, n) for n in range(5000)) if s.shape == "quarrel" and s.facts["color"] == "red")
-    before, _, after = told.text.rpartition("red")
-    assert any("the color was red and is now green" in p for p in check(before + "green" + after).problems)
+    told = next(s for s in (story(8, n) for n in range(5000)) if s.shape == "quarrel" and s.facts["thing"] == "truck")
+    before, _, after = told.text.rpartition("truck")
+    assert any("the thing was truck and is now robot" in p for p in check(before + "robot" + after).problems)
     parts = sentences(told.text)
     assert "the story has no end" in check(" ".join(parts[:-1])).problems
     assert "the story has no beginning" in check(" ".join(parts[1:])).problems

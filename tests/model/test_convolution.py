@@ -7,8 +7,9 @@ import torch
 
 from linnet.model import Block, Convolution, Model, Network, Repeat, Stack, Sublayer
 from linnet.model.context import Context
-from linnet.model.mixer.convolution import ConvolutionLayer, convolve_reference
+from linnet.model.mixer.convolution import ConvolutionLayer
 from linnet.model.network import positions_within
+from linnet.ops.convolution import convolve_reference
 
 TOLERANCE = 1e-6  # float32, sums of at most five products
 

@@ -16,21 +16,22 @@ from linnet.ops.norm import rms_norm
 
 
 class LayerNorm(Norm):
-    """LayerNorm: zero mean and unit variance, then a scale and a shift."""
+    """LayerNorm: zero mean and unit variance, then a scale and a shift (`learned: false` leaves out both)."""
 
     kind: Literal["layer_norm"] = "layer_norm"
     eps: float = Field(default=1e-5, gt=0)
     bias: bool = True
+    learned: bool = True
 
     @classmethod
     def examples(cls) -> tuple[LayerNorm, ...]:
-        return cls(), cls(bias=False, eps=0.1)
+        return cls(), cls(bias=False, eps=0.1), cls(learned=False)
 
     def build(self, d_model: int) -> nn.Module:
-        return nn.LayerNorm(d_model, eps=self.eps, bias=self.bias)
+        return nn.LayerNorm(d_model, eps=self.eps, elementwise_affine=self.learned, bias=self.bias)
 
     def n_params(self, d_model: int) -> int:
-        return d_model * (2 if self.bias else 1)
+        return d_model * (2 if self.bias else 1) if self.learned else 0
 
 
 class RMSNorm(Norm):

@@ -41,13 +41,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, hidden.shape[0], chunk):
             rows = slice(start, start + chunk)
             h, y, w = hidden[rows], targets[rows, None], weights[rows, None]
-            log_p = torch.log_softmax((h @ weight.t()).to(precise), -1)  # (n, V)
-            total -= (log_p.gather(-1, y) * w).sum()
+            scores = (h @ weight.t()).to(precise)  # (n, V)
+            scores -= scores.amax(-1, keepdim=True)
+            right = scores.gather(-1, y)
+            sums = scores.exp_().sum(-1, keepdim=True)  # (n, 1)
+            total += ((sums.log() - right) * w).sum()
             if not (wants_hidden or wants_weight):
                 continue
-            g = log_p.exp_()
-            g.scatter_add_(-1, y, torch.full_like(w, -1.0, dtype=precise))
-            g = g.mul_(w).to(hidden.dtype)  # (softmax - onehot) · w
+            g = scores.mul_(w / sums).scatter_add_(-1, y, -w.to(precise)).to(hidden.dtype)  # (softmax - onehot) · w
             if grad_hidden is not None:
                 torch.mm(g, weight, out=grad_hidden[rows])
             if grad_weight is not None:

@@ -8,8 +8,11 @@ GPT-NeoX and Llama's Hugging Face weights. Deliberately no interleaved layout: i
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def rotary_table(positions: Tensor, d_rotary: int, base: float) -> tuple[Tensor, Tensor]:
@@ -30,9 +33,28 @@ def rotate_reference(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """The same in fewer passes: x · cos + turned(x) · sin, where turned swaps the halves and negates one."""
+    """The same in fewer passes, forward and backward: x · cos + turned(x) · sin, where turned swaps the halves and negates
+    one. The way back of a rotation is the rotation by -θ."""
     d_rotary = cos.shape[-1]
     if d_rotary < x.shape[-1]:
         return torch.cat((rotate(x[..., :d_rotary], cos, sin), x[..., d_rotary:]), -1)
+    return _rotated(x, cos, sin) if torch.compiler.is_compiling() else _Rotate.apply(x, cos, sin)
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     a, b = x.chunk(2, -1)
-    return torch.addcmul(x * cos, torch.cat((-b, a), -1), sin)
+    signed = torch.cat((-sin[..., : sin.shape[-1] // 2], sin[..., sin.shape[-1] // 2 :]), -1)  # small: (T, R)
+    return torch.addcmul(x * cos, torch.cat((b, a), -1), signed)
+
+
+class _Rotate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _rotated(x, cos, sin)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Any:
+        cos, sin = ctx.saved_tensors
+        return _rotated(g, cos, -sin), None, None

@@ -1,6 +1,6 @@
 """linnet's own recipe for small models: what of the field's ideas paid at 1 M parameters on a CPU (docs/log.md).
 
-Rotary positions, QK-norm, RMSNorm without scales, a squared-ReLU MLP, no biases, and a short convolution before each
+Rotary positions, QK-norm, LayerNorm without scales, a squared-ReLU MLP, no biases, and a short convolution before each
 attention, with which a model learns to copy in a fraction of the steps; every sublayer starts as the identity
 and the free head starts at zero, so the first prediction is uniform and the first steps are steady at high rates.
 Made to be trained with Muon (train/optimizers.py) and a WSD schedule.
@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from linnet.core.spec import load
-from linnet.model import MLP, Attention, Block, Convolution, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.model import MLP, Attention, Block, Convolution, Head, Init, LayerNorm, Model, Repeat, Rope, Stack, Sublayer
 from linnet.model.spec import EXAMPLE_WIDTH
 from linnet.zoo.family import Decoder
 
@@ -23,15 +23,16 @@ class Linnet(Decoder):
 
     kind: Literal["linnet"] = "linnet"
     convolution: int | None = Field(default=3, ge=2)
+    tied: bool = False
     window: int | None = Field(default=None, ge=1)
 
     @classmethod
     def examples(cls) -> tuple[Linnet, ...]:
-        return *super().examples(), cls(n_layers=2, n_heads=4, d_model=EXAMPLE_WIDTH, window=5, convolution=None)
+        return *super().examples(), cls(n_layers=2, n_heads=4, d_model=EXAMPLE_WIDTH, window=5, convolution=None, tied=True)
 
     def sentence(self, vocab_size: int) -> Model:
         shape = self.shape
-        norm = RMSNorm(learned=False)
+        norm = LayerNorm(learned=False, bias=False)
         attention = Attention(
             n_heads=shape.n_heads,
             n_kv_heads=self.n_kv_heads,
@@ -48,7 +49,7 @@ class Linnet(Decoder):
             "d_model": shape.d_model,
             "decoder": Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
             "dropout": self.dropout,
-            "head": Head(tied=False),
+            "head": Head(tied=self.tied),
             "init": Init(std=None, embedding_std=0.02, residual="zero", head="zero"),
         }
         return load(Model, fields, path="model")

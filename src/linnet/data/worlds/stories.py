@@ -3,15 +3,16 @@
     story(seed, index):  a shape → its facts → one wording for every beat → text
 
 A story depends on its seed and its index alone, so that any part of an endless stream can be told again, in any order
-and on any machine. Everything that a story says again and again (names, colors, places) is in its facts.
+and on any machine. Everything that a story says again and again (names, kinds, things) is in its facts.
 """
 
 from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from linnet.data.worlds.shapes import Shape, Unit, shapes
 from linnet.data.worlds.words import FREE, KINDS, NAMES, PLACES, THINGS
@@ -34,6 +35,15 @@ def _pick(rng: random.Random, options: list[str] | tuple[str, ...]) -> str:
     return options[int(rng.random() * len(options))]
 
 
+def _favor(rng: random.Random, options: Sequence[Any]) -> Any:
+    """One of the options, the earlier the likelier: of n, the first k are taken in √(k/n) of all cases.
+
+    As in every language, some things are said far more often than others (Zipf 1935): of two lines the first is told
+    in 71 % of the cases, of 53 shapes the first in 14 % and the last in 1 %.
+    """
+    return options[int(len(options) * rng.random() ** 2)]
+
+
 @functools.cache
 def _values(words: str) -> tuple[str, ...]:
     """The values that a fact of this class can take."""
@@ -46,7 +56,7 @@ def _kinds(words: str, sex: str) -> tuple[str, ...]:
 
 
 def draw_facts(shape: Shape, rng: random.Random) -> dict[str, str]:
-    """Facts for one story: no two of them of one class are equal, names and kinds alike."""
+    """Facts for one story: no two of them of one class are equal."""
     facts: dict[str, str] = {}
     for fact, words in shape.facts.items():
         taken = [facts[other] for other in facts if shape.facts.get(other) == words]
@@ -57,11 +67,7 @@ def draw_facts(shape: Shape, rng: random.Random) -> dict[str, str]:
         if words in NAMES:
             facts[f"{fact}.sex"] = NAMES[words][value]
         if words in KINDS:
-            kinds = _kinds(words, facts[f"{fact}.sex"])
-            kind = _pick(rng, kinds)
-            while words == "animal" and fact != "A" and kind == facts.get("A.kind"):
-                kind = _pick(rng, kinds)
-            facts[f"{fact}.kind"] = kind
+            facts[f"{fact}.kind"] = _pick(rng, _kinds(words, facts[f"{fact}.sex"]))
     return facts
 
 
@@ -87,14 +93,13 @@ def story(seed: int, index: int) -> Story:
     """The story with this number under this seed; the same on every machine."""
     rng = random.Random(f"linnet stories/{seed}/{index}")  # text is seeded through SHA-512, never through hash()
     listed = _shape_list()
-    shape = listed[int(rng.random() * len(listed))]
+    shape = _favor(rng, listed)
     facts = draw_facts(shape, rng)
     told: list[str] = []
     for beat in shape.beats:
         if beat.optional and rng.random() < 0.5:
             continue
-        line = beat.lines[int(rng.random() * len(beat.lines))]
-        wording = line[int(rng.random() * len(line))]
+        wording = _favor(rng, _favor(rng, beat.lines))
         if told:
             told.append("\n\n" if beat.paragraph else " ")
         told.append(" ".join([fill(unit, facts, rng) for unit in wording]))

@@ -5,8 +5,10 @@ the place. Facts take their values from the classes in NAMES, THINGS and PLACES.
 wherever it stands: it says how, never what.
 
 Every word that can follow "a" begins with a consonant sound, so that no template has to think about "an". A name has
-one sex for ever, so that a pronoun follows from a name. The classes of names and things are small on purpose: a model
-of a million parameters has to learn to copy each of their words, and does so after some thousand sights of it.
+one sex for ever, so that a pronoun follows from a name. The heroes of stories and their friends have names of their own
+(child and friend, animal and neighbor), as in a series of books: who a name is follows from the name, and no two of a
+story can be called the same. The classes of names and things are small on purpose: a model of a million parameters has
+to learn to copy each of their words, and does so after some thousand sights of it.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ def _list(words: str) -> tuple[str, ...]:
 
 # who: class → name → sex ("f" or "m")
 NAMES: dict[str, dict[str, str]] = {
-    "child": dict.fromkeys(_list("Lily Mia Anna Emma Sara Lucy Rosa Zoe"), "f")
-    | dict.fromkeys(_list("Tom Ben Max Sam Leo Jack Finn Peter"), "m"),
-    "animal": dict.fromkeys(_list("Daisy Poppy Hazel Willow Penny Tilly"), "f")
-    | dict.fromkeys(_list("Rusty Toby Barney Bruno Milo Otto"), "m"),
+    "child": dict.fromkeys(_list("Lily Mia Anna Emma"), "f") | dict.fromkeys(_list("Tom Ben Max Sam"), "m"),
+    "friend": dict.fromkeys(_list("Sara Lucy Rosa Zoe"), "f") | dict.fromkeys(_list("Leo Jack Finn Peter"), "m"),
+    "animal": dict.fromkeys(_list("Daisy Poppy Hazel"), "f") | dict.fromkeys(_list("Rusty Toby Barney"), "m"),
+    "neighbor": dict.fromkeys(_list("Willow Penny Tilly"), "f") | dict.fromkeys(_list("Bruno Milo Otto"), "m"),
     "pet": dict.fromkeys(_list("Luna Coco Misty"), "f") | dict.fromkeys(_list("Rex Buddy Rocky"), "m"),
     "family": dict.fromkeys(_list("Mom Grandma"), "f") | dict.fromkeys(_list("Dad Grandpa"), "m"),
 }
@@ -29,7 +31,9 @@ NAMES: dict[str, dict[str, str]] = {
 # what they are: class → kind → sex, where the kind says it
 KINDS: dict[str, dict[str, str | None]] = {
     "child": {"girl": "f", "boy": "m"},
-    "animal": dict.fromkeys(_list("rabbit bear fox mouse squirrel hedgehog duck frog badger beaver")),
+    "friend": {"girl": "f", "boy": "m"},
+    "animal": dict.fromkeys(_list("rabbit fox mouse squirrel hedgehog")),
+    "neighbor": dict.fromkeys(_list("bear duck frog badger beaver")),
     "pet": dict.fromkeys(_list("dog cat puppy kitten")),
 }
 

@@ -5,8 +5,7 @@
 Attention has to learn to look one place back before it can learn "what followed this word the last time" (induction,
 2209.11895). A depthwise convolution gives it that step: Primer puts one behind every projection (2109.08668), Mamba
 before its scan (2312.00752), Canon layers beside every sublayer (Allen-Zhu 2025). As a sublayer of its own it costs
-`width` · D parameters and starts as nothing at all: its taps are zero. Deliberately not `conv1d`: a few shifted
-multiply-adds are faster for so few taps.
+`width` · D parameters and starts as nothing at all: its taps are zero. See ops/convolution.py for the sum.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from linnet.model.context import Context
 from linnet.model.spec import TokenMixer
 from linnet.model.state import Tail
+from linnet.ops.convolution import convolve
 
 
 class Convolution(TokenMixer):
@@ -84,12 +84,11 @@ class ConvolutionLayer(nn.Module):
         return Recent(Tail.empty(shape, window=self.width, capacity=capacity))
 
     def forward(self, x: Tensor, context: Context, state: Recent | None = None) -> tuple[Tensor, Recent | None]:
-        n_tokens = x.shape[1]  # x (B, T, D)
-        before = x[:, :0]
-        if state is not None:
-            held = min(state.inputs.length, self.width - 1)
-            before = state.inputs.last(held)  # (B, at most width - 1, D)
-            state = Recent(state.inputs.append(x))
+        if state is None:  # x (B, T, D)
+            return convolve(x, self.taps, [context.same_document(back) for back in range(1, self.width)]), None
+        n_tokens = x.shape[1]
+        before = state.inputs.last(min(state.inputs.length, self.width - 1))  # (B, at most width - 1, D)
+        state = Recent(state.inputs.append(x))
         y = x * self.taps[0]
         for back in range(1, self.width):
             past = shifted(before, x, back, n_tokens)  # (B, T, D)
@@ -106,15 +105,3 @@ def shifted(before: Tensor, x: Tensor, back: int, n_tokens: int) -> Tensor:
     if missing:
         whole = torch.nn.functional.pad(whole, (0, 0, min(missing, n_tokens), 0))
     return whole[:, :n_tokens]
-
-
-def convolve_reference(x: Tensor, taps: Tensor, documents: Tensor | None = None) -> Tensor:
-    """The definition, place by place. x (B, T, D), taps (W, D), documents (B, T) → (B, T, D)."""
-    y = torch.zeros_like(x)
-    for t in range(x.shape[1]):
-        for back in range(min(taps.shape[0], t + 1)):
-            here = x[:, t - back] * taps[back]
-            if documents is not None:
-                here = here * (documents[:, t] == documents[:, t - back])[:, None]
-            y[:, t] = y[:, t] + here
-    return y

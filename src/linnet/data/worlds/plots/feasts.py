@@ -28,8 +28,8 @@ When the {gift} was done, {he} hid it under {his} bed.
 The next day {A} gave the box to {B}. "Happy birthday!" {he} said.
 In the morning {A} ran to {B} with the present. "This is for you," {he} said.
 
-{B} opened the box and saw the {color} {gift}.
-{B} found the {color} {gift} and could not believe it.
+{B} opened the box and saw the {gift}.
+{B} found the {gift} and could not believe it.
 
 "This is the best present of all," said {B}. "Did you make it yourself?"
 "It is so beautiful!" said {B}. {B.He} hugged {A}.
@@ -38,7 +38,7 @@ In the morning {A} ran to {B} with the present. "This is for you," {he} said.
 
 @end
 
-== birthday_toy: A=child B=child thing=toy color
+== birthday_toy: A=child B=friend thing=toy color
 @meet
 
 Today was a big day. It was the birthday of {A}!
@@ -67,7 +67,7 @@ At last the bell rang, and there stood {B}.
 "I love this {thing}!" said {A}.
 
 Then they all [sang a song|played games] and ate cake.
-{A} blew out the {color} candles and made a wish.
+{A} blew out the candles and made a wish.
 
 @thanks
 
@@ -112,7 +112,7 @@ They sat down and ate the warm {dish} with cream.
 
 @end
 
-== picnic: A=child B=child treat place=outdoors
+== picnic: A=child B=friend treat place=outdoors
 @meet
 
 One {sunny} {day} {A} and {his} friend {B} had a picnic {place.at}.
@@ -183,8 +183,8 @@ Slowly they climbed down together.
 "I am sorry," said {A}. "I will listen next time."
 "Next time I will listen to you," said {A}.
 
-They filled the {color} basket with apples from the ground.
-The {color} basket was soon full of sweet apples.
+They filled the basket with apples from the ground.
+The basket was soon full of sweet apples.
 
 At home they made a big apple {dish}.
 {B} made a {dish} with the apples, and {A} ate two pieces.

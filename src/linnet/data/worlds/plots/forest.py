@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PLOTS = """
-== race: A=animal B=animal place=outdoors
+== race: A=animal B=neighbor place=outdoors
 @meet
 
 @friend
@@ -40,7 +40,7 @@ So they crossed the line together, and all the animals clapped.
 
 @friends
 
-== noise_at_night: A=animal B=animal
+== noise_at_night: A=animal B=neighbor
 @meet
 
 One night {A} was lying in bed and could not sleep.
@@ -78,7 +78,7 @@ They both laughed and looked at the stars together.
 
 @friends
 
-== honey: A=animal B=animal
+== honey: A=animal B=neighbor
 @meet
 
 {A} loved honey more than anything.
@@ -119,7 +119,7 @@ That evening {A} and {B} ate bread with honey.
 
 @end
 
-== crossing: A=animal B=animal fruit
+== crossing: A=animal B=neighbor fruit
 @meet
 
 On the other side of the river grew sweet {fruit}.
@@ -157,7 +157,7 @@ They picked a whole basket of {fruit}.
 
 @friends
 
-== shy_singer: A=animal B=animal
+== shy_singer: A=animal B=neighbor
 @meet
 
 {A} loved to sing, but only when nobody was there.
@@ -195,7 +195,7 @@ Everyone was quiet. Then they all clapped.
 
 @lesson_brave
 
-== too_small: A=animal B=animal thing=treasure color
+== too_small: A=animal B=neighbor thing=treasure color
 @meet
 
 {A} was smaller than all the other animals.
@@ -220,8 +220,8 @@ One after the other tried, but the hole was too small.
 {A} crawled into the dark. {He} was {scared}, but {he} went on.
 It was dark in there, but {A} was not {scared}.
 
-Soon {he} came back with the {color} {thing}.
-After a while {he} came out and held up the {color} {thing}.
+Soon {he} came back with the {thing}.
+After a while {he} came out and held up the {thing}.
 
 "Hooray for {A}!" shouted the animals.
 Everyone cheered and danced around {A}.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PLOTS = """
-== take_turns: A=child B=child thing=toy color place=outdoors
+== take_turns: A=child B=friend thing=toy color place=outdoors
 @meet
 
 One {day} {A} was playing {place.at} with a {color} {thing}.
@@ -30,8 +30,8 @@ Soon {A} felt lonely. It was no fun to play alone.
 {He} looked at {B} and had a good idea.
 Then {A} thought about how {B} must feel.
 
-"{B}, come and play!" called {A}. "We can take turns with the {color} {thing}."
-{A} went to {B} and held out the {color} {thing}. "Do you want a turn?" {he} asked.
+"{B}, come and play!" called {A}. "We can take turns with the {thing}."
+{A} went to {B} and held out the {thing}. "Do you want a turn?" {he} asked.
 
 {B} smiled, and they played until the sun went down.
 {B} was very {happy}, and they played together all day.
@@ -40,7 +40,7 @@ Then {A} thought about how {B} must feel.
 
 @friends
 
-== quarrel: A=child B=child thing=toy color
+== quarrel: A=child B=friend thing=toy color
 @meet
 
 @friend
@@ -64,8 +64,8 @@ Now {A} had the {thing} all alone, but {he} was not happy.
 {He} missed {B} very much.
 The house was so quiet without {B}.
 
-So {A} went to see {B}. "I am sorry," {he} said. "You can have the {color} {thing}."
-{A} ran to the house of {B} with the {color} {thing}. "I am sorry I was mean," {he} said.
+So {A} went to see {B}. "I am sorry," {he} said. "You can have the {thing}."
+{A} ran to the house of {B} with the {thing}. "I am sorry I was mean," {he} said.
 
 "I am sorry too," said {B}. "Let us play together."
 {B} smiled. "I am sorry too," {B.he} said.
@@ -75,7 +75,7 @@ Then they took turns with the {thing} and laughed.
 
 @friends
 
-== giving_away: A=child B=child thing=toy color
+== giving_away: A=child B=friend thing=toy color
 @meet
 
 {A} had many toys, and one of them was a {color} {thing}.
@@ -94,8 +94,8 @@ The toys of {B} were lost in the move, and {B.he} was {sad}.
 {He} looked at {his} toys for a long time. Then {he} took the {thing}.
 "I have so many toys," {A} thought. "I can give one away."
 
-{A} went next door. "This {color} {thing} is for you," {he} said.
-"Hello, {B}," said {A}. "Would you like to have my {color} {thing}?"
+{A} went next door. "This {thing} is for you," {he} said.
+"Hello, {B}," said {A}. "Would you like to have my {thing}?"
 
 {B} could not believe it. "For me?" {B.he} asked.
 The eyes of {B} grew big. "Thank you!" {B.he} said.
@@ -107,7 +107,7 @@ They played with the {thing} all {day}.
 
 @friends
 
-== tree_house: A=child B=child color
+== tree_house: A=child B=friend color
 @meet
 
 {A} and {his} friend {B} wanted to build a tree house.
@@ -116,8 +116,8 @@ They played with the {thing} all {day}.
 Dad gave them some wood and a hammer.
 They found some old wood behind the barn.
 
-{A} wanted to paint it {color}, but {B} did not like {color}.
-"It must be {color}," said {A}. "No, not {color}!" said {B}.
+{A} wanted to paint it {color}, but {B} did not want that.
+"It must be {color}," said {A}. "No, not that!" said {B}.
 
 They were so {angry} that they stopped working.
 {B} threw down the hammer and went home.
@@ -132,18 +132,18 @@ The next day {A} tried to build alone, but it was too hard.
 {He} went to {B} and said, "You can choose the color."
 "I am sorry," {A} told {B}. "We can find a way."
 
-"Let us paint the door {color} and the roof in two colors," said {B}.
-"One wall can be {color}, and one can be how I like it," said {B}.
+"Let us paint the door in two colors," said {B}.
+"One wall can be how you like it, and one how I like it," said {B}.
 
 They worked until the last nail was in.
 A week later the tree house was ready.
 
 It was the nicest tree house in the village.
-They sat in their {color} tree house and ate cookies.
+They sat in their tree house and ate cookies.
 
 @friends
 
-== sick_friend: A=child B=child color
+== sick_friend: A=child B=friend color
 @meet
 
 @friend
@@ -167,8 +167,8 @@ Then {he} went to see {B}. "I brought you something," said {A}.
 {B} was lying in bed with a red nose.
 {B} looked very tired and pale.
 
-When {B} saw the {color} present, {B.he} smiled.
-"That is my favorite color," said {B}. "I love {color} things."
+When {B} saw the present, {B.he} smiled.
+"Is this for me?" asked {B}. "How nice of you!"
 
 {A} read {B} a funny story, and {B} ate all the soup.
 They played a quiet game, and {B} ate the warm soup.
@@ -181,7 +181,7 @@ Soon {B} was strong and healthy again.
 
 @friends
 
-== first_day: A=child B=child color
+== first_day: A=child B=friend color
 @meet
 
 It was the first day of school, and {A} was {scared}.
@@ -197,14 +197,14 @@ In the classroom there were so many children.
 The school was big and loud.
 
 --
-{A} sat down alone and looked at {his} {color} bag.
+{A} sat down alone and looked at {his} bag.
 At lunch {A} sat alone at a table.
 
-Then a {B.kind} sat down next to {him}. "I am {B}," said {B}.
-A {B.kind} came to {him}. "My name is {B}," said {B}.
+Then a {B.kind} named {B} sat down next to {him}.
+A {B.kind} named {B} came to {him}.
 
-"I like your {color} bag," said {B}. "Mine is the same!"
-"You have a {color} bag like me!" said {B}.
+"I like your bag," said {B}. "Mine is the same!"
+"You have a bag like me!" said {B}.
 
 "Are you new here too?" asked {A}. "Yes," said {B}. "I was {scared} this morning."
 {A} smiled. "Do you want half of my sandwich?" {he} asked.
@@ -217,7 +217,7 @@ When Mom came, {A} did not want to go home.
 
 @friends
 
-== hide_and_seek: A=child B=child place=outdoors spot=outside
+== hide_and_seek: A=child B=friend place=outdoors spot=outside
 @meet
 
 @friend

@@ -49,7 +49,7 @@ One evening {A} wanted {his} {thing}, but it was {place.at}.
 It was late, and {A} had left {his} {thing} {place.at}.
 
 It was very dark there, and {A} was {scared}.
-{A} did not like {place} because it was so dark.
+{A} did not want to go because it was so dark.
 
 "Can you get my {thing} for me?" {he} asked {B}.
 "{B}, I am {scared} of the dark," said {A}.
@@ -58,8 +58,8 @@ It was very dark there, and {A} was {scared}.
 {B} gave {him} a little lamp. "The dark cannot hurt you," {B.he} said.
 
 --
-Step by step {A} went to {place}. {His} heart beat fast.
-{A} took a deep breath and walked to {place}.
+Step by step {A} went into the dark. {His} heart beat fast.
+{A} took a deep breath and went in.
 
 Something was moving! {A} stood very still.
 Then {he} saw two eyes in the dark.
@@ -90,8 +90,8 @@ But then {his} friends came and asked {him} to play.
 "I can do it later," {A} thought. {He} went to {place}.
 {A} forgot all about it and ran to {place}.
 
-{He} played {place.at} all {day}.
-It was so much fun {place.at} that {he} forgot the time.
+{He} played there all {day}.
+It was so much fun that {he} forgot the time.
 
 --
 In the evening {A} remembered the promise.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PLOTS = """
-== lost_toy: A=child B=child thing=toy color place=outdoors spot=outside
+== lost_toy: A=child B=friend thing=toy color place=outdoors spot=outside
 @meet
 
 {A} had a {color} {thing} and took it everywhere.
@@ -22,17 +22,17 @@ But when it was time to go home, {he} could not find the {thing}.
 @cry
 
 --
-Then {A} saw {his} friend {B} {place.at}.
+Then {A} saw {his} friend {B}.
 {His} friend {B} came by and stopped.
 
-"What is wrong?" asked {B}. "I lost my {color} {thing}," said {A}.
-"Why are you so {sad}?" asked {B}. "My {color} {thing} is gone," said {A}.
+"What is wrong?" asked {B}. "I lost my {thing}," said {A}.
+"Why are you so {sad}?" asked {B}. "My {thing} is gone," said {A}.
 
 "Do not worry," said {B}. "We will look for it together."
 "I will help you find it," said {B}.
 
 They looked high and low. At last {B} found the {thing} {spot}.
-They looked everywhere. Then {A} saw something {color} {spot}. It was the {thing}!
+They looked everywhere. Then {A} saw something {spot}. It was the {thing}!
 {B} looked {spot}. "Here is your {thing}!" {B.he} [called|shouted].
 
 @thanks
@@ -62,8 +62,8 @@ But {he} could not find {his} {color} {thing}.
 
 @cry
 
-Then {he} looked {spot}. There was the {color} {thing}!
-At last {B} looked {spot} and found the {color} {thing}.
+Then {he} looked {spot}. There was the {thing}!
+At last {B} looked {spot} and found the {thing}.
 
 "I will always put my {thing} away now," said {A}.
 "Next time I will hang it up," said {A}.
@@ -74,7 +74,7 @@ Then {A} put on the {thing} and ran outside.
 
 @end
 
-== borrowed: A=child B=child thing=treasure color
+== borrowed: A=child B=friend thing=treasure color
 @meet
 
 @friend
@@ -101,8 +101,8 @@ When {A} got home, the pocket was empty. {He} was very {scared}.
 {A} took a lamp and walked back the same way.
 {He} went back and looked at every step of the road.
 
-Then something {color} shone in the light. It was the {thing}!
-At last {he} saw the {color} {thing} in the grass.
+Then something shone in the light. It was the {thing}!
+At last {he} saw the {thing} in the grass.
 
 The next day {A} gave the {thing} back and told {B} everything.
 {A} brought the {thing} back to {B} and told {B.him} what had happened.
@@ -112,7 +112,7 @@ The next day {A} gave the {thing} back and told {B} everything.
 
 @lesson_truth
 
-== found_treasure: A=child B=child thing=treasure color place=outdoors
+== found_treasure: A=child B=friend thing=treasure color place=outdoors
 @meet
 
 One {day} {A} was walking {place.at}.
@@ -130,8 +130,8 @@ Then {he} heard someone cry. It was a {B.kind} named {B}. {B} was very {sad}.
 Not far away sat a {B.kind} named {B}. {B} was crying.
 
 --
-"What is the matter?" asked {A}. "I lost my {color} {thing}," said {B}.
-"Why are you crying?" asked {A}. "I cannot find my {color} {thing}," said {B}.
+"What is the matter?" asked {A}. "I lost my {thing}," said {B}.
+"Why are you crying?" asked {A}. "I cannot find my {thing}," said {B}.
 
 {A} held the {thing} in {his} hand. {He} wanted to keep it, but it was not right.
 For a moment {A} said nothing. Then {he} opened {his} hand.
@@ -167,8 +167,8 @@ One {day} they went for a walk, and {B} ran after a bird.
 Then {he} had an idea. "{B} loves to play {place.at}," {he} said.
 "Maybe {B} went to {place}," {A} thought.
 
-{A} ran to {place} as fast as {he} could.
-{He} took some food and went to {place}.
+{A} ran there as fast as {he} could.
+{He} took some food and went there.
 
 There {he} heard a soft sound. It was {B}!
 And there was {B}, wet and dirty, but safe!
@@ -184,7 +184,7 @@ That night {B} slept at the foot of the bed.
 
 @end
 
-== stray_baby: A=child B=child baby color place=outdoors
+== stray_baby: A=child B=friend baby color place=outdoors
 @meet
 
 On the way home from {place} {A} heard a soft cry.
@@ -200,14 +200,14 @@ The {baby} was cold and hungry. {A} picked it up.
 "I would love to keep you," {A} said, "but someone must be missing you."
 
 --
-The next day {he} saw a {B.kind} who was very {sad}.
-Then a {B.kind} came down the road. {B.He} was crying.
+The next day {he} saw {B}, a {B.kind} who was very {sad}.
+Then a {B.kind} named {B} came down the road. {B} was crying.
 
-"My name is {B}," said the {B.kind}. {B} had lost a {baby}.
-"I am {B}," said the {B.kind}. "Have you seen my {baby}?" asked {B}.
+"I have lost my {baby}," said {B}.
+"Have you seen my {baby}?" asked {B}.
 
-"Does it have a {color} ribbon?" asked {A}. "Yes!" cried {B}.
-"It wears a {color} ribbon," said {B}. {A} smiled.
+"Does it have a ribbon?" asked {A}. "Yes!" cried {B}.
+"It wears a ribbon," said {B}. {A} smiled.
 
 {A} brought the {baby}, and it ran to {B} at once.
 {A} opened {his} coat, and there was the {baby}.
@@ -238,14 +238,14 @@ Soon all the trees looked the same.
 {A} looked around. "Which way is home?" {he} asked.
 
 --
-{B} pulled at the {color} sweater. There was a long thread!
-Then {A} saw a {color} thread on a bush. It came from {his} sweater.
+{B} pulled at the sweater. There was a long thread!
+Then {A} saw a thread on a bush. It came from {his} sweater.
 
 "Good {B.kind}!" said {A}. "We can follow the thread."
 "The thread will show us the way!" said {A}.
 
 {B} walked in front with {B.his} nose on the ground.
-They followed the {color} thread from tree to tree.
+They followed the thread from tree to tree.
 
 Soon they saw the lights of the village.
 At last they came out of the forest and saw their house.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PLOTS = """
-== broken_toy: A=child B=child thing=toy color
+== broken_toy: A=child B=friend thing=toy color
 @meet
 
 @friend
@@ -30,7 +30,7 @@ Then {B} pulled too hard, and the {thing} broke.
 "It is all right," said {A}. "Let us fix it together."
 "We can mend it," said {A}. "Will you help me?"
 
-They used [glue and tape|glue and string] to fix the {color} {thing}.
+They used [glue and tape|glue and string] to fix the {thing}.
 {B} held the pieces, and {A} put glue on them.
 
 Soon the {thing} was [as good as new|almost like new].
@@ -60,8 +60,8 @@ One {day} {A} stepped on the {thing} by mistake. Crack!
 They sat down at the table and worked for an hour.
 {B} showed {A} how to hold the pieces and use the glue.
 
-Soon the {color} {thing} was whole again.
-When they were done, the {color} {thing} looked better than before.
+Soon the {thing} was whole again.
+When they were done, the {thing} looked better than before.
 
 @thanks
 
@@ -71,7 +71,7 @@ When they were done, the {color} {thing} looked better than before.
 {A} put the {thing} next to {his} bed that night.
 {A} took good care of the {thing} after that.
 
-== kite_in_tree: A=child B=child color place=outdoors
+== kite_in_tree: A=child B=friend color place=outdoors
 @meet
 
 {A} had a {color} kite with a long tail.
@@ -80,8 +80,8 @@ Grandpa had made {A} a {color} kite.
 One windy {day} {A} and {his} friend {B} went to {place}.
 The wind was strong, so {A} and {his} friend {B} ran to {place}.
 
-The {color} kite flew up, up, up into the sky.
-The {color} kite flew higher than the birds.
+The kite flew up, up, up into the sky.
+The kite flew higher than the birds.
 
 But then a big wind came, and the kite got stuck in a tree.
 Then the string broke, and the kite landed in a tall tree.
@@ -98,8 +98,8 @@ Then the string broke, and the kite landed in a tall tree.
 {B} gave the kite a push, and it fell down [slowly|softly].
 Step by step, {B} got closer, and at last the kite was free.
 
-"My {color} kite is safe!" said {A}.
-{A} picked up the {color} kite and held it tight.
+"My kite is safe!" said {A}.
+{A} picked up the kite and held it tight.
 
 @thanks
 
@@ -108,7 +108,7 @@ Then they let the kite fly again, far away from the tree.
 
 @end
 
-== drifting_boat: A=child B=child color place=water
+== drifting_boat: A=child B=friend color place=water
 @meet
 
 {A} had a little {color} boat made of wood.
@@ -117,8 +117,8 @@ Dad had made {A} a small {color} boat.
 One {sunny} {day} {A} and {his} friend {B} took the boat to {place}.
 One {day} {A} met {his} friend {B} at {place} and showed {B.him} the boat.
 
-The {color} boat floated nicely {place.at}.
-They put the {color} boat on the water, and it began to sail.
+The boat floated nicely on the water.
+They put the boat on the water, and it began to sail.
 
 But the wind blew, and the boat drifted [far away|away from them].
 Then a wave came and carried the boat away.
@@ -134,8 +134,8 @@ Then a wave came and carried the boat away.
 They waited, and slowly the boat came closer.
 It took a long time, but the boat moved back to them.
 
-{A} reached out and took the {color} boat in {his} hands.
-At last {A} pulled the {color} boat out of the water.
+{A} reached out and took the boat in {his} hands.
+At last {A} pulled the boat out of the water.
 
 @joy
 
@@ -169,8 +169,8 @@ One {day} the jar was full, and {A} went to the shop.
 But the window was empty! {A} was very {sad}.
 But {he} did not see the {thing} anymore. {A} was {sad}.
 
-"I kept it for you," said the man in the shop. He held up the {color} {thing}.
-Then the woman in the shop smiled and showed {him} the {color} {thing}.
+"I kept it for you," said the man in the shop. He held up the {thing}.
+Then the woman in the shop smiled and showed {him} the {thing}.
 
 {A} paid with {his} coins and carried the {thing} home.
 {A} gave all {his} coins and hugged the {thing}.
@@ -189,8 +189,8 @@ On the table stood a {color} vase. {B} loved it very much.
 One {day} {A} was playing with a ball in the house.
 "Do not run in the house," said {B}, but {A} ran anyway.
 
-Crash! The {color} vase fell down and broke.
-{He} hit the table, and the {color} vase broke.
+Crash! The vase fell down and broke.
+{He} hit the table, and the vase broke.
 
 {A} was very {scared}. {He} hid the pieces under the rug.
 {A} wanted to run away. "Maybe nobody will see it," {he} thought.
@@ -211,8 +211,8 @@ Then {he} began to cry. "I broke it, and I am sorry," {he} said.
 "I am {sad} about the vase," said {B}, "but I am glad that you told me."
 "A vase is only a vase," said {B}. "The truth is worth much more."
 
-{A} painted a new {color} vase for {B}.
-Together they glued the {color} vase. It looked funny but nice.
+{A} painted a new vase for {B}.
+Together they glued the vase. It looked funny but nice.
 
 @lesson_truth
 
@@ -235,8 +235,8 @@ But a drop of {color} paint fell right in the middle.
 {A} was {angry} and pushed the paper off the table.
 
 --
-Then {he} looked at the {color} spot again.
-But when {he} looked closer, the {color} spot had a funny shape.
+Then {he} looked at the spot again.
+But when {he} looked closer, the spot had a funny shape.
 
 "It looks like a bird," {A} thought.
 "It could be a fish," {he} said.
@@ -244,11 +244,11 @@ But when {he} looked closer, the {color} spot had a funny shape.
 {A} painted two eyes and a tail on it.
 {He} took a small brush and gave it a smile.
 
-Now there was a funny {color} animal in the picture.
-The {color} spot was the best part of the picture now.
+Now there was a funny animal in the picture.
+The spot was the best part of the picture now.
 
 When {B} saw it, {B.he} laughed. "What a wonderful picture!" said {B}.
-"I love it," said {B}. "Most of all I love the {color} animal."
+"I love it," said {B}. "Most of all I love the animal."
 
 {B} hung it on the wall for everyone to see.
 {A} was very proud, and {B} put the picture over the bed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PLOTS = """
-== storm_shelter: A=animal B=animal
+== storm_shelter: A=animal B=neighbor
 @meet
 
 {He} had a warm little house under an old tree.
@@ -39,7 +39,7 @@ The next day they went out together to fix the home of {B}.
 
 @friends
 
-== winter_food: A=animal B=animal fruit
+== winter_food: A=animal B=neighbor fruit
 @meet
 
 All summer {A} gathered {fruit} for the winter.
@@ -113,7 +113,7 @@ A few weeks later {A} saw the {bird} fly for the first time.
 
 @end
 
-== new_neighbor: A=animal B=animal treat
+== new_neighbor: A=animal B=neighbor treat
 @meet
 
 {A} was new in the forest and did not know anyone.
@@ -148,7 +148,7 @@ Soon {A} knew all the animals and was not shy anymore.
 
 @friends
 
-== thorn: A=animal B=animal
+== thorn: A=animal B=neighbor
 @meet
 
 One {day} {A} heard someone cry in the forest.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PLOTS = """
-== puddles: A=child B=child thing=wear color
+== puddles: A=child B=friend thing=wear color
 @meet
 
 It rained and rained, and {A} had to stay inside.
@@ -28,8 +28,8 @@ So {A} got {his} boots and followed {B}.
 Splash! They jumped into a big puddle.
 They jumped and splashed, and water flew everywhere.
 
-The wind took the {color} {thing} and blew it into a puddle.
-Then the {color} {thing} fell into the mud.
+The wind took the {thing} and blew it into a puddle.
+Then the {thing} fell into the mud.
 
 {A} fished it out with a stick. "Here is your {thing}," {he} said.
 "Your {thing} looks funny now," laughed {A}.
@@ -42,7 +42,7 @@ Then the sun came out, and they saw a rainbow.
 
 @friends
 
-== snowman: A=child B=child thing=wear color
+== snowman: A=child B=friend thing=wear color
 @meet
 
 In the morning everything was white. It had snowed all night!
@@ -67,8 +67,8 @@ They gave him a carrot nose and a mouth made of stones.
 A few days later the sun was warm, and the snowman got smaller.
 Then it got warm, and the snow began to melt.
 
-One {day} only the {color} {thing} was left on the grass.
-Soon there was no snowman, only a puddle and the {color} {thing}.
+One {day} only the {thing} was left on the grass.
+Soon there was no snowman, only a puddle and the {thing}.
 
 "Our snowman is gone," said {A}. {He} was very {sad}.
 @cry
@@ -76,7 +76,7 @@ Soon there was no snowman, only a puddle and the {color} {thing}.
 "He will come back next winter," said {B}.
 "Do not be {sad}," said {B}. "We will make a new one next year."
 
-{A} kept the {color} {thing} in a safe place for him.
+{A} kept the {thing} in a safe place for him.
 So {A} washed the {thing} and put it away until the next winter.
 
 And the next winter they made an even bigger snowman.
@@ -84,7 +84,7 @@ When the snow came back, they built two snowmen.
 
 @friends
 
-== sandcastle: A=child B=child color
+== sandcastle: A=child B=friend color
 @meet
 
 One {sunny} {day} {A} went to the beach with a {color} bucket.
@@ -95,8 +95,8 @@ One {sunny} {day} {A} went to the beach with a {color} bucket.
 {He} built a big castle with four towers.
 {He} wanted to build the biggest castle in the world.
 
-On the top {he} put a {color} flag.
-{He} put shells on the walls and a {color} flag on the top.
+On the top {he} put a flag.
+{He} put shells on the walls and a flag on the top.
 
 Then a big wave came and washed the castle away.
 But the sea came closer, and a wave hit the castle. Splash!
@@ -113,20 +113,20 @@ Then {B}, a {B.kind} with a spade, came over. {B} smiled.
 "You must build it away from the water," said {B}.
 This time they went a little farther from the waves.
 
-{A} carried sand in the {color} bucket, and {B} made the walls.
+{A} carried sand in the bucket, and {B} made the walls.
 They dug a deep ditch, so the water could not reach it.
 
 When the next wave came, the castle did not fall.
 A wave came, and then one more, but the castle was safe.
 
-{A} put the {color} flag back on the top.
-They found the {color} flag and put it on the new castle.
+{A} put the flag back on the top.
+They found the flag and put it on the new castle.
 
 @lesson_try
 
 @friends
 
-== rainbow_gold: A=child B=child color
+== rainbow_gold: A=child B=friend color
 @meet
 
 @friend
@@ -156,12 +156,12 @@ But {B} pointed at the field. It was full of yellow flowers!
 "We found our gold!" laughed {A}.
 It was the most beautiful thing they had ever seen.
 
-They put flowers in the {color} bag and took them home.
-They filled the {color} bag with sweet berries instead.
+They put flowers in the bag and took them home.
+They filled the bag with sweet berries instead.
 
 @friends
 
-== treasure_map: A=child B=child thing=treasure color place=room
+== treasure_map: A=child B=friend thing=treasure color place=room
 @meet
 
 One rainy {day} {A} found an old map {place.at}.
@@ -176,8 +176,8 @@ In the middle of the map was a {color} cross.
 They took ten steps to the left and five steps to the right.
 They followed the map past the well and over the fence.
 
-Under the old apple tree they saw a {color} stone.
-At the end of the garden stood a {color} post.
+Under the old apple tree they saw a stone.
+At the end of the garden stood a post.
 
 --
 "We must dig here," said {B}.
@@ -199,7 +199,7 @@ Grandma laughed. "That is my old {thing}," she said. "You can keep it."
 
 @friends
 
-== bridge: A=child B=child place=outdoors
+== bridge: A=child B=friend place=outdoors
 @meet
 
 @friend
@@ -231,8 +231,8 @@ Soon {A} felt the grass under {his} feet.
 
 @proud
 
-They played {place.at} all {day}, and on the way back {A} went first.
-They had so much fun {place.at} that they stayed until dinner.
+They played there all {day}, and on the way back {A} went first.
+They had so much fun that they stayed until dinner.
 
 @lesson_brave
 """
