@@ -14,8 +14,26 @@ import torch
 from torch import Tensor
 
 from linnet.model import Network, State
+from linnet.model.network import Output
 
 ROWS, LENGTH = 3, 18
+
+
+def shapes_and_types(network: Network, text: Tensor) -> Output:
+    """Law 1: what goes in as (B, T) comes out as (B, T, D) and (B, T, V) of the weights' dtype, finite, and every weight learns."""
+    dtype, shape = network.embedding.weight.dtype, tuple(text.shape)
+    for state in (None, network.new_state(len(text)), network.new_state(len(text), capacity=text.shape[1])):
+        out = network(text, state=state)
+        assert (out.hidden.shape, out.hidden.dtype) == ((*shape, network.spec.d_model), dtype)
+        assert (out.state is None) == (state is None)
+        logits = network.logits(out.hidden)
+        assert (logits.shape, logits.dtype) == ((*shape, network.spec.vocab_size), dtype)
+        assert torch.isfinite(logits).all()
+    logits.float().sin().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, f"{name} learns nothing"
+        assert torch.isfinite(parameter.grad).all()
+    return out
 
 
 def gap(got: Tensor, right: Tensor) -> float:

@@ -13,7 +13,9 @@ import torch
 from ledger import Hold
 from torch import Tensor, nn
 
+from linnet.ops.activation import relu2, relu2_reference
 from linnet.ops.attention import attention, attention_reference
+from linnet.ops.convolution import convolve, convolve_reference
 from linnet.ops.linear import MIN_ROWS, linear, linear_reference, onednn_available
 from linnet.ops.loss import cross_entropy_reference, linear_cross_entropy, token_losses
 from linnet.ops.mask import Mask
@@ -163,6 +165,35 @@ def test_rms_norm_in_other_types() -> None:
     assert torch.isfinite(rms_norm(torch.zeros(2, 4), None, 1e-6)).all()
 
 
+# squared ReLU and convolution
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 8), (2, 3, 4, 8)], ids=str)
+def test_relu2(shape: tuple[int, ...], hold: Hold) -> None:
+    hold("7 relu2", apart(relu2, relu2_reference, {"x": draw(*shape)}), ROUNDING)
+
+
+PACKED = torch.tensor([[0, 0, 0, 1, 1, 2, 2], [0, 1, 1, 1, 1, 1, 3]])
+
+
+def near(documents: Tensor, width: int) -> list[Tensor]:
+    """1 where the place so many back is of the same document."""
+    return [
+        torch.cat([torch.zeros(len(documents), back), (documents[:, back:] == documents[:, :-back]).float()], 1)
+        for back in range(1, width)
+    ]
+
+
+@pytest.mark.parametrize("width", [2, 3, 5])
+@pytest.mark.parametrize("documents", [None, PACKED], ids=["one document", "packed"])
+def test_convolution(width: int, documents: Tensor | None, hold: Hold) -> None:
+    inputs, masks = {"x": draw(2, 7, 6), "taps": draw(width, 6)}, [None] * width if documents is None else near(documents, width)
+    error = apart(lambda x, taps: convolve(x, taps, masks), lambda x, taps: convolve_reference(x, taps, documents), inputs)
+    hold("7 convolve", error, ROUNDING)
+    short = {"x": draw(2, 2, 6), "taps": inputs["taps"]}  # fewer places than taps
+    hold("7 convolve", apart(lambda x, taps: convolve(x, taps, [None] * width), convolve_reference, short), ROUNDING)
+
+
 @pytest.mark.parametrize("rotated", [2, 4, 8])
 def test_rope(rotated: int, hold: Hold) -> None:
     cos, sin = rotary_table(torch.tensor([[0, 1, 5, 0], [7, 300, 2, 3]]), rotated, 10_000.0)
@@ -238,20 +269,28 @@ def test_orthogonalise(shape: tuple[int, int], hold: Hold) -> None:
 @pytest.mark.parametrize("decay", [0.0, 0.3])
 def test_muon_steps_as_pytorch_does(nesterov: bool, decay: float, hold: Hold) -> None:
     """Their `match_rms_adamw` is our 0.2 √max(rows, columns); they iterate in bfloat16, hence 5 % of the way gone."""
+    hold("7 Muon's steps = torch.optim.Muon's", muon_apart(nesterov, decay), 0.05)
+
+
+def muon_apart(nesterov: bool, decay: float, changed: dict[str, Any] | None = None) -> float:
+    """The largest difference after four steps, relative to the way gone; `changed` is what ours does otherwise."""
     start = [draw(12, 20), draw(20, 12), draw(12, 20, seed=4), draw(8, 8)]
     ours, theirs = [nn.Parameter(x.clone()) for x in start], [nn.Parameter(x.clone()) for x in start]
-    fast = MuonOptimizer(ours, lr=0.05, momentum=0.9, nesterov=nesterov, weight_decay=decay, steps=5)
-    oracle = torch.optim.Muon(
-        theirs, lr=0.05, momentum=0.9, nesterov=nesterov, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
-    )
+    common = {"lr": 0.05, "momentum": 0.9, "nesterov": nesterov, "weight_decay": decay}
+    fast = MuonOptimizer(ours, **({"steps": 5} | common | (changed or {})))
+    oracle = torch.optim.Muon(theirs, **common, adjust_lr_fn="match_rms_adamw")
     for step in range(4):
         for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
             a.grad = draw(*a.shape, seed=10 * step + i)
             b.grad = a.grad.clone()
         fast.step()
         oracle.step()
-    for a, b, x in zip(ours, theirs, start, strict=True):
-        hold("7 Muon's steps = torch.optim.Muon's", ((a - b).norm() / (b - x).norm()).item(), 0.05)
+    return max(((a - b).norm() / (b - x).norm()).item() for a, b, x in zip(ours, theirs, start, strict=True))
+
+
+@pytest.mark.parametrize("changed", [{"nesterov": False}, {"weight_decay": 0.0}, {"momentum": 0.8}, {"steps": 2}], ids=str)
+def test_the_law_kills_another_muon(changed: dict[str, Any]) -> None:
+    assert muon_apart(True, 0.3, changed) > 0.05
 
 
 # mutants
@@ -267,6 +306,19 @@ class _NormWithoutProjection(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
         return g * ctx.saved_tensors[0]
+
+
+class _HalfSlope(torch.autograd.Function):
+    """Squared ReLU that forgets the 2 of its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return relu2_reference(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        return g * ctx.saved_tensors[0].clamp(min=0)
 
 
 def _groups_in_turn(q: Tensor, k: Tensor, v: Tensor, **fixed: Any) -> Tensor:
@@ -285,5 +337,10 @@ def test_the_law_kills_a_wrong_gradient_a_wrong_group_and_a_forgotten_weight() -
     assert apart(_unweighted, cross_entropy_reference, {"hidden": draw(3, 5), "weight": draw(11, 5)}, **loss) > 1e-2
     with pytest.raises(AssertionError, match="without a gradient"):
         apart(lambda x, weight: linear(x, weight.detach()), linear_reference, {"x": draw(40, 8), "weight": draw(6, 8)})
+    assert apart(_HalfSlope.apply, relu2_reference, {"x": draw(3, 8)}) > 1e-2
+    inputs = {"x": draw(2, 7, 6), "taps": draw(3, 6)}  # a convolution that reaches into another document
+    assert (
+        apart(lambda x, taps: convolve(x, taps, [None] * 3), lambda x, taps: convolve_reference(x, taps, PACKED), inputs) > 1e-2
+    )
     turned = rotary_table(torch.arange(4), 8, 100.0)
     assert apart(lambda x: rotate(x, turned[0], -turned[1]), lambda x: rotate_reference(x, *turned), {"x": draw(2, 4, 8)}) > 1e-2

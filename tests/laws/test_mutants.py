@@ -133,6 +133,26 @@ def bias_from_the_piece(patch: Patch) -> None:
     )
 
 
+def answer_coarsely(patch: Patch) -> None:
+    logits = Network.logits
+    patch.setattr(Network, "logits", lambda self, hidden: logits(self, hidden).bfloat16())
+
+
+def learn_nothing_before(patch: Patch) -> None:
+    forward = AttentionLayer.forward
+
+    def mutant(self: AttentionLayer, *inputs: Any) -> Any:
+        y, after = forward(self, *inputs)
+        return y.detach(), after
+
+    patch.setattr(AttentionLayer, "forward", mutant)
+
+
+def forget_the_state(patch: Patch) -> None:
+    forward = Network.forward
+    patch.setattr(Network, "forward", lambda self, *a, state=None, **rest: forward(self, *a, **rest))
+
+
 def cut(net: Network, text: Tensor) -> None:
     assert laws.cut_anywhere(net, text) <= 2e-5
 
@@ -175,6 +195,9 @@ def branched(net: Network, text: Tensor) -> None:
 
 
 MUTANTS: list[tuple[Callable[[Patch], None], Callable[[Network, Tensor], None], str]] = [
+    (answer_coarsely, laws.shapes_and_types, ROPE),
+    (learn_nothing_before, laws.shapes_and_types, ROPE),
+    (forget_the_state, laws.shapes_and_types, LEARNED),
     (peek_one_ahead, causal, ROPE),
     (forget_the_triangle, causal, LEARNED),
     (lambda patch: window_off_by_one(patch, 1), reaches, WINDOW),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from ledger import Hold
-from sentences import CAUSAL, FEW, SENTENCES, VOCAB, build, tokens
+from sentences import CAUSAL, FEW, SENTENCES, build, tokens
 
 import laws
 from linnet.model import Attention
@@ -23,19 +23,8 @@ def test_the_few_are_among_them() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("name", SENTENCES)
 def test_1_shape_and_dtype(name: str, dtype: torch.dtype, hold: Hold) -> None:
-    network = build(SENTENCES[name], dtype)
-    text = tokens(2, 9)
-    for state in (None, network.new_state(2), network.new_state(2, capacity=9)):
-        out = network(text, state=state)
-        assert (out.hidden.shape, out.hidden.dtype) == ((2, 9, SENTENCES[name].d_model), dtype)
-        assert (out.state is None) == (state is None)
-        logits = network.logits(out.hidden)
-        assert (logits.shape, logits.dtype) == ((2, 9, VOCAB), dtype)
-        assert torch.isfinite(logits).all()
-    logits.float().sin().sum().backward()
-    for parameter_name, parameter in network.named_parameters():
-        assert parameter.grad is not None, f"{parameter_name} learns nothing"
-        assert torch.isfinite(parameter.grad).all()
+    network, text = build(SENTENCES[name], dtype), tokens(2, 9)
+    out = laws.shapes_and_types(network, text)
     if dtype != torch.float32:  # the same numbers, up to the coarser of the two types
         coarse = {torch.float64: 1e-4, torch.bfloat16: 0.5}[dtype]  # bfloat16 has 8 bits, and sharp attention doubles an error
         exact = build(SENTENCES[name]).to(dtype).double() if dtype == torch.bfloat16 else build(SENTENCES[name])

@@ -35,7 +35,7 @@ def test_together_is_one_by_one(bias: bool, monkeypatch: pytest.MonkeyPatch) -> 
     ours = outputs_and_gradients(made, together=True)
     assert calls == [sum(WIDTHS)]
     for mine, theirs in zip(ours, outputs_and_gradients(made, together=False), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-4)  # sums of 512 products of size 1
+        assert (mine - theirs).abs().max() <= 2e-6 * theirs.abs().max()  # sums of at most 512 products in another order
 
 
 def test_layers_in_another_order_are_seen() -> None:

@@ -15,7 +15,9 @@ CHECKED = 100
 
 
 def demo(
-    minutes: Annotated[float, typer.Option(min=0.5, help="Time for reading and training; a few seconds more to check.")] = 4.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.5, help="Time for everything but the check at the end, which takes some seconds.")
+    ] = 4.0,
     out: Annotated[Path | None, typer.Option(help="The run folder. Without it: runs/demo.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed makes other stories and another model.")] = 0,
 ) -> None:
@@ -26,7 +28,7 @@ def demo(
     console = Console()
     folder = out or (RUNS / "demo" if not (RUNS / "demo").exists() else free_folder("demo"))
     count = max(4_000, int(STORIES_A_MINUTE * minutes))
-    console.print(f"[bold]linnet demo[/bold]  {count:,} stories made by rule, then {minutes:g} minutes of training\n", highlight=False)
+    console.print(f"[bold]linnet demo[/bold]  {count:,} stories made by rule, then {minutes:g} minutes in all\n", highlight=False)
     table = {
         "name": "demo",
         "seed": seed,

@@ -49,7 +49,8 @@ class _ReLU2(torch.autograd.Function):
 
 def relu2(x: Tensor) -> Tensor:
     """The same; its gradient, 2 g max(x, 0), in two passes over the numbers where autograd of the formula takes four."""
-    return relu2_reference(x) if torch.compiler.is_compiling() else _ReLU2.apply(x)
+    wants_gradient = x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    return _ReLU2.apply(x) if wants_gradient else relu2_reference(x)
 
 
 def gelu_tanh_reference(x: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     d_rotary = cos.shape[-1]
     if d_rotary < x.shape[-1]:
         return torch.cat((rotate(x[..., :d_rotary], cos, sin), x[..., d_rotary:]), -1)
-    return _rotated(x, cos, sin) if torch.compiler.is_compiling() else _Rotate.apply(x, cos, sin)
+    wants_gradient = x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    return _Rotate.apply(x, cos, sin) if wants_gradient else _rotated(x, cos, sin)
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
