@@ -128,12 +128,12 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def prune_checkpoints(folder: Path, newest: int, keep_last: int, best_step: int | None) -> None:
-    """Delete all but the best and the last `keep_last` up to step `newest`, which was saved just now. (Later ones were
-    damaged and passed over by a resume: they count for nothing, and are written again when their step comes.)"""
-    paths = [path for path in steps_in(folder) if step_of(path) <= newest]
+    """Delete all but the best and, besides it, the last `keep_last` up to step `newest`, which was saved just now. So a
+    run takes the same room whether its best step comes early or late. (Later ones than `newest` were damaged and passed
+    over by a resume: they count for nothing, and are written again when their step comes.)"""
+    paths = [path for path in steps_in(folder) if step_of(path) <= newest and step_of(path) != best_step]
     for path in paths[:-keep_last]:
-        if best_step is None or path.name != f"step-{best_step:08d}":
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def optimizer_tensors(network: nn.Module, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:

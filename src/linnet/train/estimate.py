@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from dataclasses import dataclass
@@ -73,7 +74,9 @@ def estimate(
         whole = spec.train.minutes * 60
     data = sum(file.stat().st_size for file in (folder / "data").rglob("*") if file.is_file())
     checkpoint = cost.weight_bytes + probe.optimizer_bytes
-    disk = data + spec.checkpoint.keep_last * checkpoint + cost.weight_bytes + steps * LINE_BYTES + REPORT_BYTES
+    saves = math.ceil(steps / (spec.checkpoint.every or validate_every(spec, steps, context, n_validation)))
+    kept = min(saves, spec.checkpoint.keep_last + int(spec.checkpoint.keep_best))
+    disk = data + kept * checkpoint + cost.weight_bytes + steps * LINE_BYTES + REPORT_BYTES
     return Estimate(whole, max(probe.memory_bytes, peak_memory_bytes()), disk, one, steps)
 
 

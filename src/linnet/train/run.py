@@ -429,8 +429,7 @@ class Run:
         manifest = make_manifest(
             network, prepared.tokenizer, context_length=self.context, document_mask=mask, data=prepared.fingerprint
         )
-        save_model(self.folder, network, prepared.tokenizer, manifest)  # from here on the best checkpoint says nothing more
-        prune_checkpoints(self.folder / "checkpoints", run.step, self.spec.checkpoint.keep_last, None)
+        save_model(self.folder, network, prepared.tokenizer, manifest)
         with self.status("reading the validation part once more, with intervals"):
             scored = final_metrics(network, prepared, self.context, document_mask=mask)
         write_json(self.folder / "evaluation.json", {"model": scored.to_dict(), "yardsticks": self.yardsticks})
