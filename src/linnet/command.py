@@ -24,7 +24,8 @@ from linnet.interop.native import load_model
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
 from linnet.train.evaluation import MAX_TEXT, final_metrics, measure_yardsticks, token_window_losses
-from linnet.train.run import Result, read_run, train
+from linnet.train.record import read_run
+from linnet.train.run import Result, train
 from linnet.train.spec import RunSpec
 
 RUNS = Path("runs")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import tiny_run
-from linnet.train.run import locked
+from linnet.train.record import locked
 
 Linnet = Callable[..., str]
 

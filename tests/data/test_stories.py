@@ -93,6 +93,7 @@ def test_word_classes_do_not_overlap_where_they_must_not():
     ("plot", "word"),
     [
         ("bad: A=chlid\nHello.", "child"),
+        ("bad: A=child B=child\nHello.", "a class of its own"),
         ("bad: A=child\n{colour} {A}.", "colour"),
         ("bad: A=child\n{A.hee} ran.", "he"),
         ("bad: A=child\n@met", "@meet"),

@@ -13,7 +13,7 @@ import tiny_run
 from linnet.core.errors import ConfigError, LinnetError
 from linnet.train.events import Stepped, Validated
 from linnet.train.hooks import MetricsFile
-from linnet.train.run import locked
+from linnet.train.record import locked
 
 
 def signal_at(patch: pytest.MonkeyPatch, kind: type, step: int, *numbers: int) -> None:

@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from linnet.ops.backward import own_backward
+
 ActivationName = Literal["relu", "relu2", "gelu", "gelu_tanh", "silu", "sigmoid"]
 
 A = 2 * math.sqrt(2 / math.pi)
@@ -49,8 +51,7 @@ class _ReLU2(torch.autograd.Function):
 
 def relu2(x: Tensor) -> Tensor:
     """The same; its gradient, 2 g max(x, 0), in two passes over the numbers where autograd of the formula takes four."""
-    wants_gradient = x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling()
-    return _ReLU2.apply(x) if wants_gradient else relu2_reference(x)
+    return _ReLU2.apply(x) if own_backward(x) else relu2_reference(x)
 
 
 def gelu_tanh_reference(x: Tensor) -> Tensor:
@@ -82,14 +83,7 @@ class _GeluTanh(torch.autograd.Function):
 
 def gelu_tanh(x: Tensor) -> Tensor:
     """The same, fast where a gradient is wanted on a CPU."""
-    wants_gradient = x.requires_grad and torch.is_grad_enabled()
-    if (
-        wants_gradient
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and x.numel() >= MIN_NUMBERS
-        and not torch.compiler.is_compiling()
-    ):
+    if own_backward(x) and x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() >= MIN_NUMBERS:
         return _GeluTanh.apply(x.contiguous())
     return gelu_tanh_reference(x)
 

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from linnet.ops.backward import own_backward
+
 
 def convolve_reference(x: Tensor, taps: Tensor, documents: Tensor | None = None) -> Tensor:
     """The definition, place by place. x (B, T, D), taps (W, D), documents (B, T) → (B, T, D)."""
@@ -32,17 +34,21 @@ def convolve_reference(x: Tensor, taps: Tensor, documents: Tensor | None = None)
 
 def convolve(x: Tensor, taps: Tensor, near: Sequence[Tensor | None]) -> Tensor:
     """x (B, T, D), taps (W, D) → (B, T, D). near[j - 1]: (B, T) of ones and zeros for the tap j places back, None for ones."""
-    return _Convolve.apply(x, taps, *near)
+    return _Convolve.apply(x, taps, *near) if own_backward(x, taps) else _convolved(x, taps, near)
+
+
+def _convolved(x: Tensor, taps: Tensor, near: Sequence[Tensor | None]) -> Tensor:
+    y = x * taps[0]
+    for back in range(1, min(taps.shape[0], x.shape[1])):
+        y[:, back:].addcmul_(_masked(x[:, :-back], near[back - 1], back), taps[back])
+    return y
 
 
 class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, taps: Tensor, *near: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, taps, *near)
-        y = x * taps[0]
-        for back in range(1, min(taps.shape[0], x.shape[1])):
-            y[:, back:].addcmul_(_masked(x[:, :-back], near[back - 1], back), taps[back])
-        return y
+        return _convolved(x, taps, near)
 
     @staticmethod
     @once_differentiable

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from linnet.ops.backward import own_backward
+
 
 def rotary_table(positions: Tensor, d_rotary: int, base: float) -> tuple[Tensor, Tensor]:
     """positions (..., T) → cos, sin (..., T, d_rotary), each half repeated; float32."""
@@ -38,14 +40,12 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     d_rotary = cos.shape[-1]
     if d_rotary < x.shape[-1]:
         return torch.cat((rotate(x[..., :d_rotary], cos, sin), x[..., d_rotary:]), -1)
-    wants_gradient = x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling()
-    return _Rotate.apply(x, cos, sin) if wants_gradient else _rotated(x, cos, sin)
+    return _Rotate.apply(x, cos, sin) if own_backward(x) else _rotated(x, cos, sin)
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     a, b = x.chunk(2, -1)
-    signed = torch.cat((-sin[..., : sin.shape[-1] // 2], sin[..., sin.shape[-1] // 2 :]), -1)  # small: (T, R)
-    return torch.addcmul(x * cos, torch.cat((b, a), -1), signed)
+    return torch.addcmul(x * cos, torch.cat((-b, a), -1), sin)
 
 
 class _Rotate(torch.autograd.Function):

@@ -59,8 +59,9 @@ def estimate(
     """From timed steps to the whole run. `seconds` is left for training under a time budget, None without one."""
     one = validation_tokens(spec, n_validation, context) * probe.read_seconds
     steps = spec.train.steps or max(1, int((seconds or 0) / probe.step_seconds))
+    every = validate_every(spec, steps, context, n_validation)
     if spec.train.steps is not None:
-        readings = steps / validate_every(spec, steps, context, n_validation)
+        readings = steps / every
         whole = (
             time.perf_counter()
             - began
@@ -74,7 +75,7 @@ def estimate(
         whole = spec.train.minutes * 60
     data = sum(file.stat().st_size for file in (folder / "data").rglob("*") if file.is_file())
     checkpoint = cost.weight_bytes + probe.optimizer_bytes
-    saves = math.ceil(steps / (spec.checkpoint.every or validate_every(spec, steps, context, n_validation)))
+    saves = math.ceil(steps / (spec.checkpoint.every or every))
     kept = min(saves, spec.checkpoint.keep_last + int(spec.checkpoint.keep_best))
     disk = data + kept * checkpoint + cost.weight_bytes + steps * LINE_BYTES + REPORT_BYTES
     return Estimate(whole, max(probe.memory_bytes, peak_memory_bytes()), disk, one, steps)

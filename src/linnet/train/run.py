@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from rich.console import Console
 
-from linnet.core.errors import CheckpointError, ConfigError, LinnetError, explain, listing
+from linnet.core.errors import CheckpointError, ConfigError, explain
 from linnet.core.files import explained_disk_errors, sweep, write_json, write_text
-from linnet.core.spec import dump, load, refusal
-from linnet.core.yaml import read_yaml, to_yaml
+from linnet.core.spec import dump, refusal
+from linnet.core.yaml import to_yaml
 from linnet.data.loader import PackedBatches
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.generate.generate import generate
@@ -60,6 +59,7 @@ from linnet.train.machine import describe_machine, keep_freed_memory, measure_pe
 from linnet.train.precision import Precision
 from linnet.train.probe import probe
 from linnet.train.progress import TrainingProgress, clock_text
+from linnet.train.record import check_same, locked, read_record, read_run
 from linnet.train.settle import context_of, prepare_data, seconds_for_training, settle
 from linnet.train.spec import RunSpec
 
@@ -110,58 +110,6 @@ def train(
         return Run(
             spec, folder, asked, started, console or Console(), quiet, time.perf_counter() if began is None else began
         ).go()
-
-
-def read_run(folder: Path) -> RunSpec:
-    """The resolved spec of a run folder."""
-    return load(RunSpec, read_record(folder)["resolved"], path="run")
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """run.yaml: what was asked, what it came to ('resolved'), and the fingerprint of its prepared 'data'."""
-    table = read_yaml(Path(folder) / "run.yaml")
-    if not isinstance(table, dict) or "resolved" not in table:
-        raise ConfigError(explain(f"{folder}/run.yaml has no 'resolved' part", need="the run.yaml that linnet train wrote"))
-    return table
-
-
-def check_same(asked: Any, now: RunSpec, before: RunSpec, folder: Path) -> None:
-    """Raise ConfigError where a resume asks for anything that the run in `folder` is not; what is not said may differ."""
-    found: list[str] = []
-
-    def compare(asked: Any, now: Any, before: Any, path: str) -> None:
-        if isinstance(asked, dict) and isinstance(now, dict) and isinstance(before, dict):
-            for key in asked:
-                compare(asked[key], now.get(key), before.get(key), f"{path}.{key}" if path else key)
-        elif isinstance(asked, str) and isinstance(now, dict) and isinstance(before, dict):  # a word alone: its kind
-            compare({"kind": asked}, now, before, path)
-        elif asked is not None and now != before:
-            found.append(f"{path} = {now!r}; the run has {before!r}")
-
-    compare(asked, dump(now), dump(before), "")
-    if found:
-        hint = f"the run in {folder} goes on as it was begun: linnet train {folder} --resume, or another --out"
-        raise ConfigError(listing([*found, f"try: {hint}"], f"{folder} holds another run than this one"))
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder; two processes never write one run."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(explain(f"{folder} is a file", need="a folder for the run", hint="another --out"))
-    with explained_disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise LinnetError(
-            explain(f"{folder} is being trained by another process", need="one process a run", hint="another --out")
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class Run:

@@ -64,7 +64,7 @@ class ValidationSpec(Spec):
 
 
 class CheckpointSpec(Spec):
-    """every: steps between checkpoints (None: at each validation) · keep_last of them · keep_best as well."""
+    """every: steps between checkpoints (None: at each validation) · keep_last of them · keep_best besides."""
 
     every: int | None = Field(default=None, ge=1)
     keep_last: int = Field(default=2, ge=1)

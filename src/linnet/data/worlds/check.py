@@ -137,10 +137,10 @@ Derivation = tuple[Unit, Facts]
 
 
 def derivations(sentence: str) -> list[Derivation]:
-    """Every (template, facts) that derives this sentence, where all names in it are distinct."""
+    """Every (template, facts) that derives this sentence."""
     tokens = TOKEN.findall(sentence)
     found = _parses(tokens, 0, _grammar().root, {}, partly=False)
-    return [(unit, facts) for unit, facts in found if unit is not None and facts.get("A") != facts.get("B", "")]
+    return [(unit, facts) for unit, facts in found if unit is not None]
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class _State:
 def _following(state: _State, unit: Unit, said: Facts) -> Iterator[_State]:
     """The states after one more sentence."""
     facts = agree(state.facts, tuple(said.items()))
-    if facts is None or (facts.get("A") == facts.get("B") and "A" in facts):
+    if facts is None:
         return
     beats = state.shape.beats
     if state.beat >= 0:

@@ -1,6 +1,6 @@
 """The grammar of the story world: plots, written as text, become shapes that are both told and recognised.
 
-    == lost_toy: A=child B=child thing=toy color          a shape and its facts; `color` is short for color=color
+    == lost_toy: A=child B=friend thing=toy color         a shape and its facts; `color` is short for color=color
     @meet                                                 a beat, shared with other plots
 
     {A} had a {color} {thing}[| with a bell].             a beat: one line is told, chosen from these
@@ -194,6 +194,10 @@ def _shape(text: str, shared: dict[str, list[str]]) -> Shape:
     for fact, words in facts.items():
         if not any(words in table for table in (NAMES, PLACES, THINGS)):
             raise DataError(explain(f"plot {name}: {fact}={words}", need=nearest(words, {*NAMES, *PLACES, *THINGS})))
+    if len(set(facts.values())) < len(facts):
+        raise DataError(
+            explain(f"plot {name}: {declared.strip()}", need="a class of its own for each fact: two could get one name")
+        )
     beats = []
     for block in body.strip().split("\n\n"):
         beat = Beat()

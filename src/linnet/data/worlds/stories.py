@@ -56,14 +56,10 @@ def _kinds(words: str, sex: str) -> tuple[str, ...]:
 
 
 def draw_facts(shape: Shape, rng: random.Random) -> dict[str, str]:
-    """Facts for one story: no two of them of one class are equal."""
+    """Facts for one story; each is of a class of its own (shapes.py), so no two people have one name."""
     facts: dict[str, str] = {}
     for fact, words in shape.facts.items():
-        taken = [facts[other] for other in facts if shape.facts.get(other) == words]
-        value = _pick(rng, _values(words))
-        while value in taken:
-            value = _pick(rng, _values(words))
-        facts[fact] = value
+        value = facts[fact] = _pick(rng, _values(words))
         if words in NAMES:
             facts[f"{fact}.sex"] = NAMES[words][value]
         if words in KINDS:
@@ -92,8 +88,7 @@ def _shape_list() -> tuple[Shape, ...]:
 def story(seed: int, index: int) -> Story:
     """The story with this number under this seed; the same on every machine."""
     rng = random.Random(f"linnet stories/{seed}/{index}")  # text is seeded through SHA-512, never through hash()
-    listed = _shape_list()
-    shape = _favor(rng, listed)
+    shape = _favor(rng, _shape_list())
     facts = draw_facts(shape, rng)
     told: list[str] = []
     for beat in shape.beats:

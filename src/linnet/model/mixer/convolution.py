@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from linnet.model.context import Context
 from linnet.model.spec import TokenMixer
@@ -84,24 +85,11 @@ class ConvolutionLayer(nn.Module):
         return Recent(Tail.empty(shape, window=self.width, capacity=capacity))
 
     def forward(self, x: Tensor, context: Context, state: Recent | None = None) -> tuple[Tensor, Recent | None]:
-        if state is None:  # x (B, T, D)
-            return convolve(x, self.taps, [context.same_document(back) for back in range(1, self.width)]), None
-        n_tokens = x.shape[1]
-        before = state.inputs.last(min(state.inputs.length, self.width - 1))  # (B, at most width - 1, D)
-        state = Recent(state.inputs.append(x))
-        y = x * self.taps[0]
-        for back in range(1, self.width):
-            past = shifted(before, x, back, n_tokens)  # (B, T, D)
-            near = context.same_document(back)
-            y = torch.addcmul(y, past if near is None else past * near[..., None], self.taps[back])
-        return y, state
-
-
-def shifted(before: Tensor, x: Tensor, back: int, n_tokens: int) -> Tensor:
-    """The input `back` places earlier at each of T places, zero where there was none: (B, T, D)."""
-    missing = max(0, back - before.shape[1])  # places at the beginning with nothing before them
-    early = before[:, max(0, before.shape[1] - back) :]
-    whole = torch.cat((early, x[:, : max(0, n_tokens - back)]), 1)
-    if missing:
-        whole = torch.nn.functional.pad(whole, (0, 0, min(missing, n_tokens), 0))
-    return whole[:, :n_tokens]
+        near = [context.same_document(back) for back in range(1, self.width)]  # (B, T) or None
+        if state is None:
+            return convolve(x, self.taps, near), None  # (B, T, D)
+        before = state.inputs.last(min(state.inputs.length, self.width - 1))  # (B, P, D), P < width
+        n_before = before.shape[1]
+        near = [None if mask is None else pad(mask, (n_before, 0), value=1.0) for mask in near]
+        y = convolve(torch.cat((before, x), 1), self.taps, near)[:, n_before:]
+        return y, Recent(state.inputs.append(x))
