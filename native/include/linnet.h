@@ -1,11 +1,13 @@
 /* linnet's native core, seen from C.
  *
  * Learns and applies byte-pair merges exactly as linnet/tokenizer/bpe.py does: same ids, same order of ties.
+ * Computes what linnet/ops/*.py define, in float32, to within rounding.
  * Written by hand and in the plain subset of C that cffi reads. native/src/lib.rs implements it.
  *
  * Memory   Every array belongs to the caller, before and after the call; nothing is kept of it. A trainer or a merger
  *          is made by *_new and freed once by the *_free beside it.
- * Threads  A merger may be used by several threads at once, a trainer by one at a time.
+ * Threads  A merger may be used by several threads at once, a trainer by one at a time. The kernels run on the threads
+ *          of an OpenMP library that the caller names.
  * Errors   Functions that return int64_t return a negative LINNET_* code; functions that return a handle return
  *          NULL. No panic crosses this border.
  */
@@ -44,3 +46,85 @@ linnet_merger *linnet_merger_new(const uint32_t *byte_ids, const uint32_t *merge
 int64_t linnet_merger_merge(const linnet_merger *merger, const uint8_t *bytes, uint64_t n_bytes, uint32_t *ids);
 
 void linnet_merger_free(linnet_merger *merger);
+
+/* ── Kernels ── */
+
+/* The kernels use the widest vectors that the processor has: 0 those of any processor, 1 AVX2, 2 AVX-512. Allows none
+ * beyond `at_most` (for tests; 2 at the start), in the whole process, and returns which are used. */
+uint32_t linnet_machine(uint32_t at_most);
+
+/* Whose threads to use. team: GOMP_parallel of the OpenMP library that PyTorch runs on, number: its omp_get_thread_num;
+ * NULL: the calling thread alone. count: how many. */
+typedef struct {
+    void (*team)(void (*work)(void *), void *data, unsigned int n_threads, unsigned int flags);
+    int (*number)(void);
+    uint64_t count;
+} linnet_threads;
+
+/* x → y = GELU(x) in its tanh form, n numbers. Returns 0. */
+int64_t linnet_gelu_forward(const float *x, float *y, uint64_t n, const linnet_threads *threads);
+
+/* x and the gradient of y → the gradient of x, n numbers. Returns 0. */
+int64_t linnet_gelu_backward(const float *x, const float *grad_y, float *grad_x, uint64_t n, const linnet_threads *threads);
+
+/* Vectors of `width` numbers that lie one beside the other: how many numbers apart two rows of a batch, two heads and
+ * two places are. */
+typedef struct {
+    float *start;
+    int64_t batch;
+    int64_t head;
+    int64_t place;
+} linnet_rows;
+
+/* Query i of row b stands at place keys - queries + i and sees the keys from first[b * queries + i] (0 where first is
+ * NULL) up to its place. heads is a multiple of groups. */
+typedef struct {
+    int64_t batch;
+    int64_t heads;
+    int64_t groups;
+    int64_t queries;
+    int64_t keys;
+    int64_t width;
+    float scale;
+    const int64_t *first;
+} linnet_attention_shape;
+
+/* q and y: `heads` heads of `queries` places; k and v: `groups` heads of `keys` places. log_sums: (batch, heads, queries)
+ * logarithms of the softmax's sums, for the backward pass; NULL: not wanted. */
+typedef struct {
+    linnet_attention_shape shape;
+    linnet_rows q;
+    linnet_rows k;
+    linnet_rows v;
+    linnet_rows y;
+    float *log_sums;
+} linnet_attention;
+
+/* The gradient of y, and room for those of q, k and v. */
+typedef struct {
+    linnet_rows y;
+    linnet_rows q;
+    linnet_rows k;
+    linnet_rows v;
+} linnet_attention_gradients;
+
+/* Fills y, and log_sums where it is not NULL. Returns 0. */
+int64_t linnet_attention_forward(const linnet_attention *task, const linnet_threads *threads);
+
+/* Fills the gradients of q, k and v from that of y and from what the forward pass made. Returns 0. */
+int64_t linnet_attention_backward(
+    const linnet_attention *task, const linnet_attention_gradients *gradients, const linnet_threads *threads);
+
+/* x (rows, d), w (f, d), bias (f) or NULL, y (rows, f), each in one piece; at most 32 rows. */
+typedef struct {
+    int64_t rows;
+    int64_t d;
+    int64_t f;
+    const float *x;
+    const float *w;
+    const float *bias;
+    float *y;
+} linnet_few_rows_task;
+
+/* y = x wT + bias for n_tasks matrices and one x: its address, rows and d are the same in all. Returns 0. */
+int64_t linnet_few_rows(const linnet_few_rows_task *tasks, uint64_t n_tasks, const linnet_threads *threads);

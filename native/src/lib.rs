@@ -1,10 +1,11 @@
 //! The border to C: every function of `include/linnet.h`, and nothing else.
 //!
-//! Each one checks its pointers, turns them into slices, calls the safe code of `learn` or `apply`, and catches
+//! Each one checks its pointers, turns them into slices, calls `learn`, `apply` or one of the `kernels`, and catches
 //! panics, because a panic must not unwind into a caller that is not Rust.
 
 pub mod apply;
 mod hash;
+pub mod kernels;
 pub mod learn;
 
 use std::ffi::c_char;
@@ -13,6 +14,11 @@ use std::ptr::null_mut;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use apply::Merger;
+use kernels::attention::{Forward, Gradients};
+use kernels::few_rows::FewRows;
+use kernels::parallel::Threads;
+use kernels::simd::Kind;
+use kernels::{attention, few_rows, gelu, simd};
 use learn::Trainer;
 
 const BAD_ARGUMENT: i64 = -1;
@@ -20,7 +26,7 @@ const BUG: i64 = -2;
 
 #[no_mangle]
 pub extern "C" fn linnet_interface() -> u32 {
-    1
+    2
 }
 
 #[no_mangle]
@@ -103,6 +109,95 @@ pub unsafe extern "C" fn linnet_merger_merge(merger: *const Merger, bytes: *cons
 #[no_mangle]
 pub unsafe extern "C" fn linnet_merger_free(merger: *mut Merger) {
     free(merger);
+}
+
+#[no_mangle]
+pub extern "C" fn linnet_machine(at_most: u32) -> u32 {
+    simd::allow_at_most(match at_most {
+        0 => Kind::Portable,
+        1 => Kind::Avx2,
+        _ => Kind::Avx512,
+    });
+    simd::kind() as u32
+}
+
+/// # Safety
+/// `x` and `y` hold n numbers.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_gelu_forward(x: *const f32, y: *mut f32, n: u64, threads: *const Threads) -> i64 {
+    if x.is_null() || y.is_null() || threads.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        gelu::forward(x, y, n as usize, *threads);
+        0
+    })
+}
+
+/// # Safety
+/// `x`, `grad_y` and `grad_x` hold n numbers.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_gelu_backward(
+    x: *const f32,
+    grad_y: *const f32,
+    grad_x: *mut f32,
+    n: u64,
+    threads: *const Threads,
+) -> i64 {
+    if x.is_null() || grad_y.is_null() || grad_x.is_null() || threads.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        gelu::backward(x, grad_y, grad_x, n as usize, *threads);
+        0
+    })
+}
+
+/// # Safety
+/// Everything that `task` names can be read, its y and log_sums written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_attention_forward(task: *const Forward, threads: *const Threads) -> i64 {
+    if task.is_null() || threads.is_null() || !(*task).shape.is_sound() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        attention::forward(&*task, *threads);
+        0
+    })
+}
+
+/// # Safety
+/// As for the forward pass, whose results stand in `task`; of `gradients`, y can be read and the others written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_attention_backward(
+    task: *const Forward,
+    gradients: *const Gradients,
+    threads: *const Threads,
+) -> i64 {
+    if task.is_null() || gradients.is_null() || threads.is_null() || !(*task).shape.is_sound() || (*task).log_sums.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        attention::backward(&*task, &*gradients, *threads);
+        0
+    })
+}
+
+/// # Safety
+/// `tasks` holds `n_tasks`; everything that they name can be read, and their y written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_few_rows(tasks: *const FewRows, n_tasks: u64, threads: *const Threads) -> i64 {
+    if tasks.is_null() || n_tasks == 0 || threads.is_null() {
+        return BAD_ARGUMENT;
+    }
+    let tasks = from_raw_parts(tasks, n_tasks as usize);
+    if !tasks.iter().all(|task| task.is_sound() && task.x == tasks[0].x && task.rows == tasks[0].rows && task.d == tasks[0].d) {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        few_rows::few_rows(tasks, *threads);
+        0
+    })
 }
 
 /// Run `work`; a panic becomes the code for a bug.

@@ -13,6 +13,7 @@ from linnet.model import Attention, Convolution, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
 from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
+from linnet.model.state import first_capacity
 from linnet.ops.attention import attention_reference
 from linnet.ops.mask import Mask
 from linnet.zoo import GPT2, SIZES, Decoder, Family, Llama, Mistral
@@ -124,7 +125,8 @@ def test_state_bytes(name: str) -> None:
         for piece in tokens(1, n).split(8, 1):
             state = network(piece, state=state).state
     assert state is not None
-    said, spare = count(model, n).state_bytes, 200 * full / n  # buffers begin with 64 places
+    windows = [m.window if isinstance(m, Attention) else None for m in mixers]
+    said, spare = count(model, n).state_bytes, 1.4 * max(map(first_capacity, windows)) * full / n  # what a buffer begins with
     assert said <= state.nbytes() <= 2 * said + spare
 
 

@@ -21,14 +21,37 @@ from linnet.ops.mask import Mask
 pytestmark = pytest.mark.usefixtures("_small_buffers")
 Patch = pytest.MonkeyPatch
 ROPE, WINDOW, ONE_KEY, LEARNED, SENTENCE = FEW
+ROPE_WINDOW = "attention n_heads=4 window=5 position=rope"
+
+
+def without_kernels(patch: Patch) -> None:
+    """Masks by PyTorch's attention, which asks `Mask`; the kernel asks `Context.first_seen`."""
+    patch.setattr(Context, "first_seen", lambda self, **asked: (False, None))
+
+
+def first_seen_early(patch: Patch) -> None:
+    """Every query of the kernel sees one key more at the beginning."""
+    first_seen = Context.first_seen
+
+    def mutant(self: Context, **asked: Any) -> tuple[bool, Tensor | None]:
+        known, first = first_seen(self, **asked)
+        return known, None if first is None else (first - 1).clamp(min=0)
+
+    patch.setattr(Context, "first_seen", mutant)
+
+
+def forget_first_seen(patch: Patch) -> None:
+    patch.setattr(Context, "first_seen", lambda self, **asked: (True, None))
 
 
 def peek_one_ahead(patch: Patch) -> None:
+    without_kernels(patch)
     patch.setattr(Mask, "dense", lambda self, q, k: q[:, None] - k[None] >= -1)
     patch.setattr(Mask, "is_square_causal", lambda self, *here: False)
 
 
 def forget_the_triangle(patch: Patch) -> None:
+    without_kernels(patch)
     patch.setattr(Mask, "is_square_causal", lambda self, *here: False)
     patch.setattr(Mask, "sees_all", lambda self, *here: True)
 
@@ -211,6 +234,10 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[Network, Tensor], None], 
     (always_restart, packed, ROPE),
     (see_other_documents, packed, SENTENCE),
     (see_padding, padded, ROPE),
+    (first_seen_early, packed, ROPE),
+    (first_seen_early, reaches, ROPE_WINDOW),
+    (forget_first_seen, packed, ROPE),
+    (forget_first_seen, reaches, ROPE_WINDOW),
     (ignore_the_order, selected, ROPE),
     (select_only_keys, selected, SENTENCE),
     (write_in_place_always, branched, ROPE),

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from linnet.core.native import checked, native_available, native_problem, native_version, opened
 from linnet.tokenizer import bpe, native
 from linnet.tokenizer.bpe import Pair, learn_merges, merge_table
 
@@ -21,7 +22,7 @@ IDENTITY = tuple(range(256))
 FEW_LETTERS = st.lists(st.sampled_from(b"abc"), max_size=20).map(bytes)
 CHUNKS = st.dictionaries(FEW_LETTERS | st.binary(max_size=12), st.integers(1, 4), max_size=12)
 
-with_native = pytest.mark.skipif(not native.native_available(), reason=f"no native library: {native.native_problem()}")
+with_native = pytest.mark.skipif(not native_available(), reason=f"no native library: {native_problem()}")
 
 
 def learns_alike(
@@ -65,7 +66,7 @@ def test_the_law_finds_the_wrong_order_of_ties() -> None:
 
     ties = {b"cd": 2, b"ab": 2}
     assert not learns_alike(first_seen_first, ties, 1)
-    if native.native_available():
+    if native_available():
         assert learns_alike(native.native_learn_merges, ties, 1)
 
 
@@ -92,7 +93,7 @@ def test_the_law_finds_a_merger_that_takes_the_longest_token() -> None:
 
     table = merge_table([(98, 99), (97, 98)])
     assert not merges_alike(greedy, IDENTITY, table, b"abc")
-    if native.native_available():
+    if native_available():
         assert merges_alike(native.native_merger, IDENTITY, table, b"abc")
 
 
@@ -106,7 +107,7 @@ def test_progress_is_reported() -> None:
 
 @with_native
 def test_bad_arguments_are_codes_and_not_crashes() -> None:
-    ffi, lib, _ = native._opened()
+    ffi, lib, _ = opened()
     assert lib.linnet_trainer_new(ffi.NULL, ffi.NULL, ffi.NULL, 3) == ffi.NULL
     descending = ffi.new("uint64_t[]", [3, 1])
     assert lib.linnet_trainer_new(ffi.new("uint8_t[]", 3), descending, ffi.new("uint64_t[]", [1, 1]), 2) == ffi.NULL
@@ -115,12 +116,12 @@ def test_bad_arguments_are_codes_and_not_crashes() -> None:
     lib.linnet_trainer_free(ffi.NULL)
     lib.linnet_merger_free(ffi.NULL)
     with pytest.raises(RuntimeError, match="linnet_x"):
-        native._checked(-2, "linnet_x")
+        checked(-2, "linnet_x")
 
 
 @with_native
 def test_the_version_is_that_of_the_crate() -> None:
-    assert f'version = "{native.native_version()}"' in (REPOSITORY / "native" / "Cargo.toml").read_text()
+    assert f'version = "{native_version()}"' in (REPOSITORY / "native" / "Cargo.toml").read_text()
 
 
 @pytest.mark.parametrize(
@@ -137,16 +138,16 @@ def test_without_the_library_python_does_it(monkeypatch: pytest.MonkeyPatch, mod
             raise module
         return module
 
-    native._opened.cache_clear()
+    opened.cache_clear()
     monkeypatch.setattr(importlib, "import_module", import_module)
     try:
-        assert not native.native_available()
-        assert native.native_version() is None
-        assert problem in native.native_problem()
+        assert not native_available()
+        assert native_version() is None
+        assert problem in native_problem()
         assert native.learn_merges({b"abab": 2}, 5) == bpe.learn_merges({b"abab": 2}, 5)
         assert native.merger(IDENTITY, merge_table([(97, 98)]))(b"ab") == [256]
     finally:
-        native._opened.cache_clear()
+        opened.cache_clear()
 
 
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="no cargo")

@@ -22,9 +22,9 @@ def doctor() -> None:
     import torch
 
     from linnet.core.extras import has
+    from linnet.core.native import native_available, native_problem, native_version
     from linnet.core.version import __version__
-    from linnet.ops.linear import onednn_available
-    from linnet.tokenizer.native import native_available, native_problem, native_version
+    from linnet.ops.kernels import kernels_available, kernels_machine
     from linnet.train.machine import available_memory, describe_machine, measure_peak, pick_device
 
     console = Console()
@@ -43,17 +43,17 @@ def doctor() -> None:
         line(
             None,
             "native part",
-            f"missing ({native_problem()}): training a BPE tokenizer takes some ten times longer, results are the same",
+            f"missing ({native_problem()}): training a BPE tokenizer takes some ten times longer, a step on a CPU up to half as long again",
         )
     for module, (extra, use) in EXTRAS.items():
         line(True if has(module) else None, module, use if has(module) else f'{use}: pip install ".\\[{extra}]" in a checkout')
     if device.type == "cpu":
         line(
-            True if onednn_available() else None,
-            "oneDNN",
-            "matrix products of training"
-            if onednn_available()
-            else "missing: products go through torch's default, some 10 % slower",
+            True if kernels_available() else None,
+            "CPU kernels",
+            f"attention, GELU and decoding in Rust, with vectors of {kernels_machine()}"
+            if kernels_available()
+            else "PyTorch's own: ours need the native part and GNU OpenMP (Linux)",
         )
         line(None, "GPU", "none: float32 on the CPU, which is the CPU's training type")
     else:

@@ -17,7 +17,6 @@ from torch import Tensor
 from linnet.core.errors import LinnetError, explain
 from linnet.generate.sampler import Sampler, Sampling, count_tokens
 from linnet.model.network import Network
-from linnet.model.packed import can_pack, pack
 from linnet.model.state import State
 
 
@@ -47,7 +46,6 @@ class Decoder:
                 explain("an empty prompt", need="at least one token a row", hint="the end token, which documents follow")
             )
         self.network, self.sampler = network, Sampler(sampling)
-        self._reader: Network | None = None  # reads single tokens; made with the first one
         self.generators = list(generators) if generators is not None else None
         limit = network.spec.max_length
         self.context_length = min((n for n in (context_length, limit) if n is not None), default=None)
@@ -80,12 +78,10 @@ class Decoder:
         if self._too_long():
             self._read_from_start()
             return
-        if self._reader is None:
-            self._reader = pack(self.network) if len(self.rows) > 1 and can_pack(self.network) else self.network
-        hidden, state, _ = self._reader(self._waiting[:, None], state=self.state)
+        hidden, state, _ = self.network(self._waiting[:, None], state=self.state)
         assert state is not None
         self.state, self._waiting = state, None
-        self._logits = self._reader.logits(hidden[:, -1])
+        self._logits = self.network.logits(hidden[:, -1])
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some rows only."""

@@ -74,6 +74,34 @@ class Context:
 
         return self.once(("mask", causal, window, first_key, n_keys), make)
 
+    def first_seen(self, *, window: int | None, first_key: int, n_keys: int) -> tuple[bool, Tensor | None]:
+        """(known, first): the first of the keys first_key … first_key + n_keys - 1 that each query sees under a causal mask.
+
+        first is (B, T) int64, counted from first_key, or None: all see the very first. Known: the keys end with the last
+        query, and every document is one stretch of its row, so that this says all that the mask does.
+        """
+
+        def make() -> tuple[bool, Tensor | None]:
+            if first_key + n_keys != self.first + self.n_tokens:
+                return False, None
+            first = None
+            if self.documents is not None and self.key_documents is not None:
+                held = self.key_documents[:, first_key : first_key + n_keys]  # (B, S)
+                step = held[:, 1:] - held[:, :-1]
+                if bool((step < 0).any()):
+                    return False, None
+                index = torch.arange(n_keys, device=held.device)
+                begins = torch.where(torch.nn.functional.pad(step, (1, 0), value=1) != 0, index, 0).cummax(1).values
+                first = begins[:, n_keys - self.n_tokens :]  # (B, T)
+            if window is not None and n_keys > window:
+                earliest = torch.arange(n_keys - self.n_tokens, n_keys, device=self.positions.device) - window + 1
+                batch = 1 if self.key_documents is None else len(self.key_documents)
+                earliest = earliest.clamp(min=0).expand(batch, -1)
+                first = earliest if first is None else first.maximum(earliest)
+            return True, first if first is None else first.contiguous()
+
+        return self.once(("first seen", window, first_key, n_keys), make)
+
     def same_document(self, back: int) -> Tensor | None:
         """(B, T) 1 where the token `back` places earlier is of the same document, else 0; None: always, as far as there is one."""
         if self.documents is None or self.key_documents is None:
@@ -88,8 +116,15 @@ class Context:
         return self.once(("same document", back), make)
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:
-        """Inverted dropout (1207.0580) from this pass's own generator."""
+        """Inverted dropout (1207.0580) from this pass's own generator; the rate is met to within 1 / 131,072.
+
+        A CPU draws one number after another, and that costs more than the layer: one draw of 64 bits decides four places.
+        """
         if rate == 0.0 or self.generator is None:
             return x
-        keep = torch.empty_like(x).bernoulli_(1 - rate, generator=self.generator)
-        return x * keep.div_(1 - rate)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(
+            -(2**63), None, generator=self.generator
+        )
+        dropped = min(round(rate * 2**16), 2**16 - 1)  # of the 65,536 values of 16 bits
+        keep = (bits.view(torch.int16)[: x.numel()] >= dropped - 2**15).view(x.shape).to(x.dtype)
+        return x * keep.mul_(1 / (1 - dropped / 2**16))

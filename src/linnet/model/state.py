@@ -21,7 +21,7 @@ from torch import Tensor
 
 from linnet.core.errors import LinnetError, explain
 
-FIRST_CAPACITY = 64  # places of a new growing buffer; it doubles when full
+FIRST_CAPACITY = 256  # places of a new growing buffer, of which the unused ones cost no memory; it doubles when full
 READ_ONLY = -1  # the tip of a line that nobody may write to: its storage belongs to a graph
 
 
@@ -72,7 +72,10 @@ class Tail:
     @staticmethod
     def empty(like: Tensor, *, window: int | None = None, capacity: int | None = None) -> Tail:
         """An empty tail for numbers shaped like `like` (..., n, K), of which only the other sizes count."""
-        return Tail(_Line(_storage(like, capacity or FIRST_CAPACITY), 0), 0, 0, 0, None if capacity else window, capacity)
+        store = _storage(like, capacity or first_capacity(window))
+        if capacity:
+            store.zero_()  # all of it is read, and what is masked out is still multiplied by 0
+        return Tail(_Line(store, 0), 0, 0, 0, None if capacity else window, capacity)
 
     @property
     def length(self) -> int:
@@ -82,7 +85,7 @@ class Tail:
     def view(self) -> Tensor:
         """The live places (..., S, K) without a copy; in the fixed mode all `capacity` places, written or not."""
         self._check()
-        return self.line.store if self.capacity else self.line.store[..., self.start : self.stop, :]
+        return self.line.store if self.capacity else self.line.store.narrow(-2, self.start, self.stop - self.start)
 
     def last(self, n: int) -> Tensor:
         """The last n live places (..., n, K), in either mode."""
@@ -107,15 +110,15 @@ class Tail:
                 keep = keep[..., keep.shape[-2] - self.window + 1 :, :]
             start, stop = 0, keep.shape[-2]
             room = stop + n if self.window is None else self.window  # to grow into: as much again, or one more window
-            line = _Line(_storage(new, stop + n + max(FIRST_CAPACITY, room)), stop)
+            line = _Line(_storage(new, stop + n + max(first_capacity(self.window), room)), stop)
             line.store[..., :stop, :] = keep
         if not recorded:
-            line.store[..., stop : stop + n, :] = new
+            line.store.narrow(-2, stop, n).copy_(new)
             line.tip = stop + n
         stop += n
         if self.window is not None:  # n new queries see at most n + window - 1 keys
             start = max(start, stop - (n + self.window - 1))
-        return replace(self, line=line, start=start, stop=stop, first=self.length + n - (stop - start))
+        return Tail(line, start, stop, self.length + n - (stop - start), self.window)
 
     def _append_fixed(self, new: Tensor) -> Tail:
         n = new.shape[-2]
@@ -174,8 +177,14 @@ class Tail:
             )
 
 
+def first_capacity(window: int | None) -> int:
+    """Places of a new growing buffer: few where only a small window is ever kept."""
+    return FIRST_CAPACITY if window is None else min(FIRST_CAPACITY, 16 * window)
+
+
 def _storage(like: Tensor, places: int) -> Tensor:
-    return torch.zeros(*like.shape[:-2], places, like.shape[-1], dtype=like.dtype, device=like.device)
+    """Room for so many places, nothing in it."""
+    return torch.empty(*like.shape[:-2], places, like.shape[-1], dtype=like.dtype, device=like.device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,15 +1,25 @@
-"""Scaled dot-product attention (1706.03762, eq. 1): the definition, and PyTorch's fused kernels for the same.
+"""Scaled dot-product attention (1706.03762, eq. 1): the definition, and two fast ways to the same.
 
     y_t = Σ_s softmax_s( q_t · k_s · scale + bias_ts ) v_s      over the keys s that the mask allows
 
 Queries come in H heads, keys and values in G groups; H / G query heads share one group (2305.13245).
+
+attention            any mask and bias, through PyTorch's fused kernels
+attention_from       causal, each query from a first key on: whole rows, windows and packed documents. On a CPU a kernel
+                     of our own skips every block of keys that nobody sees (native/src/kernels/attention.rs)
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from linnet.ops.backward import own_backward
+from linnet.ops.kernels import attention_backward, attention_forward
 
 
 def attention_reference(
@@ -66,3 +76,44 @@ def attention(
         y = F.scaled_dot_product_attention(q.reshape(batch, groups, n_heads // groups, width), k, v, scale=scale)
         return y.reshape(batch, n_heads, 1, width)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=True)
+
+
+def attention_from_reference(q: Tensor, k: Tensor, v: Tensor, first: Tensor | None = None, *, scale: float) -> Tensor:
+    """Causal attention of the last T of S places: each sees the keys from `first` to its own place.
+
+    q (B, H, T, K), k and v (B, G, S, K), first (B, T) int64 index among the keys (None: 0) → (B, H, T, K).
+    """
+    keys = torch.arange(k.shape[2], device=q.device)
+    places = keys[k.shape[2] - q.shape[2] :]
+    allowed = keys <= places[:, None]  # (T, S)
+    if first is not None:
+        allowed = allowed & (keys >= first.minimum(places)[:, :, None])  # (B, T, S)
+    return attention_reference(q, k, v, allowed=allowed, scale=scale)
+
+
+class _AttentionFrom(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, first: Tensor | None, scale: float) -> Tensor:
+        y, log_sums = attention_forward(q, k, v, first, scale, log_sums=True)
+        ctx.save_for_backward(q, k, v, y, log_sums, first)
+        ctx.scale = scale
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Any:
+        q, k, v, y, log_sums, first = ctx.saved_tensors
+        return *attention_backward(q, k, v, y, log_sums, first, ctx.scale, _in_one_piece(g)), None, None
+
+
+def _in_one_piece(x: Tensor) -> Tensor:
+    """x with vectors of K whose numbers lie side by side."""
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def attention_from(q: Tensor, k: Tensor, v: Tensor, first: Tensor | None = None, *, scale: float) -> Tensor:
+    """The same through the kernel. Needs `kernels_take(q, k, v)`."""
+    q, k, v = _in_one_piece(q), _in_one_piece(k), _in_one_piece(v)
+    if own_backward(q, k, v):
+        return _AttentionFrom.apply(q, k, v, first, scale)
+    return attention_forward(q, k, v, first, scale, log_sums=False)[0]

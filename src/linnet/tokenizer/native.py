@@ -3,56 +3,21 @@
     learn_merges   the merges of some chunks; about 20 times as fast in Rust
     merger         a function from the bytes of a chunk to ids; about 10 times as fast in Rust
 
-Results are identical. The Rust side is a small library with a C interface (`native/include/linnet.h`), which a build
-with cargo puts into `linnet._native`; without it everything works in Python. It is opened on first use.
+Results are identical. core/native.py opens the library; without it everything works in Python.
 """
 
 from __future__ import annotations
 
-import importlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any
 
+from linnet.core.native import checked, made, native_available, opened
 from linnet.tokenizer import bpe
 from linnet.tokenizer.bpe import MergeTable, OnMerge, Pair
 
 Merger = Callable[[bytes], list[int]]  # bytes of one chunk → its ids
 
-INTERFACE = 1  # of native/include/linnet.h; a library that was built from another one is not used
 REPORT_EVERY = 64  # merges between two calls of on_merge, where Python can also be interrupted
-
-
-@cache
-def _opened() -> tuple[Any, Any, str]:
-    """(ffi, lib, "") of the native library, or (None, None, why there is none)."""
-    try:
-        module = importlib.import_module("linnet._native")
-        found = module.lib.linnet_interface()
-    except ImportError:
-        return None, None, "it was not built: cargo was not there, or failed, when linnet was installed"
-    except (OSError, AttributeError) as error:
-        return None, None, f"it cannot be opened ({error}); install linnet again"
-    if found != INTERFACE:
-        return None, None, f"it was built from another version (interface {found}, not {INTERFACE}); install linnet again"
-    return module.ffi, module.lib, ""
-
-
-def native_available() -> bool:
-    """Whether the Rust functions are there and will be used."""
-    return not native_problem()
-
-
-def native_problem() -> str:
-    """Why the Rust functions are not there; empty where they are."""
-    return _opened()[2]
-
-
-def native_version() -> str | None:
-    """The version of the native library; None where there is none."""
-    ffi, lib, problem = _opened()
-    return None if problem else ffi.string(lib.linnet_version()).decode("ascii")
 
 
 def learn_merges(chunks: Mapping[bytes, int], n_merges: int, on_merge: OnMerge | None = None) -> list[Pair]:
@@ -78,7 +43,7 @@ def python_merger(byte_ids: Sequence[int], table: MergeTable) -> Merger:
 
 def native_merger(byte_ids: Sequence[int], table: MergeTable) -> Merger:
     """`merger` in Rust. Needs `native_available()`."""
-    ffi, lib, _ = _opened()
+    ffi, lib, _ = opened()
     by_rank = sorted((rank, a, b, merged) for (a, b), (rank, merged) in table.items())
     numbers = array("I", [number for _, a, b, merged in by_rank for number in (a, b, merged)])
     handle = lib.linnet_merger_new(
@@ -86,11 +51,11 @@ def native_merger(byte_ids: Sequence[int], table: MergeTable) -> Merger:
         ffi.from_buffer("uint32_t[]", numbers) if numbers else ffi.new("uint32_t[1]"),
         len(by_rank),
     )
-    handle = ffi.gc(_made(ffi, handle, "linnet_merger_new"), lib.linnet_merger_free)
+    handle = ffi.gc(made(handle, "linnet_merger_new"), lib.linnet_merger_free)
 
     def merge(chunk: bytes) -> list[int]:
         ids = ffi.new("uint32_t[]", max(len(chunk), 1))
-        n_ids = _checked(
+        n_ids = checked(
             lib.linnet_merger_merge(handle, ffi.from_buffer("uint8_t[]", chunk), len(chunk), ids), "linnet_merger_merge"
         )
         found: list[int] = ffi.unpack(ids, n_ids)
@@ -101,7 +66,7 @@ def native_merger(byte_ids: Sequence[int], table: MergeTable) -> Merger:
 
 def native_learn_merges(chunks: Mapping[bytes, int], n_merges: int, on_merge: OnMerge | None = None) -> list[Pair]:
     """`bpe.learn_merges` in Rust. Needs `native_available()`."""
-    ffi, lib, _ = _opened()
+    ffi, lib, _ = opened()
     if not any(chunks) or n_merges <= 0:
         return []
     ends, end = array("Q"), 0
@@ -114,12 +79,12 @@ def native_learn_merges(chunks: Mapping[bytes, int], n_merges: int, on_merge: On
         ffi.from_buffer("uint64_t[]", array("Q", chunks.values())),
         len(chunks),
     )
-    trainer = ffi.gc(_made(ffi, handle, "linnet_trainer_new"), lib.linnet_trainer_free)
+    trainer = ffi.gc(made(handle, "linnet_trainer_new"), lib.linnet_trainer_free)
     pairs = ffi.new("uint32_t[]", 2 * REPORT_EVERY)
     merges: list[Pair] = []
     while len(merges) < n_merges:
         asked = min(REPORT_EVERY, n_merges - len(merges))
-        learned = _checked(lib.linnet_trainer_learn(trainer, pairs, asked), "linnet_trainer_learn")
+        learned = checked(lib.linnet_trainer_learn(trainer, pairs, asked), "linnet_trainer_learn")
         numbers = ffi.unpack(pairs, 2 * learned)
         merges += zip(numbers[::2], numbers[1::2], strict=True)
         if on_merge is not None and learned:
@@ -127,15 +92,3 @@ def native_learn_merges(chunks: Mapping[bytes, int], n_merges: int, on_merge: On
         if learned < asked:
             break
     return merges
-
-
-def _made(ffi: Any, handle: Any, name: str) -> Any:
-    if handle == ffi.NULL:
-        raise RuntimeError(f"the native library refused its arguments in {name}")
-    return handle
-
-
-def _checked(result: int, name: str) -> int:
-    if result < 0:
-        raise RuntimeError(f"the native library failed in {name} (code {result})")
-    return result

@@ -22,7 +22,8 @@ from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
 from linnet.model.state import KeyValue, Tail
-from linnet.ops.attention import attention
+from linnet.ops.attention import attention, attention_from
+from linnet.ops.kernels import kernels_take
 from linnet.ops.rope import rotary_table, rotate
 
 
@@ -149,7 +150,9 @@ class AttentionLayer(nn.Module):
 
     def forward(self, x: Tensor, context: Context, state: KeyValue | None = None) -> tuple[Tensor, KeyValue | None]:
         batch, n_tokens, _ = x.shape  # (B, T, D)
-        q, k, v = (part.unflatten(-1, (-1, self.d_head)) for part in project(x, (self.q, self.k, self.v)))  # (B, T, H | G | G, K)
+        q, k, v = (
+            part.view(batch, n_tokens, -1, self.d_head) for part in project(x, (self.q, self.k, self.v))
+        )  # (B, T, H | G | G, K)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, K), (B, G, T, K) twice
@@ -160,10 +163,20 @@ class AttentionLayer(nn.Module):
         if state is not None:
             state = KeyValue(state.keys.append(k), state.values.append(v))
             k, v, first_key = state.keys.view(), state.values.view(), state.keys.first  # (B, G, S, K)
-        allowed, causal = context.mask(causal=self.spec.causal, window=self.spec.window, first_key=first_key, n_keys=k.shape[2])
-        bias = self._bias(context, first_key, k.shape[2])
-        y = attention(q, k, v, allowed=allowed, causal=causal, bias=bias, scale=self.scale)  # (B, H, T, K)
+        y = self._attend(q, k, v, context, first_key)  # (B, H, T, K)
         return self.o(y.transpose(1, 2).reshape(batch, n_tokens, -1)), state  # (B, T, D)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context, first_key: int) -> Tensor:
+        """q (B, H, T, K) and the keys and values (B, G, S, K), of which the first has stream index `first_key` → (B, H, T, K)."""
+        n_keys, window = k.shape[2], self.spec.window
+        if self.spec.causal and not isinstance(self.spec.position, Alibi) and kernels_take(q, k, v):
+            known, first = context.first_seen(window=window, first_key=first_key, n_keys=n_keys)
+            if known:
+                first = first if first is None else first.expand(len(q), -1).contiguous()
+                return attention_from(q, k, v, first, scale=self.scale)
+        allowed, causal = context.mask(causal=self.spec.causal, window=window, first_key=first_key, n_keys=n_keys)
+        bias = self._bias(context, first_key, n_keys)
+        return attention(q, k, v, allowed=allowed, causal=causal, bias=bias, scale=self.scale)
 
     def _rotation(self, rope: Rope, context: Context, like: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin that broadcast over heads: (T, R), or (B, 1, T, R) where rows differ."""

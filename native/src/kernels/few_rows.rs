@@ -1,0 +1,107 @@
+//! y = x Wᵀ + b for a few rows of x: decoding, where the time is that of reading W once. `linnet/ops/linear.py` calls it.
+//!
+//! A few rows of W meet a few rows of x: sums run along both, and the first level of the cache holds those rows of W until
+//! all of x has met them; each pass of these asks the memory for one of the next rows.
+
+use super::parallel::{for_each, Threads};
+use super::simd::Machine;
+use crate::dispatch;
+
+pub const MOST: usize = 32; // rows of x
+const PIECE: usize = 16; // rows of W
+
+/// x (rows, d), w (f, d), bias (f) or NULL → y (rows, f); all lie in one piece.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct FewRows {
+    pub rows: i64,
+    pub d: i64,
+    pub f: i64,
+    pub x: *const f32,
+    pub w: *const f32,
+    pub bias: *const f32,
+    pub y: *mut f32,
+}
+
+// SAFETY: the pieces of the work write to places of their own
+unsafe impl Sync for FewRows {}
+
+impl FewRows {
+    /// Whether the numbers make sense together.
+    pub fn is_sound(&self) -> bool {
+        let pointers = !self.x.is_null() && !self.w.is_null() && !self.y.is_null();
+        pointers && self.rows > 0 && self.rows as usize <= MOST && self.d > 0 && self.f > 0
+    }
+}
+
+/// Every task with the same x.
+///
+/// # Safety
+/// Everything that the tasks name can be read, and their y written.
+pub unsafe fn few_rows(tasks: &[FewRows], threads: Threads) {
+    let pieces_of = |task: &FewRows| (task.f as usize).div_ceil(PIECE);
+    let find = |mut i: usize| {
+        let mut tasks = tasks.iter();
+        loop {
+            let task = tasks.next().expect("a piece belongs to a task");
+            if i < pieces_of(task) {
+                return (task, i * PIECE, (task.f as usize).min((i + 1) * PIECE));
+            }
+            i -= pieces_of(task);
+        }
+    };
+    for_each(threads, tasks.iter().map(pieces_of).sum(), |i| {
+        let (task, from, to) = find(i);
+        dispatch!(some_rows(task: &FewRows, from: usize, to: usize));
+    });
+}
+
+/// Rows from .. to of W with all rows of x.
+#[inline(always)]
+unsafe fn some_rows<M: Machine>(task: &FewRows, from: usize, to: usize) {
+    let rows = task.rows as usize;
+    let mut i = from;
+    while i < to {
+        let four = i + 4 <= to;
+        let mut r = 0;
+        while r < rows {
+            match (four, r + 4 <= rows) {
+                (true, true) => tile::<M, 4, 4>(task, i, r),
+                (true, false) => tile::<M, 4, 1>(task, i, r),
+                (false, true) => tile::<M, 1, 4>(task, i, r),
+                (false, false) => tile::<M, 1, 1>(task, i, r),
+            }
+            r += if r + 4 <= rows { 4 } else { 1 };
+        }
+        i += if four { 4 } else { 1 };
+    }
+}
+
+/// F rows of W from `first_w` on with R rows of x from `first_x` on.
+#[inline(always)]
+unsafe fn tile<M: Machine, const F: usize, const R: usize>(task: &FewRows, first_w: usize, first_x: usize) {
+    let d = task.d as usize;
+    let (w, x) = (task.w.add(first_w * d), task.x.add(first_x * d));
+    let mut sums = [[M::splat(0.0); R]; F];
+    let mut c = 0;
+    while c + M::LANES <= d {
+        let row: [M::Vector; R] = std::array::from_fn(|r| M::load(x.add(r * d + c)));
+        for f in 0..F {
+            if f == 0 {
+                M::prefetch(w.wrapping_add((F + first_x / 4 % F) * d + c));
+            }
+            let numbers = M::load(w.add(f * d + c));
+            for r in 0..R {
+                sums[f][r] = M::fma(numbers, row[r], sums[f][r]);
+            }
+        }
+        c += M::LANES;
+    }
+    for f in 0..F {
+        let bias = if task.bias.is_null() { 0.0 } else { *task.bias.add(first_w + f) };
+        for r in 0..R {
+            let rest: f32 = (c..d).map(|c| *w.add(f * d + c) * *x.add(r * d + c)).sum();
+            *task.y.add((first_x + r) * task.f as usize + first_w + f) = M::total(sums[f][r]) + rest + bias;
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! C = A B and C += A B for matrices that fit the cache: what attention is made of.
+//!
+//! B and C lie in rows; A is read number by number with two steps, so that it may lie either way. A tile of C is held in
+//! registers while k runs: for each k a few vectors of B, and each number of A's column spread over a vector.
+
+use super::simd::Machine;
+
+/// A matrix of which number (i, j) lies at `start + i * down + j * across`.
+#[derive(Clone, Copy)]
+pub struct Strided {
+    pub start: *const f32,
+    pub down: usize,
+    pub across: usize,
+}
+
+/// A matrix in rows that are `down` apart.
+#[derive(Clone, Copy)]
+pub struct Lying {
+    pub start: *mut f32,
+    pub down: usize,
+}
+
+// SAFETY: two addresses; what is done through them is each function's own promise
+unsafe impl Sync for Lying {}
+
+impl Lying {
+    /// The rows from `row` on.
+    ///
+    /// # Safety
+    /// There are so many rows.
+    #[inline(always)]
+    pub unsafe fn from(self, row: usize) -> Lying {
+        Lying { start: self.start.add(row * self.down), ..self }
+    }
+}
+
+/// `live` rows (K) turned to (K, block) and scaled; lanes beyond are zeros.
+///
+/// # Safety
+/// The rows can be read, and `to` has room for K times `block` numbers.
+#[inline(always)]
+pub unsafe fn turn(rows: Lying, live: usize, width: usize, block: usize, scale: f32, to: *mut f32) {
+    if live < block {
+        std::ptr::write_bytes(to, 0, width * block);
+    }
+    let mut r = 0;
+    while r + 4 <= live {
+        let from: [*mut f32; 4] = std::array::from_fn(|i| rows.from(r + i).start);
+        let mut c = 0;
+        while c + 4 <= width {
+            let square: [[f32; 4]; 4] = std::array::from_fn(|i| from[i].add(c).cast::<[f32; 4]>().read_unaligned());
+            for i in 0..4 {
+                let turned: [f32; 4] = std::array::from_fn(|j| square[j][i] * scale);
+                to.add((c + i) * block + r).cast::<[f32; 4]>().write_unaligned(turned);
+            }
+            c += 4;
+        }
+        for c in c..width {
+            for (i, row) in from.iter().enumerate() {
+                *to.add(c * block + r + i) = *row.add(c) * scale;
+            }
+        }
+        r += 4;
+    }
+    for r in r..live {
+        for c in 0..width {
+            *to.add(c * block + r) = *rows.from(r).start.add(c) * scale;
+        }
+    }
+}
+
+/// C (m, n) = A (m, k) B (k, n), added to what is in C if `ADD`.
+///
+/// # Safety
+/// n is a multiple of `M::LANES`, and all that is named can be read or written.
+#[inline(always)]
+pub unsafe fn product<M: Machine, const ADD: bool>(m: usize, n: usize, k: usize, a: Strided, b: Lying, c: Lying) {
+    let mut j = 0;
+    while j < n {
+        let wide = j + 2 * M::LANES <= n;
+        let (b, c) = (Lying { start: b.start.add(j), ..b }, Lying { start: c.start.add(j), ..c });
+        if wide && M::REGISTERS == 32 {
+            column::<M, 8, 2, ADD>(m, k, a, b, c);
+        } else if wide {
+            column::<M, 4, 2, ADD>(m, k, a, b, c);
+        } else if M::REGISTERS == 32 {
+            column::<M, 16, 1, ADD>(m, k, a, b, c);
+        } else {
+            column::<M, 8, 1, ADD>(m, k, a, b, c);
+        }
+        j += if wide { 2 * M::LANES } else { M::LANES };
+    }
+}
+
+/// W vectors of all rows of C: R rows at a time, then those that are left.
+#[inline(always)]
+unsafe fn column<M: Machine, const R: usize, const W: usize, const ADD: bool>(
+    m: usize,
+    k: usize,
+    a: Strided,
+    b: Lying,
+    c: Lying,
+) {
+    let mut i = 0;
+    let at = |i: usize| (Strided { start: a.start.add(i * a.down), ..a }, c.start.add(i * c.down));
+    while i + R <= m {
+        let (a, to) = at(i);
+        tile::<M, R, W, ADD>(k, a, b, to, c.down);
+        i += R;
+    }
+    while i + 4 <= m {
+        let (a, to) = at(i);
+        tile::<M, 4, W, ADD>(k, a, b, to, c.down);
+        i += 4;
+    }
+    while i < m {
+        let (a, to) = at(i);
+        tile::<M, 1, W, ADD>(k, a, b, to, c.down);
+        i += 1;
+    }
+}
+
+/// R rows and W vectors of C.
+#[inline(always)]
+unsafe fn tile<M: Machine, const R: usize, const W: usize, const ADD: bool>(
+    k: usize,
+    a: Strided,
+    b: Lying,
+    c: *mut f32,
+    c_down: usize,
+) {
+    let mut sums = [[M::splat(0.0); W]; R];
+    if ADD {
+        for r in 0..R {
+            for w in 0..W {
+                sums[r][w] = M::load(c.add(r * c_down + w * M::LANES));
+            }
+        }
+    }
+    for p in 0..k {
+        let mut row = [M::splat(0.0); W];
+        for w in 0..W {
+            row[w] = M::load(b.start.add(p * b.down + w * M::LANES));
+        }
+        for r in 0..R {
+            let number = M::splat(*a.start.add(r * a.down + p * a.across));
+            for w in 0..W {
+                sums[r][w] = M::fma(number, row[w], sums[r][w]);
+            }
+        }
+    }
+    for r in 0..R {
+        for w in 0..W {
+            M::store(c.add(r * c_down + w * M::LANES), sums[r][w]);
+        }
+    }
+}

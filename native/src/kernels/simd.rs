@@ -1,0 +1,332 @@
+//! Vectors of float32 on three kinds of processor, behind one trait.
+//!
+//! A kernel is an `#[inline(always)]` function over `M: Machine`; `dispatch!` compiles it once for each machine, with
+//! that machine's instructions allowed, and calls the best one that this processor has.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A processor's vectors. All functions need what the machine's name says: call them from `dispatch!` alone.
+#[allow(clippy::missing_safety_doc)]
+pub trait Machine {
+    /// Numbers in a vector.
+    const LANES: usize;
+    /// Vector registers.
+    const REGISTERS: usize;
+    type Vector: Copy;
+
+    unsafe fn splat(x: f32) -> Self::Vector;
+    unsafe fn load(from: *const f32) -> Self::Vector;
+    unsafe fn store(to: *mut f32, x: Self::Vector);
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a · b + c
+    unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// The smaller of two numbers; b where one of them is NaN.
+    unsafe fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The larger of two numbers; b where one of them is NaN.
+    unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The nearest whole numbers.
+    unsafe fn round(x: Self::Vector) -> Self::Vector;
+    /// 2 to the power of whole numbers from -126 to 127.
+    unsafe fn exp2_whole(x: Self::Vector) -> Self::Vector;
+    unsafe fn total(x: Self::Vector) -> f32;
+    unsafe fn largest(x: Self::Vector) -> f32;
+    /// Ask the memory for what will be read soon; any address will do.
+    unsafe fn prefetch(from: *const f32);
+}
+
+/// e to the power of x to within 2 units of the last place; x is held between -87.3 and 88, and NaN stays NaN.
+///
+/// x = n ln 2 + r with |r| ≤ ½ ln 2, and e^r by its Taylor series to r⁷ / 7!, whose rest is below 2⁻²⁷.
+#[inline(always)]
+#[allow(clippy::missing_safety_doc)]
+pub unsafe fn exp<M: Machine>(x: M::Vector) -> M::Vector {
+    let x = M::min(M::splat(88.0), M::max(M::splat(-87.3), x));
+    let n = M::round(M::mul(x, M::splat(std::f32::consts::LOG2_E)));
+    let r = M::fma(n, M::splat(-0.693_359_4), x); // ln 2 in two parts, of which the first is exact in 12 bits
+    let r = M::fma(n, M::splat(2.121_944_4e-4), r);
+    let mut series = M::splat(1.0 / 5040.0);
+    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        series = M::fma(series, r, M::splat(coefficient));
+    }
+    M::mul(series, M::exp2_whole(n))
+}
+
+/// Any processor: eight numbers that the compiler turns into whatever vectors there are.
+pub struct Portable;
+
+impl Machine for Portable {
+    const LANES: usize = 8;
+    const REGISTERS: usize = 16;
+    type Vector = [f32; 8];
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> [f32; 8] {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> [f32; 8] {
+        from.cast::<[f32; 8]>().read_unaligned()
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, x: [f32; 8]) {
+        to.cast::<[f32; 8]>().write_unaligned(x);
+    }
+    #[inline(always)]
+    unsafe fn add(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    unsafe fn sub(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    unsafe fn mul(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    unsafe fn div(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] / b[i])
+    }
+    #[inline(always)]
+    unsafe fn fma(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    unsafe fn min(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    unsafe fn max(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    unsafe fn round(x: [f32; 8]) -> [f32; 8] {
+        const MAGIC: f32 = 12_582_912.0; // 1.5 · 2²³: adding it leaves no room for a fraction
+        std::array::from_fn(|i| (x[i] + MAGIC) - MAGIC)
+    }
+    #[inline(always)]
+    unsafe fn exp2_whole(x: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| f32::from_bits(((x[i] as i32 + 127) << 23) as u32))
+    }
+    #[inline(always)]
+    unsafe fn total(x: [f32; 8]) -> f32 {
+        ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]))
+    }
+    #[inline(always)]
+    unsafe fn largest(x: [f32; 8]) -> f32 {
+        x.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+    }
+    #[inline(always)]
+    unsafe fn prefetch(_: *const f32) {}
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Machine;
+    use std::arch::x86_64::*;
+
+    /// 16 numbers a vector, 32 vectors.
+    pub struct Avx512;
+
+    impl Machine for Avx512 {
+        const LANES: usize = 16;
+        const REGISTERS: usize = 32;
+        type Vector = __m512;
+
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> __m512 {
+            _mm512_set1_ps(x)
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> __m512 {
+            _mm512_loadu_ps(from)
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, x: __m512) {
+            _mm512_storeu_ps(to, x);
+        }
+        #[inline(always)]
+        unsafe fn add(a: __m512, b: __m512) -> __m512 {
+            _mm512_add_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+            _mm512_sub_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+            _mm512_mul_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn div(a: __m512, b: __m512) -> __m512 {
+            _mm512_div_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+            _mm512_fmadd_ps(a, b, c)
+        }
+        #[inline(always)]
+        unsafe fn min(a: __m512, b: __m512) -> __m512 {
+            _mm512_min_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn max(a: __m512, b: __m512) -> __m512 {
+            _mm512_max_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn round(x: __m512) -> __m512 {
+            _mm512_roundscale_ps::<0>(x)
+        }
+        #[inline(always)]
+        unsafe fn exp2_whole(x: __m512) -> __m512 {
+            _mm512_scalef_ps(_mm512_set1_ps(1.0), x)
+        }
+        #[inline(always)]
+        unsafe fn total(x: __m512) -> f32 {
+            _mm512_reduce_add_ps(x)
+        }
+        #[inline(always)]
+        unsafe fn largest(x: __m512) -> f32 {
+            _mm512_reduce_max_ps(x)
+        }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const f32) {
+            _mm_prefetch::<_MM_HINT_T0>(from.cast());
+        }
+    }
+
+    /// 8 numbers a vector, 16 vectors.
+    pub struct Avx2;
+
+    impl Machine for Avx2 {
+        const LANES: usize = 8;
+        const REGISTERS: usize = 16;
+        type Vector = __m256;
+
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> __m256 {
+            _mm256_set1_ps(x)
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> __m256 {
+            _mm256_loadu_ps(from)
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, x: __m256) {
+            _mm256_storeu_ps(to, x);
+        }
+        #[inline(always)]
+        unsafe fn add(a: __m256, b: __m256) -> __m256 {
+            _mm256_add_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn sub(a: __m256, b: __m256) -> __m256 {
+            _mm256_sub_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn mul(a: __m256, b: __m256) -> __m256 {
+            _mm256_mul_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn div(a: __m256, b: __m256) -> __m256 {
+            _mm256_div_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
+            _mm256_fmadd_ps(a, b, c)
+        }
+        #[inline(always)]
+        unsafe fn min(a: __m256, b: __m256) -> __m256 {
+            _mm256_min_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn max(a: __m256, b: __m256) -> __m256 {
+            _mm256_max_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn round(x: __m256) -> __m256 {
+            _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x)
+        }
+        #[inline(always)]
+        unsafe fn exp2_whole(x: __m256) -> __m256 {
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+        }
+        #[inline(always)]
+        unsafe fn total(x: __m256) -> f32 {
+            let half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+            let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
+            _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)))
+        }
+        #[inline(always)]
+        unsafe fn largest(x: __m256) -> f32 {
+            let half = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+            let pair = _mm_max_ps(half, _mm_movehl_ps(half, half));
+            _mm_cvtss_f32(_mm_max_ss(pair, _mm_movehdup_ps(pair)))
+        }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const f32) {
+            _mm_prefetch::<_MM_HINT_T0>(from.cast());
+        }
+    }
+}
+
+/// The machines, from the one that every processor is to the widest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Kind {
+    Portable,
+    Avx2,
+    Avx512,
+}
+
+static AT_MOST: AtomicU8 = AtomicU8::new(Kind::Avx512 as u8);
+
+/// The best machine that this processor is, of those that are allowed.
+pub fn kind() -> Kind {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let allowed = |kind: Kind| AT_MOST.load(Ordering::Relaxed) >= kind as u8;
+        if allowed(Kind::Avx512) && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+            return Kind::Avx512;
+        }
+        if allowed(Kind::Avx2) && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return Kind::Avx2;
+        }
+    }
+    Kind::Portable
+}
+
+/// Allow no wider machine than this one: for tests, which want to see them all.
+pub fn allow_at_most(kind: Kind) {
+    AT_MOST.store(kind as u8, Ordering::Relaxed);
+}
+
+/// `dispatch!(kernel(a: A, b: B))` calls `kernel::<M>(a, b)` for this processor's `M`.
+#[macro_export]
+macro_rules! dispatch {
+    ($kernel:ident ( $($name:ident : $type:ty),* $(,)? )) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
+        unsafe fn avx512($($name: $type),*) {
+            $kernel::<$crate::kernels::simd::Avx512>($($name),*)
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn avx2($($name: $type),*) {
+            $kernel::<$crate::kernels::simd::Avx2>($($name),*)
+        }
+        match $crate::kernels::simd::kind() {
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::simd::Kind::Avx512 => avx512($($name),*),
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::simd::Kind::Avx2 => avx2($($name),*),
+            _ => $kernel::<$crate::kernels::simd::Portable>($($name),*),
+        }
+    }};
+}

@@ -1,0 +1,58 @@
+"""The Rust library: a few functions behind a C interface (`native/include/linnet.h`), opened on first use.
+
+A build with cargo puts it into `linnet._native`. Without it everything works in Python and PyTorch: whoever calls one of
+its functions asks `native_available()` first and has a slower way.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import Any
+
+INTERFACE = 2  # of native/include/linnet.h; a library that was built from another one is not used
+
+
+@cache
+def opened() -> tuple[Any, Any, str]:
+    """(ffi, lib, "") of the native library, or (None, None, why there is none)."""
+    try:
+        module = importlib.import_module("linnet._native")
+        found = module.lib.linnet_interface()
+    except ImportError:
+        return None, None, "it was not built: cargo was not there, or failed, when linnet was installed"
+    except (OSError, AttributeError) as error:
+        return None, None, f"it cannot be opened ({error}); install linnet again"
+    if found != INTERFACE:
+        return None, None, f"it was built from another version (interface {found}, not {INTERFACE}); install linnet again"
+    return module.ffi, module.lib, ""
+
+
+def native_available() -> bool:
+    """Whether the Rust functions are there and will be used."""
+    return not native_problem()
+
+
+def native_problem() -> str:
+    """Why the Rust functions are not there; empty where they are."""
+    return opened()[2]
+
+
+def native_version() -> str | None:
+    """The version of the native library; None where there is none."""
+    ffi, lib, problem = opened()
+    return None if problem else ffi.string(lib.linnet_version()).decode("ascii")
+
+
+def checked(result: int, name: str) -> int:
+    """The result of a native function, unless it is an error code."""
+    if result < 0:
+        raise RuntimeError(f"the native library failed in {name} (code {result})")
+    return result
+
+
+def made(handle: Any, name: str) -> Any:
+    """A handle that a native function made, unless it is NULL."""
+    if handle == opened()[0].NULL:
+        raise RuntimeError(f"the native library refused its arguments in {name}")
+    return handle

@@ -1,0 +1,149 @@
+"""The kernels of the Rust library for float32 on a CPU, called with tensors. What each computes is defined beside its caller.
+
+    gelu_forward, gelu_backward             ops/activation.py
+    attention_forward, attention_backward   ops/attention.py
+    few_rows                                ops/linear.py
+
+They run on PyTorch's own OpenMP threads, because those wait by spinning and threads of our own would fight with them for
+the cores. Where that library is not found (not on Linux, or no GNU OpenMP), PyTorch's kernels stay in use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linnet.core.native import checked, native_available, opened
+
+MOST_ROWS = 32  # that few_rows takes
+
+
+@cache
+def _team() -> tuple[int, int] | None:
+    """Addresses of GOMP_parallel and omp_get_thread_num in this process; None where there are none."""
+    try:
+        process = ctypes.CDLL(None)
+        entries = (process.GOMP_parallel, process.omp_get_thread_num)
+    except (OSError, AttributeError, TypeError):
+        return None
+    addresses = [ctypes.cast(entry, ctypes.c_void_p).value for entry in entries]
+    return (addresses[0], addresses[1]) if addresses[0] and addresses[1] else None
+
+
+@cache
+def kernels_available() -> bool:
+    """Whether the Rust library and PyTorch's threads are both there."""
+    return native_available() and _team() is not None
+
+
+def kernels_take(*tensors: Tensor) -> bool:
+    """Whether the kernels can work on these: float32 on a CPU, outside of `torch.compile`."""
+    for x in tensors:
+        if x.dtype is not torch.float32 or not x.is_cpu:
+            return False
+    return kernels_available() and not torch.compiler.is_compiling()
+
+
+MACHINES = ("portable", "AVX2", "AVX-512")  # the vectors that the kernels are compiled for
+
+
+def kernels_machine(at_most: str = MACHINES[-1]) -> str:
+    """The vectors in use, none beyond `at_most` allowed. Needs `kernels_available()`."""
+    return MACHINES[opened()[1].linnet_machine(MACHINES.index(at_most))]
+
+
+@cache
+def _threads(count: int) -> Any:
+    ffi, _, _ = opened()
+    team, number = _team() or (0, 0)
+    return ffi.new("linnet_threads *", (ffi.cast("void *", team), ffi.cast("void *", number), count))
+
+
+def _numbers(x: Tensor) -> Any:
+    return opened()[0].cast("float *", x.data_ptr())
+
+
+def _or_null(x: Tensor | None) -> Any:
+    return opened()[0].NULL if x is None else _numbers(x)
+
+
+def gelu_forward(x: Tensor) -> Tensor:
+    """x, contiguous → GELU(x) in its tanh form."""
+    y = torch.empty_like(x)
+    threads = _threads(torch.get_num_threads())
+    checked(opened()[1].linnet_gelu_forward(_numbers(x), _numbers(y), x.numel(), threads), "linnet_gelu_forward")
+    return y
+
+
+def gelu_backward(x: Tensor, grad: Tensor) -> Tensor:
+    """x and the gradient of GELU(x), both contiguous → the gradient of x."""
+    grad_x = torch.empty_like(x)
+    threads = _threads(torch.get_num_threads())
+    checked(
+        opened()[1].linnet_gelu_backward(_numbers(x), _numbers(grad), _numbers(grad_x), x.numel(), threads),
+        "linnet_gelu_backward",
+    )
+    return grad_x
+
+
+def _rows(x: Tensor) -> tuple[Any, int, int, int]:
+    """x (B, H, T, K) with its last dimension in one piece."""
+    batch, head, place, _ = x.stride()
+    return _numbers(x), batch, head, place
+
+
+def _like(x: Tensor) -> Tensor:
+    """Room for x (B, H, T, K), laid out as (B, T, H, K): what a projection reads and writes."""
+    batch, heads, places, width = x.shape
+    return torch.empty(batch, places, heads, width).transpose(1, 2)
+
+
+def _task(q: Tensor, k: Tensor, v: Tensor, y: Tensor, log_sums: Tensor | None, first: Tensor | None, scale: float) -> Any:
+    ffi, _, _ = opened()
+    batch, heads, queries, width = q.shape
+    seen = ffi.NULL if first is None else ffi.cast("int64_t *", first.data_ptr())
+    shape = (batch, heads, k.shape[1], queries, k.shape[2], width, scale, seen)
+    return ffi.new("linnet_attention *", (shape, _rows(q), _rows(k), _rows(v), _rows(y), _or_null(log_sums)))
+
+
+def attention_forward(
+    q: Tensor, k: Tensor, v: Tensor, first: Tensor | None, scale: float, *, log_sums: bool
+) -> tuple[Tensor, Tensor | None]:
+    """q (B, H, T, K), k and v (B, G, S, K), first (B, T) int64 → y (B, H, T, K), and log_sums (B, H, T) if asked for."""
+    y = _like(q)
+    sums = torch.empty(q.shape[:3]) if log_sums else None
+    task = _task(q, k, v, y, sums, first, scale)
+    checked(opened()[1].linnet_attention_forward(task, _threads(torch.get_num_threads())), "linnet_attention_forward")
+    return y, sums
+
+
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, y: Tensor, log_sums: Tensor, first: Tensor | None, scale: float, grad: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of q, k and v from that of y and from what the forward pass gave."""
+    grad_q, grad_k, grad_v = _like(q), _like(k), _like(v)
+    task = _task(q, k, v, y, log_sums, first, scale)
+    gradients = opened()[0].new("linnet_attention_gradients *", (_rows(grad), _rows(grad_q), _rows(grad_k), _rows(grad_v)))
+    threads = _threads(torch.get_num_threads())
+    checked(opened()[1].linnet_attention_backward(task, gradients, threads), "linnet_attention_backward")
+    return grad_q, grad_k, grad_v
+
+
+def few_rows(x: Tensor, matrices: Sequence[tuple[Tensor, Tensor | None]]) -> list[Tensor]:
+    """x (..., D) with at most MOST_ROWS rows, and some W (F, D) with b (F,) or None, all contiguous → each x Wᵀ + b (..., F)."""
+    ffi, lib, _ = opened()
+    d = x.shape[-1]
+    rows, start, tasks, results = x.numel() // d, _numbers(x), [], []
+    for weight, bias in matrices:
+        f = weight.shape[0]
+        y = torch.empty(*x.shape[:-1], f)
+        results.append(y)
+        tasks.append((rows, d, f, start, _numbers(weight), _or_null(bias), _numbers(y)))
+    task = ffi.new("linnet_few_rows_task[]", tasks)
+    checked(lib.linnet_few_rows(task, len(tasks), _threads(torch.get_num_threads())), "linnet_few_rows")
+    return results

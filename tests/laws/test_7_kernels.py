@@ -1,0 +1,282 @@
+"""Law 7 for the kernels of the Rust library: on every kind of processor and any number of threads they are their oracles.
+
+The oracles run in float64. Errors are relative to the largest number of the right answer; what float32 allows grows with
+the number of terms that are summed, at most 1,536 here: 3e-6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from ledger import Hold
+from torch import Tensor
+
+from linnet.core.native import native_problem, opened
+from linnet.ops import kernels
+from linnet.ops.activation import gelu_tanh, gelu_tanh_reference
+from linnet.ops.attention import attention_from, attention_from_reference
+from linnet.ops.kernels import MACHINES, MOST_ROWS, kernels_available, kernels_machine
+from linnet.ops.linear import linear, linear_reference
+
+pytestmark = pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}")
+ROUNDING = 3e-6
+
+
+@pytest.fixture(params=list(product(MACHINES, (1, 2))), ids=lambda p: f"{p[0]}, {p[1]} threads")
+def anywhere(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each kind of vectors that this processor has, with one thread and with two."""
+    machine, threads = request.param
+    try:
+        if kernels_machine(machine) != machine:
+            pytest.skip(f"this processor has no {machine}")
+        torch.set_num_threads(threads)
+        yield
+    finally:
+        kernels_machine()
+        torch.set_num_threads(1)
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.empty(shape).normal_(generator=torch.Generator().manual_seed(seed + sum(shape)))
+
+
+def worst(got: list[Tensor], right: list[Tensor]) -> float:
+    """The largest error of some tensors, each relative to the largest number of the right one, or to 0.1."""
+    return max(((a.double() - b).abs().max() / b.abs().max().clamp(min=0.1)).item() for a, b in zip(got, right, strict=True))
+
+
+def with_gradients(function: Callable[..., Tensor], inputs: list[Tensor], double: bool) -> list[Tensor]:
+    """The output and the gradient of each input, where the output's gradient is a matrix of no pattern."""
+    leaves = [(x.double() if double else x.clone()).detach().requires_grad_() for x in inputs]
+    y = function(*leaves)
+    return [y.detach(), *torch.autograd.grad(y, leaves, draw(*y.shape, seed=9).to(y.dtype))]
+
+
+def apart(fast: Callable[..., Tensor], oracle: Callable[..., Tensor], inputs: list[Tensor]) -> float:
+    return worst(with_gradients(fast, inputs, False), with_gradients(oracle, inputs, True))
+
+
+# GELU
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize("n", [1, 5, 16, 33, 3 * 2**14 + 7])
+def test_gelu(n: int, hold: Hold) -> None:
+    x = draw(n) * 4
+    x[:3] = torch.tensor([0.0, -60.0, 60.0])[:n]  # both tails, where σ is 0 or 1
+    hold("7 kernel GELU", apart(gelu_tanh, gelu_tanh_reference, [x]), ROUNDING)
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_gelu_of_what_is_no_number() -> None:
+    odd = torch.tensor([float("nan"), float("inf"), -float("inf"), 1e30, -1e30])
+    assert torch.equal(gelu_tanh(odd).isnan(), torch.tensor([True, False, False, False, False]))
+    assert torch.allclose(gelu_tanh(odd)[1:], torch.tensor([float("inf"), 0, 1e30, 0]), atol=1e-30)
+    (slope,) = torch.autograd.grad(gelu_tanh(odd.requires_grad_()).nan_to_num().sum(), odd)
+    assert slope[0].isnan()
+    assert torch.allclose(slope[3:], torch.tensor([1.0, 0.0]))
+
+
+def test_gelu_of_a_strided_tensor(hold: Hold) -> None:
+    x = draw(9, 40)
+    hold("7 kernel GELU", apart(lambda x: gelu_tanh(x.t()), lambda x: gelu_tanh_reference(x.t()), [x]), ROUNDING)
+
+
+# attention
+
+# rows, heads, groups, queries, keys, width of a head
+ATTENTION = {
+    "square": (2, 2, 2, 64, 64, 32),
+    "one block and a bit": (1, 2, 2, 33, 33, 16),
+    "long, two vectors a block": (1, 1, 1, 150, 150, 16),
+    "grouped": (2, 6, 2, 20, 20, 16),
+    "odd width": (1, 2, 1, 37, 37, 5),
+    "wide and odd": (1, 1, 1, 10, 10, 72),
+    "after a state": (2, 2, 1, 6, 50, 24),
+    "decode": (3, 4, 2, 1, 40, 64),
+    "decode, odd width": (2, 2, 2, 3, 7, 21),
+    "one key": (1, 1, 1, 1, 1, 8),
+}
+
+
+def attention_inputs(shape: str, layout: str) -> list[Tensor]:
+    """q, k and v; laid out by place: as a projection gives them, by head: as a state keeps them."""
+    rows, heads, groups, queries, keys, width = ATTENTION[shape]
+
+    def one(heads: int, places: int, seed: int) -> Tensor:
+        if layout == "by head":
+            return draw(rows, heads, places, width, seed=seed)
+        return draw(rows, places, heads, width, seed=seed).transpose(1, 2)
+
+    return [one(heads, queries, 0), one(groups, keys, 1), one(groups, keys, 2)]
+
+
+def attention_firsts(shape: str, begins: str) -> Tensor | None:
+    rows, _, _, queries, keys, _ = ATTENTION[shape]
+    places = torch.arange(keys - queries, keys)
+    if begins == "start":
+        return None
+    if begins == "window":
+        return (places - 4).clamp(min=0).expand(rows, -1).contiguous()
+    return torch.stack([places // (5 + row) * (5 + row) for row in range(rows)])  # documents of 5, 6 … tokens
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize("begins", ["start", "window", "documents"])
+@pytest.mark.parametrize("layout", ["by place", "by head"])
+@pytest.mark.parametrize("shape", ATTENTION)
+def test_attention_from(shape: str, layout: str, begins: str, hold: Hold) -> None:
+    inputs, first = attention_inputs(shape, layout), attention_firsts(shape, begins)
+    fast = lambda q, k, v: attention_from(q, k, v, first, scale=0.3)  # noqa: E731
+    oracle = lambda q, k, v: attention_from_reference(q, k, v, first, scale=0.3)  # noqa: E731
+    hold("7 kernel attention", apart(fast, oracle, inputs), ROUNDING)
+    with torch.no_grad():
+        right = oracle(*(x.double() for x in inputs))
+        hold("7 kernel attention", worst([fast(*inputs)], [right]), ROUNDING)
+
+
+def test_attention_of_large_scores_and_of_nan(hold: Hold) -> None:
+    inputs = attention_inputs("square", "by head")
+    loud = [inputs[0] * 100, *inputs[1:]]  # scores in the hundreds: e to their power alone would overflow
+    fast = lambda q, k, v: attention_from(q, k, v, scale=1.0)  # noqa: E731
+    right = attention_from_reference(*(x.double() for x in loud), scale=1.0)
+    hold("7 kernel attention, large scores", worst([fast(*loud)], [right]), 1e-4)  # a score of 3,000 is known to 2e-4
+    inputs[1][0, 1, 20] = float("nan")
+    y = fast(*inputs)
+    assert y[0, 1, 20:].isnan().all(), "a key that is no number has to be seen"
+    assert torch.isfinite(y[1]).all()
+    assert torch.isfinite(y[0, :, :16]).all()  # the block of queries before
+
+
+def test_the_oracle_is_the_formula() -> None:
+    q, k, v = (x.double() for x in attention_inputs("after a state", "by head"))
+    first = attention_firsts("after a state", "documents")
+    y = attention_from_reference(q, k, v, first, scale=0.3)
+    for b, h, t in [(0, 0, 0), (1, 1, 5), (0, 1, 3)]:
+        place = 50 - 6 + t
+        begin = place // (5 + b) * (5 + b)
+        score = (k[b, 0, begin : place + 1] @ q[b, h, t] * 0.3).exp()
+        assert torch.allclose(y[b, h, t], score / score.sum() @ v[b, 0, begin : place + 1])
+
+
+# a few rows
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize("bias", [False, True], ids=["", "bias"])
+@pytest.mark.parametrize("rows", [1, 2, 4, 7, 16, MOST_ROWS])
+@pytest.mark.parametrize("shape", [(16, 16), (37, 45), (65, 384), (1, 3), (24, 1536)], ids=str)
+def test_few_rows(shape: tuple[int, int], rows: int, bias: bool, hold: Hold) -> None:
+    d_out, d_in = shape
+    x, weight, b = draw(rows, 1, d_in), draw(d_out, d_in, seed=1), draw(d_out, seed=2) if bias else None
+    right = linear_reference(x.double(), weight.double(), None if b is None else b.double())
+    with torch.no_grad():
+        hold("7 kernel few rows", worst([linear(x, weight, b)], [right]), ROUNDING)
+
+
+def test_rows_are_for_the_kernel_only_without_a_graph_and_when_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    from linnet.ops import linear as module
+
+    calls: list[int] = []
+    monkeypatch.setattr(module, "few_rows", lambda x, matrices: calls.append(1) or [linear_reference(x, *matrices[0])])
+    x, weight = draw(3, 8), draw(6, 8).requires_grad_()
+    linear(x, weight)
+    with torch.no_grad():
+        linear(draw(MOST_ROWS + 1, 8), weight)
+        linear(x.double(), weight.double())
+        linear(x, draw(8, 6).t())
+        assert not calls
+        linear(x, weight)
+    assert calls
+
+
+# whatever happens
+
+
+def test_threads_do_not_change_a_bit() -> None:
+    inputs = [attention_inputs("square", "by place"), [draw(3 * 2**14 + 7)]]
+    functions: list[Callable[..., Tensor]] = [lambda q, k, v: attention_from(q, k, v, scale=0.3), gelu_tanh]
+    for function, given in zip(functions, inputs, strict=True):
+        results = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(with_gradients(function, given, False))
+        torch.set_num_threads(1)
+        assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True))
+
+
+def test_bad_arguments_are_codes_and_not_crashes() -> None:
+    ffi, lib, _ = opened()
+    threads = kernels._threads(1)
+    assert lib.linnet_gelu_forward(ffi.NULL, ffi.NULL, 3, threads) == -1
+    assert lib.linnet_attention_forward(ffi.NULL, threads) == -1
+    assert lib.linnet_few_rows(ffi.NULL, 1, threads) == -1
+    assert lib.linnet_few_rows(ffi.new("linnet_few_rows_task[]", 1), 1, threads) == -1
+    empty = ffi.new("linnet_attention *")
+    assert lib.linnet_attention_forward(empty, threads) == -1
+    assert lib.linnet_attention_backward(empty, ffi.new("linnet_attention_gradients *"), threads) == -1
+
+
+def test_without_the_library_pytorch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from linnet.ops import activation
+    from linnet.ops import linear as module
+
+    for place in (activation, module):
+        monkeypatch.setattr(place, "kernels_take", lambda *tensors: False)
+    x, weight = draw(3, 8), draw(6, 8)
+    with torch.no_grad():
+        assert torch.equal(linear(x, weight), linear_reference(x, weight))
+        assert torch.equal(gelu_tanh(x), gelu_tanh_reference(x))
+
+
+# mutants
+
+
+def _shifted(q: Tensor, k: Tensor, v: Tensor, first: Tensor | None) -> Tensor:
+    """Every query sees one key too many at the beginning."""
+    assert first is not None
+    return attention_from(q, k, v, (first - 1).clamp(min=0), scale=0.3)
+
+
+def _wrong_group(q: Tensor, k: Tensor, v: Tensor, first: Tensor | None) -> Tensor:
+    return attention_from(q, k.flip(1), v, first, scale=0.3)
+
+
+def _forgotten_first(q: Tensor, k: Tensor, v: Tensor, first: Tensor | None) -> Tensor:
+    return attention_from(q, k, v, None, scale=0.3)
+
+
+@pytest.mark.parametrize("mutant", [_shifted, _wrong_group, _forgotten_first])
+def test_the_law_kills_another_attention(mutant: Any) -> None:
+    inputs, first = attention_inputs("grouped", "by place"), attention_firsts("grouped", "documents")
+    oracle = lambda q, k, v: attention_from_reference(q, k, v, first, scale=0.3)  # noqa: E731
+    assert apart(lambda q, k, v: mutant(q, k, v, first), oracle, inputs) > 1e-2
+
+
+def test_the_law_kills_a_wrong_constant_and_other_rows() -> None:
+    x = draw(40) * 2
+    assert apart(lambda x: gelu_tanh(x * 1.0001) / 1.0001, gelu_tanh_reference, [x]) > ROUNDING
+    x, weight = draw(3, 8), draw(6, 8)
+    with torch.no_grad():
+        right = [linear_reference(x.double(), weight.double())]
+        assert worst([linear(x, weight.roll(1, 0))], right) > 1e-2
+        assert worst([linear(x.flip(0), weight)], right) > 1e-2
+
+
+class _HalfGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return kernels.gelu_forward(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+        return kernels.gelu_backward(ctx.saved_tensors[0], g) * 0.999
+
+
+def test_the_law_kills_a_wrong_gradient() -> None:
+    assert apart(_HalfGradient.apply, gelu_tanh_reference, [draw(40)]) > ROUNDING
