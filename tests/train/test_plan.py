@@ -21,6 +21,7 @@ from linnet.train.optimizers import AdamW
 from linnet.train.plan import REPEATS, choose, effective_tokens, reducible_loss, rows_for, table
 from linnet.train.precision import Precision
 from linnet.train.probe import Probe, probe
+from linnet.train.settle import against_repetition
 from linnet.train.spec import RunSpec
 from linnet.zoo import SIZES, Linnet
 
@@ -120,6 +121,27 @@ def test_the_choice_is_the_best_of_what_was_timed(monkeypatch: pytest.MonkeyPatc
 def test_a_budget_too_small_says_how_much_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BudgetError, match=r"needed: at least 100 steps; try: --minutes"):
         choice(monkeypatch, 1.0, flops=1e8)
+
+
+@pytest.mark.parametrize(
+    ("asked", "passes", "dropout", "decay"),
+    [
+        ({}, 8.0, 0.1, 0.1),
+        ({}, 4.0, 0.0, 0.0),
+        ({"model": {"kind": "llama"}}, 8.0, 0.1, 0.1),
+        ({"model": {"kind": "linnet", "dropout": 0.3}}, 8.0, 0.3, 0.1),
+        ({"optimizer": {"kind": "muon", "weight_decay": 0.0}}, 8.0, 0.1, 0.0),
+        ({"model": {"kind": "linnet", "dropout": 0.0}, "optimizer": {"kind": "muon", "weight_decay": 0.02}}, 8.0, 0.0, 0.02),
+        ({"optimizer": {"kind": "adamw"}}, 8.0, 0.1, 0.1),  # whose decay is 0.1 at all times
+        (None, 8.0, 0.0, 0.0),  # a spec made in Python says everything
+    ],
+    ids=str,
+)
+def test_text_that_is_read_over_and_over(asked: Any, passes: float, dropout: float, decay: float) -> None:
+    table = {"data": {"sources": [{"kind": "stories"}]}} | (asked or {})
+    spec, line = against_repetition(load(RunSpec, table), asked, passes)
+    assert (spec.model.dropout, spec.optimizer.weight_decay) == (dropout, decay)  # type: ignore[attr-defined]
+    assert bool(line) == (spec != load(RunSpec, table))
 
 
 def run_spec(**train: Any) -> RunSpec:

@@ -49,12 +49,13 @@ def probe(
     optimizers = optimizer.build(network)
     tokens = torch.randint(0, model.vocab_size, (rows, context + 1), generator=generator(0, "probe"))
     batch = Batch(tokens[:, :-1], tokens[:, 1:], torch.ones(rows, context)).to(precision.device)
+    draws = generator(0, "probe/dropout", precision.device) if model.dropout else None
     times, height = [], 0
     for _ in range(PROBE_STEPS):
         started = time.perf_counter()
         for start in range(0, rows, micro):
             with precision.autocast():
-                loss = objective(network, batch.rows(start, start + micro))
+                loss = objective(network, batch.rows(start, start + micro), draws)
             height = max(height, memory_bytes())
             precision.backward(loss.total / (rows * context))
             height = max(height, memory_bytes())
