@@ -128,3 +128,30 @@ typedef struct {
 
 /* y = x wT + bias for n_tasks matrices and one x: its address, rows and d are the same in all. Returns 0. */
 int64_t linnet_few_rows(const linnet_few_rows_task *tasks, uint64_t n_tasks, const linnet_threads *threads);
+
+/* `count` numbers, their gradients, and what AdamW remembers of these: means, means of squares, and one number, the steps
+ * taken. */
+typedef struct {
+    uint64_t count;
+    float *value;
+    const float *grad;
+    float *mean;
+    float *square;
+    float *step;
+} linnet_parameter;
+
+/* What is common to some parameters. */
+typedef struct {
+    double learning_rate;
+    double beta1;
+    double beta2;
+    double eps;
+    double weight_decay;
+} linnet_adamw_rates;
+
+/* The sum of the squares of the gradients of n parameters, of which nothing else is read. Returns 0. */
+int64_t linnet_sum_of_squares(const linnet_parameter *parameters, uint64_t n, double *sum, const linnet_threads *threads);
+
+/* One step of AdamW for n parameters. Returns 0. */
+int64_t linnet_adamw(
+    const linnet_parameter *parameters, uint64_t n, const linnet_adamw_rates *rates, const linnet_threads *threads);

@@ -16,9 +16,10 @@ use std::slice::{from_raw_parts, from_raw_parts_mut};
 use apply::Merger;
 use kernels::attention::{Forward, Gradients};
 use kernels::few_rows::FewRows;
+use kernels::optimizer::{AdamW, Parameter};
 use kernels::parallel::Threads;
 use kernels::simd::Kind;
-use kernels::{attention, few_rows, gelu, simd};
+use kernels::{attention, few_rows, gelu, optimizer, simd};
 use learn::Trainer;
 
 const BAD_ARGUMENT: i64 = -1;
@@ -196,6 +197,37 @@ pub unsafe extern "C" fn linnet_few_rows(tasks: *const FewRows, n_tasks: u64, th
     }
     caught(|| {
         few_rows::few_rows(tasks, *threads);
+        0
+    })
+}
+
+/// # Safety
+/// `parameters` holds n; their gradients can be read, and `sum` written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_sum_of_squares(
+    parameters: *const Parameter,
+    n: u64,
+    sum: *mut f64,
+    threads: *const Threads,
+) -> i64 {
+    if parameters.is_null() || sum.is_null() || threads.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        *sum = optimizer::sum_of_squares(from_raw_parts(parameters, n as usize), *threads);
+        0
+    })
+}
+
+/// # Safety
+/// `parameters` holds n; everything that they name can be read and, but for the gradients, written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_adamw(parameters: *const Parameter, n: u64, how: *const AdamW, threads: *const Threads) -> i64 {
+    if parameters.is_null() || how.is_null() || threads.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        optimizer::adamw(from_raw_parts(parameters, n as usize), &*how, *threads);
         0
     })
 }

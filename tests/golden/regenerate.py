@@ -56,7 +56,7 @@ def losses(family: str, optimizer: str, *, rate: float = 1.0) -> list[float]:
         set_rate(optimizers, rate * schedule.factor(step, step / STEPS))
         total, count = objective(network, batch).total, objective.count(batch)
         (total / count).backward()
-        precision.step(optimizers, list(network.parameters()), 1.0)
+        precision.step(optimizers, 1.0)
         found.append(float(total.detach() / count))
     return found
 

@@ -60,7 +60,7 @@ def test_a_loss_scale_survives_a_checkpoint() -> None:
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     one.backward(layer(torch.ones(1, 2)).sum() * math.inf)
     before = layer.weight.detach().clone()
-    one.step([optimizer], list(layer.parameters()), 1.0)
+    one.step([optimizer], 1.0)
     assert torch.equal(layer.weight, before), "a step that overflows is skipped"
     state = json.loads(json.dumps(one.state_dict()))
     other.load_state_dict(state)
@@ -76,7 +76,7 @@ def test_the_norm_is_that_before_clipping_and_the_step_that_after() -> None:
         layer.weight.zero_()
     precision = Precision("float32", CPU)
     precision.backward((layer(torch.tensor([[3.0, 0.0, 4.0]]))).sum())
-    norm = precision.step([torch.optim.SGD(layer.parameters(), lr=1.0)], list(layer.parameters()), 1.0)
+    norm = precision.step([torch.optim.SGD(layer.parameters(), lr=1.0)], 1.0)
     assert float(norm) == pytest.approx(5)
     assert torch.allclose(layer.weight, torch.tensor([[-0.6, 0.0, -0.8]]), atol=1e-5)
     assert layer.weight.grad is None

@@ -9,6 +9,7 @@
 pub mod attention;
 pub mod few_rows;
 pub mod gelu;
+pub mod optimizer;
 pub mod parallel;
 pub mod product;
 pub mod scratch;

@@ -21,6 +21,7 @@ pub trait Machine {
     unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn sqrt(x: Self::Vector) -> Self::Vector;
     /// a · b + c
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// The smaller of two numbers; b where one of them is NaN.
@@ -89,6 +90,10 @@ impl Machine for Portable {
     #[inline(always)]
     unsafe fn div(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|i| a[i] / b[i])
+    }
+    #[inline(always)]
+    unsafe fn sqrt(x: [f32; 8]) -> [f32; 8] {
+        x.map(f32::sqrt)
     }
     #[inline(always)]
     unsafe fn fma(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
@@ -168,6 +173,10 @@ mod x86 {
             _mm512_div_ps(a, b)
         }
         #[inline(always)]
+        unsafe fn sqrt(x: __m512) -> __m512 {
+            _mm512_sqrt_ps(x)
+        }
+        #[inline(always)]
         unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
             _mm512_fmadd_ps(a, b, c)
         }
@@ -236,6 +245,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn div(a: __m256, b: __m256) -> __m256 {
             _mm256_div_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn sqrt(x: __m256) -> __m256 {
+            _mm256_sqrt_ps(x)
         }
         #[inline(always)]
         unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
@@ -307,18 +320,18 @@ pub fn allow_at_most(kind: Kind) {
     AT_MOST.store(kind as u8, Ordering::Relaxed);
 }
 
-/// `dispatch!(kernel(a: A, b: B))` calls `kernel::<M>(a, b)` for this processor's `M`.
+/// `dispatch!(kernel(a: A, b: B) -> C)` calls `kernel::<M>(a, b)` for this processor's `M`.
 #[macro_export]
 macro_rules! dispatch {
-    ($kernel:ident ( $($name:ident : $type:ty),* $(,)? )) => {{
+    ($kernel:ident ( $($name:ident : $type:ty),* $(,)? ) $(-> $result:ty)?) => {{
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
-        unsafe fn avx512($($name: $type),*) {
+        unsafe fn avx512($($name: $type),*) $(-> $result)? {
             $kernel::<$crate::kernels::simd::Avx512>($($name),*)
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
-        unsafe fn avx2($($name: $type),*) {
+        unsafe fn avx2($($name: $type),*) $(-> $result)? {
             $kernel::<$crate::kernels::simd::Avx2>($($name),*)
         }
         match $crate::kernels::simd::kind() {

@@ -3,6 +3,7 @@
     gelu_forward, gelu_backward             ops/activation.py
     attention_forward, attention_backward   ops/attention.py
     few_rows                                ops/linear.py
+    gradient_norm, adamw_step               train/precision.py, train/optimizers.py
 
 They run on PyTorch's own OpenMP threads, because those wait by spinning and threads of our own would fight with them for
 the cores. Where that library is not found (not on Linux, or no GNU OpenMP), PyTorch's kernels stay in use.
@@ -147,3 +148,30 @@ def few_rows(x: Tensor, matrices: Sequence[tuple[Tensor, Tensor | None]]) -> lis
     task = ffi.new("linnet_few_rows_task[]", tasks)
     checked(lib.linnet_few_rows(task, len(tasks), _threads(torch.get_num_threads())), "linnet_few_rows")
     return results
+
+
+def gradient_norm(gradients: Sequence[Tensor]) -> float:
+    """The root of the sum of all squares of some contiguous tensors."""
+    ffi, lib, _ = opened()
+    null = ffi.NULL
+    parameters = ffi.new("linnet_parameter[]", [(g.numel(), null, _numbers(g), null, null, null) for g in gradients])
+    total = ffi.new("double *")
+    threads = _threads(torch.get_num_threads())
+    checked(lib.linnet_sum_of_squares(parameters, len(gradients), total, threads), "linnet_sum_of_squares")
+    return float(total[0]) ** 0.5
+
+
+def adamw_step(
+    parameters: Sequence[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]],
+    *,
+    learning_rate: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """One step of AdamW, in place. Each parameter: value, gradient, mean, mean of squares, all contiguous, and steps taken ()."""
+    ffi, lib, _ = opened()
+    rows = [(each[0].numel(), *(_numbers(x) for x in each)) for each in parameters]
+    rates = ffi.new("linnet_adamw_rates *", (learning_rate, *betas, eps, weight_decay))
+    threads = _threads(torch.get_num_threads())
+    checked(lib.linnet_adamw(ffi.new("linnet_parameter[]", rows), len(rows), rates, threads), "linnet_adamw")

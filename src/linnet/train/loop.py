@@ -101,7 +101,7 @@ def take_step(run: Training, batch: Batch) -> tuple[float, float]:
         run.precision.backward(loss.total / count.to(run.network.device))
         part, _ = loss.logs["loss"]
         total = total + part.cpu()
-    norm = run.precision.step(run.optimizers, list(run.network.parameters()), run.clip)
+    norm = run.precision.step(run.optimizers, run.clip)
     mean, size = float(total / count), float(norm)
     overflow = run.precision.scaler is None and not math.isfinite(size)  # with a scaler such a step is skipped, not taken
     if overflow or not math.isfinite(mean):

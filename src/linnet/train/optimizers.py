@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from linnet.core.spec import Spec
 from linnet.model.network import Network
+from linnet.ops.kernels import adamw_step, kernels_take
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a, b, c of the quintic, from Jordan et al. 2024
 
@@ -53,7 +54,7 @@ class AdamW(Optimizer):
             {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
         ]
         groups = [group | {"initial_lr": self.learning_rate} for group in groups if group["params"]]
-        return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=True)
+        return AdamWOptimizer(groups, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=True)
 
 
 class Muon(Optimizer):
@@ -80,6 +81,36 @@ class Muon(Optimizer):
             steps=self.steps,
         )
         return [muon, self.rest.over(rest)]
+
+
+class AdamWOptimizer(torch.optim.AdamW):
+    """PyTorch's AdamW, with its state; a step on a CPU is one pass over each number by the Rust library, where that is there.
+
+    m ← β₁ m + (1 - β₁) g        v ← β₂ v + (1 - β₂) g²
+    p ← (1 - η λ) p - η m / (1 - β₁ᵗ) / (√(v / (1 - β₂ᵗ)) + ε)
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        assert closure is None, "the loop computes the loss itself"
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not all(kernels_take(p, p.grad) and p.is_contiguous() and p.grad.is_contiguous() for p in parameters):
+                super().step()
+                return
+        for group in self.param_groups:
+            rows = []
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["step"] = torch.zeros((), dtype=torch.float32)
+                    state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
+                rows.append((p, p.grad, state["exp_avg"], state["exp_avg_sq"], state["step"]))
+            adamw_step(
+                rows, learning_rate=group["lr"], betas=group["betas"], eps=group["eps"], weight_decay=group["weight_decay"]
+            )
 
 
 class MuonOptimizer(torch.optim.Optimizer):

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from linnet.ops.kernels import gradient_norm, kernels_take
+
 
 class Precision:
     """One way to compute a step: where to autocast, how to scale, how to clip and apply."""
@@ -34,15 +36,12 @@ class Precision:
         """Accumulate gradients of a scalar."""
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
 
-    def step(self, optimizers: Sequence[torch.optim.Optimizer], parameters: Sequence[nn.Parameter], clip: float | None) -> Tensor:
+    def step(self, optimizers: Sequence[torch.optim.Optimizer], clip: float | None) -> Tensor:
         """Clip, apply, clear; returns the gradient norm before clipping."""
         if self.scaler is not None:
             for optimizer in optimizers:
                 self.scaler.unscale_(optimizer)
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
-        if clip is not None:
-            torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm, foreach=True)
+        norm = clip_gradients([p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]], clip)
         for optimizer in optimizers:
             if self.scaler is not None:
                 self.scaler.step(optimizer)
@@ -61,3 +60,17 @@ class Precision:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self.scaler is not None and state:
             self.scaler.load_state_dict(state)
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], clip: float | None) -> Tensor:
+    """Scale all gradients so that their norm together is at most `clip` (1211.5063); returns the norm before."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if kernels_take(*gradients) and all(g.is_contiguous() for g in gradients):
+        norm = gradient_norm(gradients)
+        if clip is not None and not norm <= clip:
+            torch._foreach_mul_(gradients, clip / (norm + 1e-6))
+        return torch.tensor(norm)
+    total = torch.nn.utils.get_total_norm(gradients, foreach=True)
+    if clip is not None:
+        torch.nn.utils.clip_grads_with_norm_(parameters, clip, total, foreach=True)
+    return total

@@ -59,7 +59,7 @@ def probe(
             height = max(height, memory_bytes())
             precision.backward(loss.total / (rows * context))
             height = max(height, memory_bytes())
-        precision.step(optimizers, list(network.parameters()), 1.0)
+        precision.step(optimizers, 1.0)
         times.append(time.perf_counter() - started)
     reading = rows_at_once(context)
     many = torch.randint(0, model.vocab_size, (reading, context), generator=generator(0, "probe/read")).to(precision.device)

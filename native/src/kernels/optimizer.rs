@@ -1,0 +1,133 @@
+//! The norm of all gradients, and a step of AdamW over all parameters: each number is read and written once.
+//! `linnet/train/optimizers.py` has the formula.
+
+use super::parallel::{for_each, Threads};
+use super::simd::Machine;
+use crate::dispatch;
+
+const PIECE: usize = 1 << 14; // numbers that one thread takes at a time
+
+/// n numbers, their gradients, and what AdamW remembers of these: means, means of squares, and the steps taken.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Parameter {
+    pub n: u64,
+    pub value: *mut f32,
+    pub grad: *const f32,
+    pub mean: *mut f32,
+    pub square: *mut f32,
+    pub step: *mut f32,
+}
+
+/// What is common to a group of parameters.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct AdamW {
+    pub learning_rate: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub eps: f64,
+    pub weight_decay: f64,
+}
+
+struct Group<'a>(&'a [Parameter]);
+// SAFETY: the pieces of the work write to places of their own
+unsafe impl Sync for Group<'_> {}
+
+impl Group<'_> {
+    fn pieces(&self) -> usize {
+        self.0.iter().map(|p| (p.n as usize).div_ceil(PIECE)).sum()
+    }
+
+    /// The parameter of a piece, and where in it the piece begins and ends.
+    fn piece(&self, mut i: usize) -> (&Parameter, usize, usize) {
+        for parameter in self.0 {
+            let (n, pieces) = (parameter.n as usize, (parameter.n as usize).div_ceil(PIECE));
+            if i < pieces {
+                return (parameter, i * PIECE, n.min((i + 1) * PIECE));
+            }
+            i -= pieces;
+        }
+        unreachable!("a piece belongs to a parameter")
+    }
+}
+
+struct Sums(Vec<f64>);
+
+/// The sum of the squares of all gradients; the same for any number of threads.
+///
+/// # Safety
+/// The gradients can be read.
+pub unsafe fn sum_of_squares(parameters: &[Parameter], threads: Threads) -> f64 {
+    let group = Group(parameters);
+    let sums = Sums(vec![0.0; group.pieces()]);
+    let start = sums.0.as_ptr() as usize;
+    for_each(threads, group.pieces(), |i| {
+        let (parameter, from, to) = group.piece(i);
+        let (numbers, n) = (parameter.grad.add(from), to - from);
+        *(start as *mut f64).add(i) = dispatch!(squares(numbers: *const f32, n: usize) -> f64);
+    });
+    sums.0.iter().sum()
+}
+
+/// One step for every parameter.
+///
+/// # Safety
+/// Everything that the parameters name can be read and, but for the gradients, written.
+pub unsafe fn adamw(parameters: &[Parameter], how: &AdamW, threads: Threads) {
+    for parameter in parameters {
+        *parameter.step += 1.0;
+    }
+    let group = Group(parameters);
+    for_each(threads, group.pieces(), |i| {
+        let (parameter, from, to) = group.piece(i);
+        dispatch!(adamw_piece(parameter: &Parameter, how: &AdamW, from: usize, to: usize));
+    });
+}
+
+#[inline(always)]
+unsafe fn squares<M: Machine>(numbers: *const f32, n: usize) -> f64 {
+    let mut sums = [M::splat(0.0); 4];
+    let mut i = 0;
+    while i + 4 * M::LANES <= n {
+        for (k, sum) in sums.iter_mut().enumerate() {
+            let x = M::load(numbers.add(i + k * M::LANES));
+            *sum = M::fma(x, x, *sum);
+        }
+        i += 4 * M::LANES;
+    }
+    let whole: f64 = sums.iter().map(|&sum| f64::from(M::total(sum))).sum();
+    whole + (i..n).map(|i| f64::from(*numbers.add(i)).powi(2)).sum::<f64>()
+}
+
+#[inline(always)]
+unsafe fn adamw_piece<M: Machine>(parameter: &Parameter, how: &AdamW, from: usize, to: usize) {
+    let step = f64::from(*parameter.step);
+    let keep = (1.0 - how.learning_rate * how.weight_decay) as f32;
+    let rate = (how.learning_rate / (1.0 - how.beta1.powf(step))) as f32;
+    let correction = (1.0 - how.beta2.powf(step)).sqrt() as f32;
+    let (new_mean, old_square, new_square) = ((1.0 - how.beta1) as f32, how.beta2 as f32, (1.0 - how.beta2) as f32);
+    let eps = how.eps as f32;
+    let Parameter { value, grad, mean, square, .. } = *parameter;
+    let mut i = from;
+    while i + M::LANES <= to {
+        let g = M::load(grad.add(i));
+        let m = M::load(mean.add(i));
+        let m = M::fma(M::sub(g, m), M::splat(new_mean), m);
+        let v = M::fma(M::mul(g, g), M::splat(new_square), M::mul(M::load(square.add(i)), M::splat(old_square)));
+        let away = M::add(M::div(M::sqrt(v), M::splat(correction)), M::splat(eps));
+        let p = M::mul(M::load(value.add(i)), M::splat(keep));
+        M::store(mean.add(i), m);
+        M::store(square.add(i), v);
+        M::store(value.add(i), M::sub(p, M::div(M::mul(m, M::splat(rate)), away)));
+        i += M::LANES;
+    }
+    for i in i..to {
+        let g = *grad.add(i);
+        let m = (g - *mean.add(i)) * new_mean + *mean.add(i);
+        let v = *square.add(i) * old_square + g * g * new_square;
+        *mean.add(i) = m;
+        *square.add(i) = v;
+        *value.add(i) = *value.add(i) * keep - m * rate / (v.sqrt() / correction + eps);
+    }
+}
