@@ -1,7 +1,7 @@
 /* linnet's native core, seen from C.
  *
  * Learns and applies byte-pair merges exactly as linnet/tokenizer/bpe.py does: same ids, same order of ties.
- * Computes what linnet/ops/*.py define, in float32, to within rounding.
+ * Computes in float32, to within rounding, what linnet/ops/*.py and linnet/train/optimizers.py define.
  * Written by hand and in the plain subset of C that cffi reads. native/src/lib.rs implements it.
  *
  * Memory   Every array belongs to the caller, before and after the call; nothing is kept of it. A trainer or a merger
@@ -12,7 +12,7 @@
  *          NULL. No panic crosses this border.
  */
 
-/* -1: a NULL or an argument out of range; -2: a bug inside, caught at the border. */
+/* -1: a NULL where none may be, or a size out of range; -2: a bug inside, caught at the border. */
 
 /* Changes whenever anything in this file changes its meaning. */
 uint32_t linnet_interface(void);
@@ -49,9 +49,11 @@ void linnet_merger_free(linnet_merger *merger);
 
 /* ── Kernels ── */
 
-/* The kernels use the widest vectors that the processor has: 0 those of any processor, 1 AVX2, 2 AVX-512. Allows none
- * beyond `at_most` (for tests; 2 at the start), in the whole process, and returns which are used. */
-uint32_t linnet_machine(uint32_t at_most);
+/* The vectors that the kernels use: 0 those of any processor, 1 AVX2, 2 AVX-512; the widest that the processor has. */
+uint32_t linnet_vectors(void);
+
+/* Allow none beyond `at_most`, in the whole process: for tests. */
+void linnet_limit_vectors(uint32_t at_most);
 
 /* Whose threads to use. team: GOMP_parallel of the OpenMP library that PyTorch runs on, number: its omp_get_thread_num;
  * NULL: the calling thread alone. count: how many. */

@@ -113,13 +113,17 @@ pub unsafe extern "C" fn linnet_merger_free(merger: *mut Merger) {
 }
 
 #[no_mangle]
-pub extern "C" fn linnet_machine(at_most: u32) -> u32 {
+pub extern "C" fn linnet_vectors() -> u32 {
+    simd::kind() as u32
+}
+
+#[no_mangle]
+pub extern "C" fn linnet_limit_vectors(at_most: u32) {
     simd::allow_at_most(match at_most {
         0 => Kind::Portable,
         1 => Kind::Avx2,
         _ => Kind::Avx512,
     });
-    simd::kind() as u32
 }
 
 /// # Safety
@@ -158,7 +162,7 @@ pub unsafe extern "C" fn linnet_gelu_backward(
 /// Everything that `task` names can be read, its y and log_sums written.
 #[no_mangle]
 pub unsafe extern "C" fn linnet_attention_forward(task: *const Forward, threads: *const Threads) -> i64 {
-    if task.is_null() || threads.is_null() || !(*task).shape.is_sound() {
+    if task.is_null() || threads.is_null() || !(*task).is_sound() {
         return BAD_ARGUMENT;
     }
     caught(|| {
@@ -175,7 +179,10 @@ pub unsafe extern "C" fn linnet_attention_backward(
     gradients: *const Gradients,
     threads: *const Threads,
 ) -> i64 {
-    if task.is_null() || gradients.is_null() || threads.is_null() || !(*task).shape.is_sound() || (*task).log_sums.is_null() {
+    if task.is_null() || gradients.is_null() || threads.is_null() {
+        return BAD_ARGUMENT;
+    }
+    if !(*task).is_sound() || !(*gradients).is_sound() || (*task).log_sums.is_null() {
         return BAD_ARGUMENT;
     }
     caught(|| {

@@ -12,31 +12,32 @@ from typing import Any
 
 import pytest
 import torch
-from ledger import Hold
+from ledger import Hold, insist
 from torch import Tensor
 
 from linnet.core.native import native_problem, opened
 from linnet.ops import kernels
 from linnet.ops.activation import gelu_tanh, gelu_tanh_reference
 from linnet.ops.attention import attention_from, attention_from_reference
-from linnet.ops.kernels import MACHINES, MOST_ROWS, kernels_available, kernels_machine
+from linnet.ops.kernels import MOST_ROWS, VECTORS, kernels_available, limit_vectors, vectors_in_use
 from linnet.ops.linear import linear, linear_reference
 
 pytestmark = pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}")
 ROUNDING = 3e-6
 
 
-@pytest.fixture(params=list(product(MACHINES, (1, 2))), ids=lambda p: f"{p[0]}, {p[1]} threads")
+@pytest.fixture(params=list(product(VECTORS, (1, 2))), ids=lambda p: f"{p[0]}, {p[1]} threads")
 def anywhere(request: pytest.FixtureRequest) -> Iterator[None]:
     """Each kind of vectors that this processor has, with one thread and with two."""
-    machine, threads = request.param
+    vectors, threads = request.param
     try:
-        if kernels_machine(machine) != machine:
-            pytest.skip(f"this processor has no {machine}")
+        limit_vectors(vectors)
+        if vectors_in_use() != vectors:
+            pytest.skip(f"this processor has no {vectors}")
         torch.set_num_threads(threads)
         yield
     finally:
-        kernels_machine()
+        limit_vectors()
         torch.set_num_threads(1)
 
 
@@ -45,8 +46,9 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def worst(got: list[Tensor], right: list[Tensor]) -> float:
-    """The largest error of some tensors, each relative to the largest number of the right one, or to 0.1."""
-    return max(((a.double() - b).abs().max() / b.abs().max().clamp(min=0.1)).item() for a, b in zip(got, right, strict=True))
+    """The largest error of some tensors, each relative to the largest number of the right one, or to 0.1; NaN if one is."""
+    errors = [(a.double() - b).abs().max() / b.abs().max().clamp(min=0.1) for a, b in zip(got, right, strict=True)]
+    return torch.stack(errors).max().item()
 
 
 def with_gradients(function: Callable[..., Tensor], inputs: list[Tensor], double: bool) -> list[Tensor]:
@@ -81,6 +83,7 @@ def test_gelu_of_what_is_no_number() -> None:
     assert torch.allclose(slope[3:], torch.tensor([1.0, 0.0]))
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_gelu_of_a_strided_tensor(hold: Hold) -> None:
     x = draw(9, 40)
     hold("7 kernel GELU", apart(lambda x: gelu_tanh(x.t()), lambda x: gelu_tanh_reference(x.t()), [x]), ROUNDING)
@@ -139,6 +142,7 @@ def test_attention_from(shape: str, layout: str, begins: str, hold: Hold) -> Non
         hold("7 kernel attention", worst([fast(*inputs)], [right]), ROUNDING)
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_attention_of_large_scores_and_of_nan(hold: Hold) -> None:
     inputs = attention_inputs("square", "by head")
     loud = [inputs[0] * 100, *inputs[1:]]  # scores in the hundreds: e to their power alone would overflow
@@ -214,7 +218,7 @@ def adamw_apart(changed: dict[str, Any] | None = None) -> float:
         rows = list(zip(ours, gradients, means, squares, steps, strict=True))
         kernels.adamw_step(rows, **({"learning_rate": rate} | how | (changed or {})))
     way = [(b.detach() - x).abs().max() for b, x in zip(theirs, start, strict=True)]
-    return max(((a - b.detach()).abs().max() / w).item() for a, b, w in zip(ours, theirs, way, strict=True))
+    return torch.stack([(a - b.detach()).abs().max() / w for a, b, w in zip(ours, theirs, way, strict=True)]).max().item()
 
 
 @pytest.mark.usefixtures("anywhere")
@@ -267,16 +271,65 @@ def test_a_step_on_what_the_kernel_does_not_take_is_pytorch_s() -> None:
 # whatever happens
 
 
+def _adamw_once(*start: Tensor) -> Tensor:
+    rows = [(x.clone(), x * 2, x * 0, x * 0, torch.zeros(())) for x in start]
+    kernels.adamw_step(rows, learning_rate=0.1, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
+    return torch.cat([row[0] for row in rows])
+
+
 def test_threads_do_not_change_a_bit() -> None:
-    inputs = [attention_inputs("square", "by place"), [draw(3 * 2**14 + 7)]]
-    functions: list[Callable[..., Tensor]] = [lambda q, k, v: attention_from(q, k, v, scale=0.3), gelu_tanh]
-    for function, given in zip(functions, inputs, strict=True):
+    many = draw(3 * 2**14 + 7)
+    made: list[Callable[[], list[Tensor]]] = [
+        lambda: with_gradients(lambda q, k, v: attention_from(q, k, v, scale=0.3), attention_inputs("square", "by place"), False),
+        lambda: with_gradients(gelu_tanh, [many], False),
+        lambda: kernels.few_rows(draw(5, 384), [(draw(65, 384), draw(65)), (draw(100, 384, seed=1), None)]),
+        lambda: [torch.tensor(kernels.gradient_norm([many, draw(5)]))],
+        lambda: [_adamw_once(many, draw(7))],
+    ]
+    for make in made:
         results = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            results.append(with_gradients(function, given, False))
+            results.append(make())
         torch.set_num_threads(1)
         assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True))
+
+
+def test_what_the_kernel_cannot_read_is_pytorch_s() -> None:
+    """Wrong shapes raise as ever; gaps, other dtypes and nothing at all give what PyTorch gives."""
+    x, weight, bias = draw(3, 8), draw(6, 8), draw(12)
+    with torch.no_grad():
+        with pytest.raises(RuntimeError):
+            linear(x, draw(6, 9))
+        with pytest.raises(RuntimeError):
+            linear(x, weight, draw(5))
+        assert torch.equal(linear(x, weight, bias[::2]), linear_reference(x, weight, bias[::2]))
+        assert linear(x[:0], weight).shape == (0, 6)
+    assert gelu_tanh(x[:0]).shape == (0, 8)
+    nobody = draw(2, 4, 5, 8)[:0]
+    assert attention_from(nobody, nobody, nobody, scale=1.0).shape == (0, 4, 5, 8)
+    q, k, v = attention_inputs("square", "by head")
+    wide = attention_from(q.double(), k.double(), v.double(), attention_firsts("square", "documents"), scale=0.3)
+    right = attention_from_reference(q.double(), k.double(), v.double(), attention_firsts("square", "documents"), scale=0.3)
+    assert torch.allclose(wide, right)
+    for first in (torch.zeros(1, 64, dtype=torch.int64), torch.zeros(2, 64), torch.zeros(2, 128, dtype=torch.int64)[:, ::2]):
+        with pytest.raises(AssertionError, match="first"):
+            attention_from(q, k, v, first, scale=0.3)
+    with pytest.raises(AssertionError, match="queries"):
+        attention_from(q, k[:, :, :5], v[:, :, :5], scale=0.3)
+
+
+def test_another_default_dtype_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = attention_inputs("square", "by head")
+    x, weight = draw(3, 8), draw(6, 8)
+    with torch.no_grad():
+        right = [attention_from(q, k, v, scale=0.3), linear(x, weight)]
+        torch.set_default_dtype(torch.float64)
+        try:
+            got = [attention_from(q, k, v, scale=0.3), linear(x, weight)]
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(a, b) for a, b in zip(got, right, strict=True))
 
 
 def test_bad_arguments_are_codes_and_not_crashes() -> None:
@@ -293,14 +346,21 @@ def test_bad_arguments_are_codes_and_not_crashes() -> None:
 
 def test_without_the_library_pytorch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from linnet.ops import activation
+    from linnet.ops import attention as attention_module
     from linnet.ops import linear as module
+    from linnet.train import optimizers, precision
 
-    for place in (activation, module):
+    for place in (activation, attention_module, module, optimizers, precision):
         monkeypatch.setattr(place, "kernels_take", lambda *tensors: False)
     x, weight = draw(3, 8), draw(6, 8)
     with torch.no_grad():
         assert torch.equal(linear(x, weight), linear_reference(x, weight))
         assert torch.equal(gelu_tanh(x), gelu_tanh_reference(x))
+        inputs, first = attention_inputs("grouped", "by place"), attention_firsts("grouped", "documents")
+        right = attention_from_reference(*inputs, first, scale=0.3)
+        assert torch.allclose(attention_from(*inputs, first, scale=0.3), right, atol=1e-6)
+    test_clipping_is_pytorch_s()
+    test_a_step_on_what_the_kernel_does_not_take_is_pytorch_s()
 
 
 # mutants
@@ -348,5 +408,13 @@ class _HalfGradient(torch.autograd.Function):
         return kernels.gelu_backward(ctx.saved_tensors[0], g) * 0.999
 
 
-def test_the_law_kills_a_wrong_gradient() -> None:
+class _NoNumbers(_HalfGradient):
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+        return g * float("nan")
+
+
+def test_the_law_kills_a_wrong_gradient_and_one_that_is_no_number() -> None:
     assert apart(_HalfGradient.apply, gelu_tanh_reference, [draw(40)]) > ROUNDING
+    with pytest.raises(AssertionError):
+        insist("7 a mutant", apart(_NoNumbers.apply, gelu_tanh_reference, [draw(40)]), ROUNDING)

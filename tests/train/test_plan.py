@@ -21,7 +21,7 @@ from linnet.train.optimizers import AdamW
 from linnet.train.plan import REPEATS, choose, effective_tokens, reducible_loss, rows_for, table
 from linnet.train.precision import Precision
 from linnet.train.probe import Probe, probe
-from linnet.train.settle import against_repetition
+from linnet.train.settle import regularise
 from linnet.train.spec import RunSpec
 from linnet.zoo import SIZES, Linnet
 
@@ -139,7 +139,7 @@ def test_a_budget_too_small_says_how_much_is_needed(monkeypatch: pytest.MonkeyPa
 )
 def test_text_that_is_read_over_and_over(asked: Any, passes: float, dropout: float, decay: float) -> None:
     table = {"data": {"sources": [{"kind": "stories"}]}} | (asked or {})
-    spec, line = against_repetition(load(RunSpec, table), asked, passes)
+    spec, line = regularise(load(RunSpec, table), asked, passes)
     assert (spec.model.dropout, spec.optimizer.weight_decay) == (dropout, decay)  # type: ignore[attr-defined]
     assert bool(line) == (spec != load(RunSpec, table))
 

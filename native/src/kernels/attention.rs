@@ -9,6 +9,9 @@
 //! ∂V = Pᵀ ∂Y        ∂P = ∂Y Vᵀ        ∂S = scale · P ∘ (∂P - rows(∂Y ∘ Y))        ∂Q = ∂S K        ∂K = ∂Sᵀ Q
 //! ```
 //!
+//! What a query does not see is multiplied by 0, so a key or value that is no number (NaN) spoils the whole block of queries
+//! that it is in, also those of them that come before it.
+//!
 //! The backward pass makes P again from the logarithm of each query's sum (2205.14135, section 3.1). The heads of a group
 //! belong to one piece of the work, because they add to the same ∂K and ∂V.
 
@@ -93,9 +96,23 @@ pub struct Gradients {
 unsafe impl Sync for Forward {}
 unsafe impl Sync for Gradients {}
 
+impl Forward {
+    /// Whether the numbers make sense together and nothing is NULL.
+    pub fn is_sound(&self) -> bool {
+        self.shape.is_sound() && [self.q, self.k, self.v, self.y].iter().all(|rows| !rows.start.is_null())
+    }
+}
+
+impl Gradients {
+    /// Whether nothing is NULL.
+    pub fn is_sound(&self) -> bool {
+        [self.y, self.q, self.k, self.v].iter().all(|rows| !rows.start.is_null())
+    }
+}
+
 impl Shape {
     /// Whether the numbers make sense together.
-    pub fn is_sound(&self) -> bool {
+    fn is_sound(&self) -> bool {
         let sizes = [self.batch, self.heads, self.groups, self.queries, self.keys, self.width];
         sizes.iter().all(|&n| n > 0 && n < 1 << 40) && self.heads % self.groups == 0 && self.queries <= self.keys
     }

@@ -3,11 +3,11 @@
 //! A few rows of W meet a few rows of x: sums run along both, and the first level of the cache holds those rows of W until
 //! all of x has met them; each pass of these asks the memory for one of the next rows.
 
-use super::parallel::{for_each, Threads};
+use super::parallel::{for_each, locate, Threads};
 use super::simd::Machine;
 use crate::dispatch;
 
-pub const MOST: usize = 32; // rows of x
+const MOST: usize = 32; // rows of x
 const PIECE: usize = 16; // rows of W
 
 /// x (rows, d), w (f, d), bias (f) or NULL → y (rows, f); all lie in one piece.
@@ -39,19 +39,10 @@ impl FewRows {
 /// # Safety
 /// Everything that the tasks name can be read, and their y written.
 pub unsafe fn few_rows(tasks: &[FewRows], threads: Threads) {
-    let pieces_of = |task: &FewRows| (task.f as usize).div_ceil(PIECE);
-    let find = |mut i: usize| {
-        let mut tasks = tasks.iter();
-        loop {
-            let task = tasks.next().expect("a piece belongs to a task");
-            if i < pieces_of(task) {
-                return (task, i * PIECE, (task.f as usize).min((i + 1) * PIECE));
-            }
-            i -= pieces_of(task);
-        }
-    };
-    for_each(threads, tasks.iter().map(pieces_of).sum(), |i| {
-        let (task, from, to) = find(i);
+    let pieces = tasks.iter().map(|task| (task.f as usize).div_ceil(PIECE)).sum();
+    for_each(threads, pieces, |i| {
+        let (which, from, to) = locate(tasks.iter().map(|task| task.f as usize), PIECE, i);
+        let task = &tasks[which];
         dispatch!(some_rows(task: &FewRows, from: usize, to: usize));
     });
 }
@@ -66,10 +57,10 @@ unsafe fn some_rows<M: Machine>(task: &FewRows, from: usize, to: usize) {
         let mut r = 0;
         while r < rows {
             match (four, r + 4 <= rows) {
-                (true, true) => tile::<M, 4, 4>(task, i, r),
-                (true, false) => tile::<M, 4, 1>(task, i, r),
-                (false, true) => tile::<M, 1, 4>(task, i, r),
-                (false, false) => tile::<M, 1, 1>(task, i, r),
+                (true, true) => dots::<M, 4, 4>(task, i, r),
+                (true, false) => dots::<M, 4, 1>(task, i, r),
+                (false, true) => dots::<M, 1, 4>(task, i, r),
+                (false, false) => dots::<M, 1, 1>(task, i, r),
             }
             r += if r + 4 <= rows { 4 } else { 1 };
         }
@@ -77,19 +68,18 @@ unsafe fn some_rows<M: Machine>(task: &FewRows, from: usize, to: usize) {
     }
 }
 
-/// F rows of W from `first_w` on with R rows of x from `first_x` on.
+/// F rows of W from `first_w` on with R rows of x from `first_x` on: dot products, where `product::tile` spreads numbers.
+/// Each four rows of x that pass by ask for one of the F rows of W that come next.
 #[inline(always)]
-unsafe fn tile<M: Machine, const F: usize, const R: usize>(task: &FewRows, first_w: usize, first_x: usize) {
+unsafe fn dots<M: Machine, const F: usize, const R: usize>(task: &FewRows, first_w: usize, first_x: usize) {
     let d = task.d as usize;
     let (w, x) = (task.w.add(first_w * d), task.x.add(first_x * d));
     let mut sums = [[M::splat(0.0); R]; F];
     let mut c = 0;
     while c + M::LANES <= d {
         let row: [M::Vector; R] = std::array::from_fn(|r| M::load(x.add(r * d + c)));
+        M::prefetch(w.wrapping_add((F + first_x / 4 % F) * d + c));
         for f in 0..F {
-            if f == 0 {
-                M::prefetch(w.wrapping_add((F + first_x / 4 % F) * d + c));
-            }
             let numbers = M::load(w.add(f * d + c));
             for r in 0..R {
                 sums[f][r] = M::fma(numbers, row[r], sums[f][r]);

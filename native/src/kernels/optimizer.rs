@@ -1,7 +1,7 @@
 //! The norm of all gradients, and a step of AdamW over all parameters: each number is read and written once.
-//! `linnet/train/optimizers.py` has the formula.
+//! `linnet/train/optimizers.py` and `linnet/train/precision.py` have the formulas.
 
-use super::parallel::{for_each, Threads};
+use super::parallel::{for_each, locate, Threads};
 use super::simd::Machine;
 use crate::dispatch;
 
@@ -35,24 +35,17 @@ struct Group<'a>(&'a [Parameter]);
 unsafe impl Sync for Group<'_> {}
 
 impl Group<'_> {
+    /// How many pieces there are.
     fn pieces(&self) -> usize {
         self.0.iter().map(|p| (p.n as usize).div_ceil(PIECE)).sum()
     }
 
     /// The parameter of a piece, and where in it the piece begins and ends.
-    fn piece(&self, mut i: usize) -> (&Parameter, usize, usize) {
-        for parameter in self.0 {
-            let (n, pieces) = (parameter.n as usize, (parameter.n as usize).div_ceil(PIECE));
-            if i < pieces {
-                return (parameter, i * PIECE, n.min((i + 1) * PIECE));
-            }
-            i -= pieces;
-        }
-        unreachable!("a piece belongs to a parameter")
+    fn piece(&self, i: usize) -> (&Parameter, usize, usize) {
+        let (which, from, to) = locate(self.0.iter().map(|p| p.n as usize), PIECE, i);
+        (&self.0[which], from, to)
     }
 }
-
-struct Sums(Vec<f64>);
 
 /// The sum of the squares of all gradients; the same for any number of threads.
 ///
@@ -60,14 +53,14 @@ struct Sums(Vec<f64>);
 /// The gradients can be read.
 pub unsafe fn sum_of_squares(parameters: &[Parameter], threads: Threads) -> f64 {
     let group = Group(parameters);
-    let sums = Sums(vec![0.0; group.pieces()]);
-    let start = sums.0.as_ptr() as usize;
+    let mut sums = vec![0.0f64; group.pieces()];
+    let start = sums.as_mut_ptr() as usize; // an address, because each thread writes numbers of its own behind it
     for_each(threads, group.pieces(), |i| {
         let (parameter, from, to) = group.piece(i);
         let (numbers, n) = (parameter.grad.add(from), to - from);
         *(start as *mut f64).add(i) = dispatch!(squares(numbers: *const f32, n: usize) -> f64);
     });
-    sums.0.iter().sum()
+    sums.iter().sum()
 }
 
 /// One step for every parameter.

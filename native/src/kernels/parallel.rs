@@ -2,8 +2,8 @@
 //!
 //! PyTorch's threads wait for work by spinning, so threads of our own would fight with them for the cores. Instead the
 //! caller hands in the entry of the OpenMP library that runs PyTorch's threads (`GOMP_parallel`), and the pieces are done
-//! by those: each thread takes one stretch of them, the same one every time, as PyTorch's kernels share out their rows, so
-//! that what a core wrote last is mostly what it reads next. Without the library, or with one thread, the calling thread
+//! by those. Each thread begins with stretches of its own, the same ones every time, as PyTorch's kernels share out their
+//! rows, so that what a core wrote last is mostly what it reads next; one that is done sooner takes what others have left. Without the library, or with one thread, the calling thread
 //! does all. A piece may write only what no other piece writes; then the result is the same for any number of threads.
 
 use std::ffi::c_void;
@@ -22,6 +22,7 @@ pub struct Threads {
     pub count: u64,
 }
 
+#[cfg(test)]
 impl Threads {
     /// The calling thread alone.
     pub const ONE: Threads = Threads { team: None, number: None, count: 1 };
@@ -59,6 +60,18 @@ extern "C" fn work(data: *mut c_void) {
     }
 }
 
+/// Things of some lengths, cut into pieces of `size` and counted through: which thing piece i is of, and from where to where.
+pub fn locate(lengths: impl Iterator<Item = usize>, size: usize, mut i: usize) -> (usize, usize, usize) {
+    for (which, length) in lengths.enumerate() {
+        let pieces = length.div_ceil(size);
+        if i < pieces {
+            return (which, i * size, length.min((i + 1) * size));
+        }
+        i -= pieces;
+    }
+    unreachable!("piece {i} beyond the last one")
+}
+
 /// `piece(0)` … `piece(n - 1)`, each once, in any order and at the same time.
 pub fn for_each(threads: Threads, n: usize, piece: impl Fn(usize) + Sync) {
     let count = (threads.count as usize).clamp(1, n.max(1));
@@ -76,6 +89,12 @@ pub fn for_each(threads: Threads, n: usize, piece: impl Fn(usize) + Sync) {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn pieces_are_found() {
+        let found: Vec<_> = (0..4).map(|i| locate([5, 0, 3].into_iter(), 2, i)).collect();
+        assert_eq!(found, [(0, 0, 2), (0, 2, 4), (0, 4, 5), (2, 0, 2)]);
+    }
 
     #[test]
     fn every_piece_is_done_once() {

@@ -20,9 +20,6 @@ pub struct Lying {
     pub down: usize,
 }
 
-// SAFETY: two addresses; what is done through them is each function's own promise
-unsafe impl Sync for Lying {}
-
 impl Lying {
     /// The rows from `row` on.
     ///

@@ -33,7 +33,6 @@ pub trait Machine {
     /// 2 to the power of whole numbers from -126 to 127.
     unsafe fn exp2_whole(x: Self::Vector) -> Self::Vector;
     unsafe fn total(x: Self::Vector) -> f32;
-    unsafe fn largest(x: Self::Vector) -> f32;
     /// Ask the memory for what will be read soon; any address will do.
     unsafe fn prefetch(from: *const f32);
 }
@@ -121,10 +120,6 @@ impl Machine for Portable {
         ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]))
     }
     #[inline(always)]
-    unsafe fn largest(x: [f32; 8]) -> f32 {
-        x.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
-    }
-    #[inline(always)]
     unsafe fn prefetch(_: *const f32) {}
 }
 
@@ -201,10 +196,6 @@ mod x86 {
             _mm512_reduce_add_ps(x)
         }
         #[inline(always)]
-        unsafe fn largest(x: __m512) -> f32 {
-            _mm512_reduce_max_ps(x)
-        }
-        #[inline(always)]
         unsafe fn prefetch(from: *const f32) {
             _mm_prefetch::<_MM_HINT_T0>(from.cast());
         }
@@ -278,19 +269,13 @@ mod x86 {
             _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)))
         }
         #[inline(always)]
-        unsafe fn largest(x: __m256) -> f32 {
-            let half = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
-            let pair = _mm_max_ps(half, _mm_movehl_ps(half, half));
-            _mm_cvtss_f32(_mm_max_ss(pair, _mm_movehdup_ps(pair)))
-        }
-        #[inline(always)]
         unsafe fn prefetch(from: *const f32) {
             _mm_prefetch::<_MM_HINT_T0>(from.cast());
         }
     }
 }
 
-/// The machines, from the one that every processor is to the widest.
+/// The machines by the width of their vectors.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Kind {
     Portable,

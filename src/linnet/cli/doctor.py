@@ -24,7 +24,7 @@ def doctor() -> None:
     from linnet.core.extras import has
     from linnet.core.native import native_available, native_problem, native_version
     from linnet.core.version import __version__
-    from linnet.ops.kernels import kernels_available, kernels_machine
+    from linnet.ops.kernels import kernels_available, vectors_in_use
     from linnet.train.machine import available_memory, describe_machine, measure_peak, pick_device
 
     console = Console()
@@ -51,9 +51,9 @@ def doctor() -> None:
         line(
             True if kernels_available() else None,
             "CPU kernels",
-            f"attention, GELU and decoding in Rust, with vectors of {kernels_machine()}"
+            f"attention, GELU, AdamW and products of few rows in Rust, with {vectors_in_use()}"
             if kernels_available()
-            else "PyTorch's own: ours need the native part and GNU OpenMP (Linux)",
+            else "PyTorch's own: ours need the native part, GNU OpenMP (Linux) and AVX2",
         )
         line(None, "GPU", "none: float32 on the CPU, which is the CPU's training type")
     else:

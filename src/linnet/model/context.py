@@ -74,11 +74,11 @@ class Context:
 
         return self.once(("mask", causal, window, first_key, n_keys), make)
 
-    def first_seen(self, *, window: int | None, first_key: int, n_keys: int) -> tuple[bool, Tensor | None]:
+    def first_seen(self, *, batch: int, window: int | None, first_key: int, n_keys: int) -> tuple[bool, Tensor | None]:
         """(known, first): the first of the keys first_key … first_key + n_keys - 1 that each query sees under a causal mask.
 
-        first is (B, T) int64, counted from first_key, or None: all see the very first. Known: the keys end with the last
-        query, and every document is one stretch of its row, so that this says all that the mask does.
+        first is (B, T) int64, counted from first_key, or None: all see the very first. (False, None): it takes more than that
+        to say what is seen, because the keys do not end with the last query, or a document is not one stretch of its row.
         """
 
         def make() -> tuple[bool, Tensor | None]:
@@ -95,12 +95,11 @@ class Context:
                 first = begins[:, n_keys - self.n_tokens :]  # (B, T)
             if window is not None and n_keys > window:
                 earliest = torch.arange(n_keys - self.n_tokens, n_keys, device=self.positions.device) - window + 1
-                batch = 1 if self.key_documents is None else len(self.key_documents)
                 earliest = earliest.clamp(min=0).expand(batch, -1)
                 first = earliest if first is None else first.maximum(earliest)
             return True, first if first is None else first.contiguous()
 
-        return self.once(("first seen", window, first_key, n_keys), make)
+        return self.once(("first seen", batch, window, first_key, n_keys), make)
 
     def same_document(self, back: int) -> Tensor | None:
         """(B, T) 1 where the token `back` places earlier is of the same document, else 0; None: always, as far as there is one."""

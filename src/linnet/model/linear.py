@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +53,9 @@ def project(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
     if not plain:
         return [layer(x) for layer in layers]
     weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
-    if takes_few_rows(x, *weights):  # type: ignore[arg-type]
-        return few_rows(x.contiguous(), list(zip(weights, biases, strict=True)))  # type: ignore[arg-type]
+    matrices: Any = list(zip(weights, biases, strict=True))
+    if takes_few_rows(x, matrices):
+        return few_rows(x.contiguous(), matrices)
     alike = len({bias is None for bias in biases}) == 1
     if not (alike and torch.is_grad_enabled() and x.device.type == "cpu" and x.numel() >= TOGETHER_ROWS * x.shape[-1]):
         return [layer(x) for layer in layers]

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from linnet.ops.backward import own_backward
-from linnet.ops.kernels import attention_backward, attention_forward
+from linnet.ops.kernels import attention_backward, attention_forward, kernels_take
 
 
 def attention_reference(
@@ -78,17 +78,20 @@ def attention(
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=True)
 
 
+def seen_from(first: Tensor | None, n_queries: int, n_keys: int, device: torch.device) -> Tensor:
+    """Which keys the last T of S places see, each from `first` (B, T) to its own place: (T, S) or (B, T, S) bool."""
+    keys = torch.arange(n_keys, device=device)
+    places = keys[n_keys - n_queries :]
+    seen = keys <= places[:, None]  # (T, S)
+    return seen if first is None else seen & (keys >= first.minimum(places)[:, :, None])  # (B, T, S)
+
+
 def attention_from_reference(q: Tensor, k: Tensor, v: Tensor, first: Tensor | None = None, *, scale: float) -> Tensor:
     """Causal attention of the last T of S places: each sees the keys from `first` to its own place.
 
     q (B, H, T, K), k and v (B, G, S, K), first (B, T) int64 index among the keys (None: 0) → (B, H, T, K).
     """
-    keys = torch.arange(k.shape[2], device=q.device)
-    places = keys[k.shape[2] - q.shape[2] :]
-    allowed = keys <= places[:, None]  # (T, S)
-    if first is not None:
-        allowed = allowed & (keys >= first.minimum(places)[:, :, None])  # (B, T, S)
-    return attention_reference(q, k, v, allowed=allowed, scale=scale)
+    return attention_reference(q, k, v, allowed=seen_from(first, q.shape[2], k.shape[2], q.device), scale=scale)
 
 
 class _AttentionFrom(torch.autograd.Function):
@@ -112,7 +115,9 @@ def _in_one_piece(x: Tensor) -> Tensor:
 
 
 def attention_from(q: Tensor, k: Tensor, v: Tensor, first: Tensor | None = None, *, scale: float) -> Tensor:
-    """The same through the kernel. Needs `kernels_take(q, k, v)`."""
+    """`attention_from_reference` by the kernel, or by `attention` where there is none."""
+    if not kernels_take(q, k, v):
+        return attention(q, k, v, allowed=seen_from(first, q.shape[2], k.shape[2], q.device), scale=scale)
     q, k, v = _in_one_piece(q), _in_one_piece(k), _in_one_piece(v)
     if own_backward(q, k, v):
         return _AttentionFrom.apply(q, k, v, first, scale)

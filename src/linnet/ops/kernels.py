@@ -22,6 +22,7 @@ from torch import Tensor
 from linnet.core.native import checked, native_available, opened
 
 MOST_ROWS = 32  # that few_rows takes
+VECTORS = ("portable", "AVX2", "AVX-512")  # that the kernels are compiled for
 
 
 @cache
@@ -38,24 +39,26 @@ def _team() -> tuple[int, int] | None:
 
 @cache
 def kernels_available() -> bool:
-    """Whether the Rust library and PyTorch's threads are both there."""
-    return native_available() and _team() is not None
+    """Whether the Rust library, PyTorch's threads and vectors that were found to pay (AVX2 or wider) are all there."""
+    return native_available() and _team() is not None and vectors_in_use() != "portable"
+
+
+def vectors_in_use() -> str:
+    """The widest vectors that this processor has and that are allowed. Needs `native_available()`."""
+    return VECTORS[opened()[1].linnet_vectors()]
+
+
+def limit_vectors(at_most: str = VECTORS[-1]) -> None:
+    """Allow no wider vectors in this process: for tests. Needs `native_available()`."""
+    opened()[1].linnet_limit_vectors(VECTORS.index(at_most))
 
 
 def kernels_take(*tensors: Tensor) -> bool:
-    """Whether the kernels can work on these: float32 on a CPU, outside of `torch.compile`."""
+    """Whether the kernels can work on these: float32 on a CPU and not empty, outside of `torch.compile`."""
     for x in tensors:
-        if x.dtype is not torch.float32 or not x.is_cpu:
+        if x.dtype is not torch.float32 or not x.is_cpu or x.numel() == 0:
             return False
     return kernels_available() and not torch.compiler.is_compiling()
-
-
-MACHINES = ("portable", "AVX2", "AVX-512")  # the vectors that the kernels are compiled for
-
-
-def kernels_machine(at_most: str = MACHINES[-1]) -> str:
-    """The vectors in use, none beyond `at_most` allowed. Needs `kernels_available()`."""
-    return MACHINES[opened()[1].linnet_machine(MACHINES.index(at_most))]
 
 
 @cache
@@ -63,6 +66,11 @@ def _threads(count: int) -> Any:
     ffi, _, _ = opened()
     team, number = _team() or (0, 0)
     return ffi.new("linnet_threads *", (ffi.cast("void *", team), ffi.cast("void *", number), count))
+
+
+def _call(name: str, *arguments: Any) -> None:
+    """Run a kernel on as many threads as PyTorch uses."""
+    checked(getattr(opened()[1], name)(*arguments, _threads(torch.get_num_threads())), name)
 
 
 def _numbers(x: Tensor) -> Any:
@@ -76,19 +84,14 @@ def _or_null(x: Tensor | None) -> Any:
 def gelu_forward(x: Tensor) -> Tensor:
     """x, contiguous → GELU(x) in its tanh form."""
     y = torch.empty_like(x)
-    threads = _threads(torch.get_num_threads())
-    checked(opened()[1].linnet_gelu_forward(_numbers(x), _numbers(y), x.numel(), threads), "linnet_gelu_forward")
+    _call("linnet_gelu_forward", _numbers(x), _numbers(y), x.numel())
     return y
 
 
 def gelu_backward(x: Tensor, grad: Tensor) -> Tensor:
     """x and the gradient of GELU(x), both contiguous → the gradient of x."""
     grad_x = torch.empty_like(x)
-    threads = _threads(torch.get_num_threads())
-    checked(
-        opened()[1].linnet_gelu_backward(_numbers(x), _numbers(grad), _numbers(grad_x), x.numel(), threads),
-        "linnet_gelu_backward",
-    )
+    _call("linnet_gelu_backward", _numbers(x), _numbers(grad), _numbers(grad_x), x.numel())
     return grad_x
 
 
@@ -101,25 +104,33 @@ def _rows(x: Tensor) -> tuple[Any, int, int, int]:
 def _like(x: Tensor) -> Tensor:
     """Room for x (B, H, T, K), laid out as (B, T, H, K): what a projection reads and writes."""
     batch, heads, places, width = x.shape
-    return torch.empty(batch, places, heads, width).transpose(1, 2)
+    return x.new_empty(batch, places, heads, width).transpose(1, 2)
 
 
 def _task(q: Tensor, k: Tensor, v: Tensor, y: Tensor, log_sums: Tensor | None, first: Tensor | None, scale: float) -> Any:
     ffi, _, _ = opened()
     batch, heads, queries, width = q.shape
-    seen = ffi.NULL if first is None else ffi.cast("int64_t *", first.data_ptr())
-    shape = (batch, heads, k.shape[1], queries, k.shape[2], width, scale, seen)
+    _, groups, keys, _ = k.shape
+    assert k.shape == v.shape == (batch, groups, keys, width), f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}"
+    assert heads % groups == 0, f"{heads} heads on {groups}"
+    assert queries <= keys, f"{queries} queries and {keys} keys"
+    seen = ffi.NULL
+    if first is not None:
+        assert first.shape == (batch, queries), f"first is {tuple(first.shape)} for {batch} rows of {queries} queries"
+        assert first.dtype == torch.int64, f"first is {first.dtype}"
+        assert first.is_contiguous(), "first has gaps"
+        seen = ffi.cast("int64_t *", first.data_ptr())
+    shape = (batch, heads, groups, queries, keys, width, scale, seen)
     return ffi.new("linnet_attention *", (shape, _rows(q), _rows(k), _rows(v), _rows(y), _or_null(log_sums)))
 
 
 def attention_forward(
     q: Tensor, k: Tensor, v: Tensor, first: Tensor | None, scale: float, *, log_sums: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """q (B, H, T, K), k and v (B, G, S, K), first (B, T) int64 → y (B, H, T, K), and log_sums (B, H, T) if asked for."""
+    """q (B, H, T, K), k and v (B, G, S, K), first (B, T) int64, contiguous → y (B, H, T, K), and log_sums (B, H, T) if asked for."""
     y = _like(q)
-    sums = torch.empty(q.shape[:3]) if log_sums else None
-    task = _task(q, k, v, y, sums, first, scale)
-    checked(opened()[1].linnet_attention_forward(task, _threads(torch.get_num_threads())), "linnet_attention_forward")
+    sums = q.new_empty(q.shape[:3]) if log_sums else None
+    _call("linnet_attention_forward", _task(q, k, v, y, sums, first, scale))
     return y, sums
 
 
@@ -130,34 +141,30 @@ def attention_backward(
     grad_q, grad_k, grad_v = _like(q), _like(k), _like(v)
     task = _task(q, k, v, y, log_sums, first, scale)
     gradients = opened()[0].new("linnet_attention_gradients *", (_rows(grad), _rows(grad_q), _rows(grad_k), _rows(grad_v)))
-    threads = _threads(torch.get_num_threads())
-    checked(opened()[1].linnet_attention_backward(task, gradients, threads), "linnet_attention_backward")
+    _call("linnet_attention_backward", task, gradients)
     return grad_q, grad_k, grad_v
 
 
 def few_rows(x: Tensor, matrices: Sequence[tuple[Tensor, Tensor | None]]) -> list[Tensor]:
     """x (..., D) with at most MOST_ROWS rows, and some W (F, D) with b (F,) or None, all contiguous → each x Wᵀ + b (..., F)."""
-    ffi, lib, _ = opened()
     d = x.shape[-1]
     rows, start, tasks, results = x.numel() // d, _numbers(x), [], []
     for weight, bias in matrices:
         f = weight.shape[0]
-        y = torch.empty(*x.shape[:-1], f)
+        y = x.new_empty(*x.shape[:-1], f)
         results.append(y)
         tasks.append((rows, d, f, start, _numbers(weight), _or_null(bias), _numbers(y)))
-    task = ffi.new("linnet_few_rows_task[]", tasks)
-    checked(lib.linnet_few_rows(task, len(tasks), _threads(torch.get_num_threads())), "linnet_few_rows")
+    _call("linnet_few_rows", opened()[0].new("linnet_few_rows_task[]", tasks), len(tasks))
     return results
 
 
 def gradient_norm(gradients: Sequence[Tensor]) -> float:
     """The root of the sum of all squares of some contiguous tensors."""
-    ffi, lib, _ = opened()
+    ffi, _, _ = opened()
     null = ffi.NULL
     parameters = ffi.new("linnet_parameter[]", [(g.numel(), null, _numbers(g), null, null, null) for g in gradients])
     total = ffi.new("double *")
-    threads = _threads(torch.get_num_threads())
-    checked(lib.linnet_sum_of_squares(parameters, len(gradients), total, threads), "linnet_sum_of_squares")
+    _call("linnet_sum_of_squares", parameters, len(gradients), total)
     return float(total[0]) ** 0.5
 
 
@@ -169,9 +176,12 @@ def adamw_step(
     eps: float,
     weight_decay: float,
 ) -> None:
-    """One step of AdamW, in place. Each parameter: value, gradient, mean, mean of squares, all contiguous, and steps taken ()."""
-    ffi, lib, _ = opened()
+    """One step of AdamW, in place and unseen by autograd's version counters.
+
+    Each parameter: value, gradient, mean, mean of squares, all contiguous, and steps taken ().
+    """
+    ffi, _, _ = opened()
     rows = [(each[0].numel(), *(_numbers(x) for x in each)) for each in parameters]
     rates = ffi.new("linnet_adamw_rates *", (learning_rate, *betas, eps, weight_decay))
-    threads = _threads(torch.get_num_threads())
-    checked(lib.linnet_adamw(ffi.new("linnet_parameter[]", rows), len(rows), rates, threads), "linnet_adamw")
+    if rows:
+        _call("linnet_adamw", ffi.new("linnet_parameter[]", rows), len(rows), rates)

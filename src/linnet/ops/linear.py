@@ -1,11 +1,12 @@
 """y = x Wᵀ + b: PyTorch's own product, and one for a few rows of x (decoding).
 
-With few rows the time is that of reading W once. PyTorch's product reads it at half of the memory's speed, for one row on
-some processors and for several rows on all that were tried (docs/log.md); ours reads it once, at all of it
-(native/src/kernels/few_rows.rs).
+With few rows the time is that of reading W once. PyTorch's product takes up to twice as long: for one row on some
+processors, for several rows on both that were tried (docs/log.md). Ours is in native/src/kernels/few_rows.rs.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,13 +22,17 @@ def linear_reference(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The same, the fastest way for this device, dtype and number of rows."""
-    if takes_few_rows(x, weight):
-        return few_rows(x.contiguous(), [(weight, bias)])[0]
-    return F.linear(x, weight, bias)
+    matrix = (weight, bias)
+    return few_rows(x.contiguous(), [matrix])[0] if takes_few_rows(x, [matrix]) else F.linear(x, weight, bias)
 
 
-def takes_few_rows(x: Tensor, *weights: Tensor) -> bool:
-    """Whether x (..., D) times each of the weights (F, D) is for the kernel: decoding, without gradients, on a CPU."""
-    if torch.is_grad_enabled() or not 0 < x.numel() <= MOST_ROWS * x.shape[-1] or not kernels_take(x, *weights):
+def takes_few_rows(x: Tensor, matrices: Sequence[tuple[Tensor, Tensor | None]]) -> bool:
+    """Whether x (..., D) with each of some W (F, D) and b (F,) is for the kernel: decoding, without gradients, on a CPU."""
+    if torch.is_grad_enabled() or x.numel() > MOST_ROWS * x.shape[-1] or torch.is_autocast_enabled("cpu"):
         return False
-    return all(weight.is_contiguous() for weight in weights) and not torch.is_autocast_enabled("cpu")
+    for weight, bias in matrices:
+        if not kernels_take(weight) or weight.dim() != 2 or weight.shape[1] != x.shape[-1] or not weight.is_contiguous():
+            return False
+        if bias is not None and not (kernels_take(bias) and bias.shape == weight.shape[:1] and bias.is_contiguous()):
+            return False
+    return kernels_take(x)

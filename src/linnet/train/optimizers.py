@@ -35,7 +35,7 @@ class Optimizer(Spec):
 
 
 class AdamW(Optimizer):
-    """AdamW (1711.05101), one fused kernel; weight decay on matrices only."""
+    """AdamW (1711.05101); weight decay on matrices only."""
 
     kind: Literal["adamw"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -93,24 +93,23 @@ class AdamWOptimizer(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         assert closure is None, "the loop computes the loss itself"
-        for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            if not all(kernels_take(p, p.grad) and p.is_contiguous() and p.grad.is_contiguous() for p in parameters):
-                super().step()
-                return
-        for group in self.param_groups:
-            rows = []
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if not state:
-                    state["step"] = torch.zeros((), dtype=torch.float32)
-                    state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
-                rows.append((p, p.grad, state["exp_avg"], state["exp_avg_sq"], state["step"]))
+        groups = [(group, [self._row(p) for p in group["params"] if p.grad is not None]) for group in self.param_groups]
+        if not all(kernels_take(*row) and all(x.is_contiguous() for x in row) for _, rows in groups for row in rows):
+            super().step()
+            return
+        for group, rows in groups:
             adamw_step(
                 rows, learning_rate=group["lr"], betas=group["betas"], eps=group["eps"], weight_decay=group["weight_decay"]
             )
+
+    def _row(self, p: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """A parameter, its gradient, and its state, which is as PyTorch makes it."""
+        assert p.grad is not None
+        state = self.state[p]
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
+        return p, p.grad, state["exp_avg"], state["exp_avg_sq"], state["step"]
 
 
 class MuonOptimizer(torch.optim.Optimizer):

@@ -170,9 +170,8 @@ class AttentionLayer(nn.Module):
         """q (B, H, T, K) and the keys and values (B, G, S, K), of which the first has stream index `first_key` → (B, H, T, K)."""
         n_keys, window = k.shape[2], self.spec.window
         if self.spec.causal and not isinstance(self.spec.position, Alibi) and kernels_take(q, k, v):
-            known, first = context.first_seen(window=window, first_key=first_key, n_keys=n_keys)
+            known, first = context.first_seen(batch=len(q), window=window, first_key=first_key, n_keys=n_keys)
             if known:
-                first = first if first is None else first.expand(len(q), -1).contiguous()
                 return attention_from(q, k, v, first, scale=self.scale)
         allowed, causal = context.mask(causal=self.spec.causal, window=window, first_key=first_key, n_keys=n_keys)
         bias = self._bias(context, first_key, n_keys)
