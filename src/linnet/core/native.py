@@ -20,7 +20,7 @@ def opened() -> tuple[Any, Any, str]:
         module = importlib.import_module("linnet._native")
         found = module.lib.linnet_interface()
     except ImportError:
-        return None, None, "it was not built: cargo was not there, or failed, when linnet was installed"
+        return None, None, "it was not built: cargo was not there, older than 1.89, or failed, when linnet was installed"
     except (OSError, AttributeError) as error:
         return None, None, f"it cannot be opened ({error}); install linnet again"
     if found != INTERFACE:

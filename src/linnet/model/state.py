@@ -21,7 +21,7 @@ from torch import Tensor
 
 from linnet.core.errors import LinnetError, explain
 
-FIRST_CAPACITY = 256  # places of a new growing buffer, of which the unused ones cost no memory; it doubles when full
+FIRST_CAPACITY = 256  # places of a new growing buffer, which the system gives as they are written to; it doubles when full
 READ_ONLY = -1  # the tip of a line that nobody may write to: its storage belongs to a graph
 
 

@@ -1,7 +1,8 @@
 """Mixed precision (1710.03740): products in 16 bits, weights and their updates in 32.
 
 bfloat16 has float32's range and needs nothing more. float16 needs its loss scaled so that small gradients survive, and
-a step skipped when one overflows. A CPU trains in float32: here bfloat16 is several times slower.
+a step skipped when one overflows. A CPU trains in float32: without AMX
+bfloat16 is several times slower there (docs/log.md).
 """
 
 from __future__ import annotations
