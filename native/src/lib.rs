@@ -27,7 +27,7 @@ const BUG: i64 = -2;
 
 #[no_mangle]
 pub extern "C" fn linnet_interface() -> u32 {
-    2
+    3
 }
 
 #[no_mangle]

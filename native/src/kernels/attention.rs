@@ -9,9 +9,6 @@
 //! ∂V = Pᵀ ∂Y        ∂P = ∂Y Vᵀ        ∂S = scale · P ∘ (∂P - rows(∂Y ∘ Y))        ∂Q = ∂S K        ∂K = ∂Sᵀ Q
 //! ```
 //!
-//! What a query does not see is multiplied by 0, so a key or value that is no number (NaN) spoils the whole block of queries
-//! that it is in, also those of them that come before it.
-//!
 //! The backward pass makes P again from the logarithm of each query's sum (2205.14135, section 3.1). The heads of a group
 //! belong to one piece of the work, because they add to the same ∂K and ∂V.
 
@@ -146,6 +143,15 @@ impl Sizes {
     fn row(&self) -> usize {
         self.wide + SKEW
     }
+
+    /// Numbers in so many rows of matrices of ours, which are needed only where the width is not one of whole vectors.
+    fn copies(&self, rows: usize) -> usize {
+        if self.width == self.wide {
+            0
+        } else {
+            rows * self.row()
+        }
+    }
 }
 
 /// # Safety
@@ -182,7 +188,8 @@ unsafe fn forward_few<M: Machine>(task: &Forward, b: usize, h: usize, g: usize) 
     let mut memory = scratch.parts();
     let (scores, q, sum) = (memory.part(long), memory.part(s.wide), memory.part(s.wide));
     for i in 0..s.queries {
-        let (from, to) = (task.shape.first(b, i), s.offset + i + 1);
+        let to = s.offset + i + 1;
+        let from = task.shape.first(b, i).min(to - 1);
         scale_row(task.q.at(b, h, i), q, s.width, task.shape.scale);
         let mut largest = f32::NEG_INFINITY;
         for j in from..to {
@@ -277,7 +284,7 @@ unsafe fn backward_blocks<M: Machine>(task: &Forward, gradients: &Gradients, b: 
 unsafe fn forward_head<M: Machine, const W: usize>(task: &Forward, b: usize, h: usize, g: usize) {
     let s = task.shape.sizes();
     let block = W * M::LANES;
-    let mut scratch = Scratch::take(s.keys * block + 2 * s.wide * block + (2 * s.keys + s.queries) * s.row());
+    let mut scratch = Scratch::take(s.keys * block + 2 * s.wide * block + s.copies(2 * s.keys + s.queries));
     let mut memory = scratch.parts();
     let (scores, q, y) = (memory.part(s.keys * block), memory.part(s.wide * block), memory.part(s.wide * block));
     let keys = lying(&task.k, b, g, s.keys, &s, &mut memory);
@@ -308,7 +315,7 @@ unsafe fn forward_head<M: Machine, const W: usize>(task: &Forward, b: usize, h: 
 unsafe fn backward_group<M: Machine, const W: usize>(task: &Forward, gradients: &Gradients, b: usize, g: usize) {
     let s = task.shape.sizes();
     let block = W * M::LANES;
-    let mut scratch = Scratch::take(2 * s.keys * block + 2 * s.wide * block + (4 * s.keys + 3 * s.queries) * s.row());
+    let mut scratch = Scratch::take(2 * s.keys * block + 2 * s.wide * block + s.copies(4 * s.keys + 3 * s.queries));
     let mut memory = scratch.parts();
     let (weights, grad_scores) = (memory.part(s.keys * block), memory.part(s.keys * block));
     let (q_turned, grad_y_turned) = (memory.part(s.wide * block), memory.part(s.wide * block));
@@ -461,7 +468,7 @@ unsafe fn softmax<M: Machine, const W: usize>(reach: &Reach, scores: *mut f32) -
         for w in 0..W {
             let mut score = M::load(row.add(w * M::LANES));
             if let Some(seen) = seen {
-                score = M::fma(M::sub(seen[w], M::splat(1.0)), M::splat(f32::MAX), M::mul(score, seen[w]));
+                score = M::fma(M::sub(seen[w], M::splat(1.0)), M::splat(f32::MAX), M::keep(seen[w], score));
             }
             largest[w] = M::max(largest[w], score);
         }
@@ -473,7 +480,7 @@ unsafe fn softmax<M: Machine, const W: usize>(reach: &Reach, scores: *mut f32) -
         for w in 0..W {
             let mut e = exp::<M>(M::sub(M::load(row.add(w * M::LANES)), largest[w]));
             if let Some(seen) = seen {
-                e = M::mul(e, seen[w]);
+                e = M::keep(seen[w], e);
             }
             M::store(row.add(w * M::LANES), e);
             totals[w] = M::add(totals[w], e);
@@ -499,11 +506,11 @@ unsafe fn softmax_gradient<M: Machine, const W: usize>(
         for w in 0..W {
             let (row, grad_row) = (scores.add(at + w * M::LANES), grad_scores.add(at + w * M::LANES));
             let mut p = exp::<M>(M::sub(M::load(row), M::load(log_sums.as_ptr().add(w * M::LANES))));
+            let mut grad_p = M::sub(M::load(grad_row), M::load(along.as_ptr().add(w * M::LANES)));
             if let Some(seen) = seen {
-                p = M::mul(p, seen[w]);
+                (p, grad_p) = (M::keep(seen[w], p), M::keep(seen[w], grad_p));
             }
             M::store(row, p);
-            let grad_p = M::sub(M::load(grad_row), M::load(along.as_ptr().add(w * M::LANES)));
             M::store(grad_row, M::mul(M::mul(p, M::splat(scale)), grad_p));
         }
     }

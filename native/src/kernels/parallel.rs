@@ -79,7 +79,7 @@ pub fn for_each(threads: Threads, n: usize, piece: impl Fn(usize) + Sync) {
     let shared = Shared { n, taken, number: threads.number, panicked: AtomicBool::new(false), piece: &piece };
     let data = (&shared as *const Shared).cast_mut().cast();
     match threads.team {
-        Some(team) if count > 1 => team(work, data, count as u32, 0),
+        Some(team) if count > 1 => team(work, data, threads.count as u32, 0), // always all: a team that shrinks ends threads
         _ => work(data),
     }
     assert!(!shared.panicked.load(Ordering::Relaxed), "a piece of the work panicked");

@@ -28,6 +28,8 @@ pub trait Machine {
     unsafe fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The larger of two numbers; b where one of them is NaN.
     unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// x where `seen` is not 0, else 0, also where x is no number.
+    unsafe fn keep(seen: Self::Vector, x: Self::Vector) -> Self::Vector;
     /// The nearest whole numbers.
     unsafe fn round(x: Self::Vector) -> Self::Vector;
     /// 2 to the power of whole numbers from -126 to 127.
@@ -107,6 +109,10 @@ impl Machine for Portable {
         std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
+    unsafe fn keep(seen: [f32; 8], x: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| if seen[i] != 0.0 { x[i] } else { 0.0 })
+    }
+    #[inline(always)]
     unsafe fn round(x: [f32; 8]) -> [f32; 8] {
         const MAGIC: f32 = 12_582_912.0; // 1.5 · 2²³: adding it leaves no room for a fraction
         std::array::from_fn(|i| (x[i] + MAGIC) - MAGIC)
@@ -184,6 +190,10 @@ mod x86 {
             _mm512_max_ps(a, b)
         }
         #[inline(always)]
+        unsafe fn keep(seen: __m512, x: __m512) -> __m512 {
+            _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(seen, _mm512_setzero_ps()), x)
+        }
+        #[inline(always)]
         unsafe fn round(x: __m512) -> __m512 {
             _mm512_roundscale_ps::<0>(x)
         }
@@ -252,6 +262,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn max(a: __m256, b: __m256) -> __m256 {
             _mm256_max_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn keep(seen: __m256, x: __m256) -> __m256 {
+            _mm256_and_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(seen, _mm256_setzero_ps()), x)
         }
         #[inline(always)]
         unsafe fn round(x: __m256) -> __m256 {

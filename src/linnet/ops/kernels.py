@@ -18,10 +18,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from linnet.core.native import checked, native_available, opened
 
 MOST_ROWS = 32  # that few_rows takes
+PLAIN = (Tensor, torch.nn.Parameter)  # and no subclass that means something else by its numbers
 VECTORS = ("portable", "AVX2", "AVX-512")  # that the kernels are compiled for
 
 
@@ -54,11 +56,21 @@ def limit_vectors(at_most: str = VECTORS[-1]) -> None:
 
 
 def kernels_take(*tensors: Tensor) -> bool:
-    """Whether the kernels can work on these: float32 on a CPU and not empty, outside of `torch.compile`."""
+    """Whether the kernels can work on these: plain float32 on a CPU, not empty, and nobody is tracing or transforming.
+
+    `torch.compile`, `torch.jit.trace`, `torch.func` and forward-mode derivatives need operations that they can see through.
+    """
     for x in tensors:
-        if x.dtype is not torch.float32 or not x.is_cpu or x.numel() == 0:
+        if type(x) not in PLAIN or x.dtype is not torch.float32 or not x.is_cpu:
             return False
-    return kernels_available() and not torch.compiler.is_compiling()
+    return (
+        kernels_available()
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
+        and all(x.numel() for x in tensors)
+    )
 
 
 @cache
@@ -107,18 +119,29 @@ def _like(x: Tensor) -> Tensor:
     return x.new_empty(batch, places, heads, width).transpose(1, 2)
 
 
+def _insist(condition: bool, what: str) -> None:
+    """The kernels read memory by addresses: what does not fit together must not reach them, under `python -O` either."""
+    if not condition:
+        raise ValueError(f"the attention kernel was given {what}")
+
+
 def _task(q: Tensor, k: Tensor, v: Tensor, y: Tensor, log_sums: Tensor | None, first: Tensor | None, scale: float) -> Any:
     ffi, _, _ = opened()
     batch, heads, queries, width = q.shape
     _, groups, keys, _ = k.shape
-    assert k.shape == v.shape == (batch, groups, keys, width), f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}"
-    assert heads % groups == 0, f"{heads} heads on {groups}"
-    assert queries <= keys, f"{queries} queries and {keys} keys"
+    _insist(
+        k.shape == v.shape == (batch, groups, keys, width), f"q, k and v of {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}"
+    )
+    _insist(heads % groups == 0, f"{heads} heads on {groups}")
+    _insist(queries <= keys, f"{queries} queries and {keys} keys")
+    _insist(y.shape == q.shape, f"y of {tuple(y.shape)} for q of {tuple(q.shape)}")
     seen = ffi.NULL
     if first is not None:
-        assert first.shape == (batch, queries), f"first is {tuple(first.shape)} for {batch} rows of {queries} queries"
-        assert first.dtype == torch.int64, f"first is {first.dtype}"
-        assert first.is_contiguous(), "first has gaps"
+        _insist(first.shape == (batch, queries), f"first of {tuple(first.shape)} for {batch} rows of {queries} queries")
+        _insist(
+            first.dtype == torch.int64 and first.is_cpu and first.is_contiguous(),
+            f"first in {first.dtype} on {first.device}, not int64 on the CPU without gaps",
+        )
         seen = ffi.cast("int64_t *", first.data_ptr())
     shape = (batch, heads, groups, queries, keys, width, scale, seen)
     return ffi.new("linnet_attention *", (shape, _rows(q), _rows(k), _rows(v), _rows(y), _or_null(log_sums)))
@@ -138,6 +161,7 @@ def attention_backward(
     q: Tensor, k: Tensor, v: Tensor, y: Tensor, log_sums: Tensor, first: Tensor | None, scale: float, grad: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of q, k and v from that of y and from what the forward pass gave."""
+    _insist(grad.shape == q.shape and kernels_take(grad), f"a gradient of {tuple(grad.shape)} in {grad.dtype}")
     grad_q, grad_k, grad_v = _like(q), _like(k), _like(v)
     task = _task(q, k, v, y, log_sums, first, scale)
     gradients = opened()[0].new("linnet_attention_gradients *", (_rows(grad), _rows(grad_q), _rows(grad_k), _rows(grad_v)))
@@ -176,7 +200,7 @@ def adamw_step(
     eps: float,
     weight_decay: float,
 ) -> None:
-    """One step of AdamW, in place and unseen by autograd's version counters.
+    """One step of AdamW, in place; like PyTorch's fused kernel it leaves autograd's version counters alone.
 
     Each parameter: value, gradient, mean, mean of squares, all contiguous, and steps taken ().
     """

@@ -93,11 +93,16 @@ class AdamWOptimizer(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         assert closure is None, "the loop computes the loss itself"
-        groups = [(group, [self._row(p) for p in group["params"] if p.grad is not None]) for group in self.param_groups]
-        if not all(kernels_take(*row) and all(x.is_contiguous() for x in row) for _, rows in groups for row in rows):
+        scaled = any(getattr(self, name, None) is not None for name in ("found_inf", "grad_scale"))  # by a GradScaler
+        groups = [(group, [p for p in group["params"] if p.grad is not None]) for group in self.param_groups]
+        if scaled or not all(kernels_take(p, p.grad) for _, parameters in groups for p in parameters):
             super().step()
             return
-        for group, rows in groups:
+        steps = [(group, [self._row(p) for p in parameters]) for group, parameters in groups]
+        if not all(kernels_take(*row) and all(x.is_contiguous() for x in row) for _, rows in steps for row in rows):
+            super().step()
+            return
+        for group, rows in steps:
             adamw_step(
                 rows, learning_rate=group["lr"], betas=group["betas"], eps=group["eps"], weight_decay=group["weight_decay"]
             )
