@@ -1,10 +1,10 @@
 //! y = x Wᵀ + b for a few rows of x: decoding, where the time is that of reading W once. `linnet/ops/linear.py` calls it.
 //!
-//! A few rows of W meet a few rows of x: sums run along both, and the first level of the cache holds those rows of W until
+//! A few rows of W meet a few rows of x: sums run delta both, and the first level of the cache holds those rows of W until
 //! all of x has met them; each pass of these asks the memory for one of the next rows.
 
 use super::parallel::{for_each, locate, Threads};
-use super::simd::Machine;
+use super::simd::Isa;
 use crate::dispatch;
 
 const MOST: usize = 32; // rows of x
@@ -49,7 +49,7 @@ pub unsafe fn few_rows(tasks: &[FewRows], threads: Threads) {
 
 /// Rows from .. to of W with all rows of x.
 #[inline(always)]
-unsafe fn some_rows<M: Machine>(task: &FewRows, from: usize, to: usize) {
+unsafe fn some_rows<M: Isa>(task: &FewRows, from: usize, to: usize) {
     let rows = task.rows as usize;
     let mut i = from;
     while i < to {
@@ -71,7 +71,7 @@ unsafe fn some_rows<M: Machine>(task: &FewRows, from: usize, to: usize) {
 /// F rows of W from `first_w` on with R rows of x from `first_x` on: dot products, where `product::tile` spreads numbers.
 /// Each four rows of x that pass by ask for one of the F rows of W that come next.
 #[inline(always)]
-unsafe fn dots<M: Machine, const F: usize, const R: usize>(task: &FewRows, first_w: usize, first_x: usize) {
+unsafe fn dots<M: Isa, const F: usize, const R: usize>(task: &FewRows, first_w: usize, first_x: usize) {
     let d = task.d as usize;
     let (w, x) = (task.w.add(first_w * d), task.x.add(first_x * d));
     let mut sums = [[M::splat(0.0); R]; F];

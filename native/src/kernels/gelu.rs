@@ -5,7 +5,7 @@
 //! ```
 
 use super::parallel::{for_each, Threads};
-use super::simd::{exp, Machine};
+use super::simd::{exp, Isa, MOST_LANES};
 use crate::dispatch;
 
 const A: f32 = 1.595_769; // 2 √(2/π)
@@ -40,7 +40,7 @@ pub unsafe fn backward(x: *const f32, grad_y: *const f32, grad_x: *mut f32, n: u
 }
 
 #[inline(always)]
-unsafe fn forward_piece<M: Machine>(x: *const f32, y: *mut f32, n: usize) {
+unsafe fn forward_piece<M: Isa>(x: *const f32, y: *mut f32, n: usize) {
     let mut i = 0;
     while i + M::LANES <= n {
         M::store(y.add(i), value::<M>(M::load(x.add(i))));
@@ -52,7 +52,7 @@ unsafe fn forward_piece<M: Machine>(x: *const f32, y: *mut f32, n: usize) {
 }
 
 #[inline(always)]
-unsafe fn backward_piece<M: Machine>(x: *const f32, grad_y: *const f32, grad_x: *mut f32, n: usize) {
+unsafe fn backward_piece<M: Isa>(x: *const f32, grad_y: *const f32, grad_x: *mut f32, n: usize) {
     let mut i = 0;
     while i + M::LANES <= n {
         let slope = slope::<M>(M::load(x.add(i)));
@@ -67,20 +67,20 @@ unsafe fn backward_piece<M: Machine>(x: *const f32, grad_y: *const f32, grad_x: 
 
 /// e^-z, for x within ±30.
 #[inline(always)]
-unsafe fn exp_minus_z<M: Machine>(x: M::Vector) -> M::Vector {
+unsafe fn exp_minus_z<M: Isa>(x: M::Vector) -> M::Vector {
     exp::<M>(M::mul(x, M::fma(M::mul(x, x), M::splat(-B), M::splat(-A))))
 }
 
 /// In float32 GELU is 0 below -30 and x above 30: z is taken within, so that nothing overflows. NaN stays NaN.
 #[inline(always)]
-unsafe fn value<M: Machine>(x: M::Vector) -> M::Vector {
+unsafe fn value<M: Isa>(x: M::Vector) -> M::Vector {
     let x = M::max(M::splat(-30.0), x);
     let e = exp_minus_z::<M>(M::min(M::splat(30.0), x));
     M::div(x, M::add(M::splat(1.0), e))
 }
 
 #[inline(always)]
-unsafe fn slope<M: Machine>(x: M::Vector) -> M::Vector {
+unsafe fn slope<M: Isa>(x: M::Vector) -> M::Vector {
     let x = M::min(M::splat(30.0), M::max(M::splat(-30.0), x));
     let (one, e) = (M::splat(1.0), exp_minus_z::<M>(x));
     let sigmoid = M::div(one, M::add(one, e));
@@ -90,15 +90,15 @@ unsafe fn slope<M: Machine>(x: M::Vector) -> M::Vector {
 
 /// The first n numbers of a vector; the others are 0.
 #[inline(always)]
-unsafe fn load_some<M: Machine>(from: *const f32, n: usize) -> M::Vector {
-    let mut padded = [0.0; 16];
+unsafe fn load_some<M: Isa>(from: *const f32, n: usize) -> M::Vector {
+    let mut padded = [0.0; MOST_LANES];
     std::ptr::copy_nonoverlapping(from, padded.as_mut_ptr(), n);
     M::load(padded.as_ptr())
 }
 
 #[inline(always)]
-unsafe fn store_some<M: Machine>(to: *mut f32, x: M::Vector, n: usize) {
-    let mut padded = [0.0; 16];
+unsafe fn store_some<M: Isa>(to: *mut f32, x: M::Vector, n: usize) {
+    let mut padded = [0.0; MOST_LANES];
     M::store(padded.as_mut_ptr(), x);
     std::ptr::copy_nonoverlapping(padded.as_ptr(), to, n);
 }

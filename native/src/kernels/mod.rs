@@ -1,6 +1,6 @@
 //! The kernels of training and decoding on a CPU: what PyTorch's own leave on the table for small models.
 //!
-//! Each is written once over `simd::Machine`, compiled for AVX-512, for AVX2 and for any processor, and chosen when it
+//! Each is written once over `simd::Isa`, compiled for AVX-512, for AVX2 and for any processor, and chosen when it
 //! is called. All work on float32 in arrays of the caller; what they compute is defined in `linnet/ops/*.py`, where the
 //! readable form of each stands as its oracle.
 

@@ -2,7 +2,7 @@
 //! `linnet/train/optimizers.py` and `linnet/train/precision.py` have the formulas.
 
 use super::parallel::{for_each, locate, Threads};
-use super::simd::Machine;
+use super::simd::Isa;
 use crate::dispatch;
 
 const PIECE: usize = 1 << 14; // numbers that one thread takes at a time
@@ -79,7 +79,7 @@ pub unsafe fn adamw(parameters: &[Parameter], how: &AdamW, threads: Threads) {
 }
 
 #[inline(always)]
-unsafe fn squares<M: Machine>(numbers: *const f32, n: usize) -> f64 {
+unsafe fn squares<M: Isa>(numbers: *const f32, n: usize) -> f64 {
     let mut sums = [M::splat(0.0); 4];
     let mut i = 0;
     while i + 4 * M::LANES <= n {
@@ -94,7 +94,7 @@ unsafe fn squares<M: Machine>(numbers: *const f32, n: usize) -> f64 {
 }
 
 #[inline(always)]
-unsafe fn adamw_piece<M: Machine>(parameter: &Parameter, how: &AdamW, from: usize, to: usize) {
+unsafe fn adamw_piece<M: Isa>(parameter: &Parameter, how: &AdamW, from: usize, to: usize) {
     let step = f64::from(*parameter.step);
     let keep = (1.0 - how.learning_rate * how.weight_decay) as f32;
     let rate = (how.learning_rate / (1.0 - how.beta1.powf(step))) as f32;

@@ -3,7 +3,7 @@
 //! B and C lie in rows; A is read number by number with two steps, so that it may lie either way. A tile of C is held in
 //! registers while k runs: for each k a few vectors of B, and each number of A's column spread over a vector.
 
-use super::simd::Machine;
+use super::simd::Isa;
 
 /// A matrix of which number (i, j) lies at `start + i * down + j * across`.
 #[derive(Clone, Copy)]
@@ -15,28 +15,28 @@ pub struct Strided {
 
 /// A matrix in rows that are `down` apart.
 #[derive(Clone, Copy)]
-pub struct Lying {
+pub struct RowMajor {
     pub start: *mut f32,
     pub down: usize,
 }
 
-impl Lying {
+impl RowMajor {
     /// The rows from `row` on.
     ///
     /// # Safety
     /// There are so many rows.
     #[inline(always)]
-    pub unsafe fn from(self, row: usize) -> Lying {
-        Lying { start: self.start.add(row * self.down), ..self }
+    pub unsafe fn from(self, row: usize) -> RowMajor {
+        RowMajor { start: self.start.add(row * self.down), ..self }
     }
 }
 
-/// `live` rows (K) turned to (K, block) and scaled; lanes beyond are zeros.
+/// `live` rows (K) transposed to (K, block) and scaled; lanes beyond are zeros.
 ///
 /// # Safety
 /// The rows can be read, and `to` has room for K times `block` numbers.
 #[inline(always)]
-pub unsafe fn turn(rows: Lying, live: usize, width: usize, block: usize, scale: f32, to: *mut f32) {
+pub unsafe fn transpose(rows: RowMajor, live: usize, width: usize, block: usize, scale: f32, to: *mut f32) {
     if live < block {
         std::ptr::write_bytes(to, 0, width * block);
     }
@@ -47,8 +47,8 @@ pub unsafe fn turn(rows: Lying, live: usize, width: usize, block: usize, scale: 
         while c + 4 <= width {
             let square: [[f32; 4]; 4] = std::array::from_fn(|i| from[i].add(c).cast::<[f32; 4]>().read_unaligned());
             for i in 0..4 {
-                let turned: [f32; 4] = std::array::from_fn(|j| square[j][i] * scale);
-                to.add((c + i) * block + r).cast::<[f32; 4]>().write_unaligned(turned);
+                let transposed: [f32; 4] = std::array::from_fn(|j| square[j][i] * scale);
+                to.add((c + i) * block + r).cast::<[f32; 4]>().write_unaligned(transposed);
             }
             c += 4;
         }
@@ -71,11 +71,11 @@ pub unsafe fn turn(rows: Lying, live: usize, width: usize, block: usize, scale: 
 /// # Safety
 /// n is a multiple of `M::LANES`, and all that is named can be read or written.
 #[inline(always)]
-pub unsafe fn product<M: Machine, const ADD: bool>(m: usize, n: usize, k: usize, a: Strided, b: Lying, c: Lying) {
+pub unsafe fn product<M: Isa, const ADD: bool>(m: usize, n: usize, k: usize, a: Strided, b: RowMajor, c: RowMajor) {
     let mut j = 0;
     while j < n {
         let wide = j + 2 * M::LANES <= n;
-        let (b, c) = (Lying { start: b.start.add(j), ..b }, Lying { start: c.start.add(j), ..c });
+        let (b, c) = (RowMajor { start: b.start.add(j), ..b }, RowMajor { start: c.start.add(j), ..c });
         if wide && M::REGISTERS == 32 {
             column::<M, 8, 2, ADD>(m, k, a, b, c);
         } else if wide {
@@ -91,12 +91,12 @@ pub unsafe fn product<M: Machine, const ADD: bool>(m: usize, n: usize, k: usize,
 
 /// W vectors of all rows of C: R rows at a time, then those that are left.
 #[inline(always)]
-unsafe fn column<M: Machine, const R: usize, const W: usize, const ADD: bool>(
+unsafe fn column<M: Isa, const R: usize, const W: usize, const ADD: bool>(
     m: usize,
     k: usize,
     a: Strided,
-    b: Lying,
-    c: Lying,
+    b: RowMajor,
+    c: RowMajor,
 ) {
     let mut i = 0;
     let at = |i: usize| (Strided { start: a.start.add(i * a.down), ..a }, c.start.add(i * c.down));
@@ -119,10 +119,10 @@ unsafe fn column<M: Machine, const R: usize, const W: usize, const ADD: bool>(
 
 /// R rows and W vectors of C.
 #[inline(always)]
-unsafe fn tile<M: Machine, const R: usize, const W: usize, const ADD: bool>(
+unsafe fn tile<M: Isa, const R: usize, const W: usize, const ADD: bool>(
     k: usize,
     a: Strided,
-    b: Lying,
+    b: RowMajor,
     c: *mut f32,
     c_down: usize,
 ) {

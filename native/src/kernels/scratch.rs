@@ -1,5 +1,6 @@
 //! Memory for the time of a call, kept by its thread for the next one.
 
+use super::simd::MOST_LANES;
 use std::cell::RefCell;
 
 /// Room for some numbers; calls that stand within one another get different ones.
@@ -9,7 +10,7 @@ pub struct Scratch {
 
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
-struct Line([f32; 16]);
+struct Line([f32; MOST_LANES]);
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
@@ -19,9 +20,9 @@ impl Scratch {
     /// Room for n numbers and a vector beyond.
     pub fn take(n: usize) -> Scratch {
         let mut lines = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        let needed = n.div_ceil(16) + 1;
+        let needed = n.div_ceil(MOST_LANES) + 1;
         if lines.len() < needed {
-            lines.resize(needed, Line([0.0; 16]));
+            lines.resize(needed, Line([0.0; MOST_LANES]));
         }
         Scratch { lines }
     }

@@ -1,13 +1,16 @@
 //! Vectors of float32 on three kinds of processor, behind one trait.
 //!
-//! A kernel is an `#[inline(always)]` function over `M: Machine`; `dispatch!` compiles it once for each machine, with
-//! that machine's instructions allowed, and calls the best one that this processor has.
+//! A kernel is an `#[inline(always)]` function over `M: Isa`; `dispatch!` compiles it once for each set of
+//! instructions, with these allowed, and calls the best one that this processor has.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A processor's vectors. All functions need what the machine's name says: call them from `dispatch!` alone.
+/// Numbers in the widest vector.
+pub const MOST_LANES: usize = 16;
+
+/// A set of instructions on vectors. All functions need a processor that has them: call them from `dispatch!` alone.
 #[allow(clippy::missing_safety_doc)]
-pub trait Machine {
+pub trait Isa {
     /// Numbers in a vector.
     const LANES: usize;
     /// Vector registers.
@@ -44,7 +47,7 @@ pub trait Machine {
 /// x = n ln 2 + r with |r| ≤ ½ ln 2, and e^r by its Taylor series to r⁷ / 7!, whose rest is below 2⁻²⁷.
 #[inline(always)]
 #[allow(clippy::missing_safety_doc)]
-pub unsafe fn exp<M: Machine>(x: M::Vector) -> M::Vector {
+pub unsafe fn exp<M: Isa>(x: M::Vector) -> M::Vector {
     let x = M::min(M::splat(88.0), M::max(M::splat(-87.3), x));
     let n = M::round(M::mul(x, M::splat(std::f32::consts::LOG2_E)));
     let r = M::fma(n, M::splat(-0.693_359_4), x); // ln 2 in two parts, of which the first is exact in 12 bits
@@ -59,7 +62,7 @@ pub unsafe fn exp<M: Machine>(x: M::Vector) -> M::Vector {
 /// Any processor: eight numbers that the compiler turns into whatever vectors there are.
 pub struct Portable;
 
-impl Machine for Portable {
+impl Isa for Portable {
     const LANES: usize = 8;
     const REGISTERS: usize = 16;
     type Vector = [f32; 8];
@@ -134,13 +137,13 @@ pub use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Machine;
+    use super::Isa;
     use std::arch::x86_64::*;
 
     /// 16 numbers a vector, 32 vectors.
     pub struct Avx512;
 
-    impl Machine for Avx512 {
+    impl Isa for Avx512 {
         const LANES: usize = 16;
         const REGISTERS: usize = 32;
         type Vector = __m512;
@@ -214,7 +217,7 @@ mod x86 {
     /// 8 numbers a vector, 16 vectors.
     pub struct Avx2;
 
-    impl Machine for Avx2 {
+    impl Isa for Avx2 {
         const LANES: usize = 8;
         const REGISTERS: usize = 16;
         type Vector = __m256;
@@ -289,7 +292,7 @@ mod x86 {
     }
 }
 
-/// The machines by the width of their vectors.
+/// The sets by the width of their vectors.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Kind {
     Portable,
@@ -299,7 +302,7 @@ pub enum Kind {
 
 static AT_MOST: AtomicU8 = AtomicU8::new(Kind::Avx512 as u8);
 
-/// The best machine that this processor is, of those that are allowed.
+/// The best set that this processor has, of those that are allowed.
 pub fn kind() -> Kind {
     #[cfg(target_arch = "x86_64")]
     {
@@ -314,7 +317,7 @@ pub fn kind() -> Kind {
     Kind::Portable
 }
 
-/// Allow no wider machine than this one: for tests, which want to see them all.
+/// Allow no wider vectors than these: for tests, which want to see them all.
 pub fn allow_at_most(kind: Kind) {
     AT_MOST.store(kind as u8, Ordering::Relaxed);
 }

@@ -6,7 +6,7 @@ Queries come in H heads, keys and values in G groups; H / G query heads share on
 
 attention            any mask and bias, through PyTorch's fused kernels
 attention_from       causal, each query from a first key on: whole rows, windows and packed documents. On a CPU a kernel
-                     of our own skips every block of keys that nobody sees (native/src/kernels/attention.rs)
+                     of our own skips every block of keys that nobody sees (native/src/kernels/attention/)
 """
 
 from __future__ import annotations
