@@ -4,13 +4,12 @@
 //! y = x σ(z)        z = a x + b x³        y' = σ + 3 σ (1 - σ) (z - ⅔ a x)
 //! ```
 
-use super::parallel::{for_each, Threads};
-use super::simd::{exp, Isa, MOST_LANES};
+use super::parallel::{for_each, Threads, PIECE};
+use super::simd::{exp, load_some, store_some, Isa};
 use crate::dispatch;
 
 const A: f32 = 1.595_769; // 2 √(2/π)
 const B: f32 = 0.044_715 * A;
-const PIECE: usize = 1 << 14; // numbers that one thread takes at a time
 
 /// x → y, n numbers.
 ///
@@ -86,19 +85,4 @@ unsafe fn slope<M: Isa>(x: M::Vector) -> M::Vector {
     let sigmoid = M::div(one, M::add(one, e));
     let inner = M::mul(x, M::fma(M::mul(x, x), M::splat(3.0 * B), M::splat(A))); // 3 (z - ⅔ a x)
     M::mul(sigmoid, M::fma(inner, M::mul(e, sigmoid), one)) // e σ = 1 - σ, without its cancellation
-}
-
-/// The first n numbers of a vector; the others are 0.
-#[inline(always)]
-unsafe fn load_some<M: Isa>(from: *const f32, n: usize) -> M::Vector {
-    let mut padded = [0.0; MOST_LANES];
-    std::ptr::copy_nonoverlapping(from, padded.as_mut_ptr(), n);
-    M::load(padded.as_ptr())
-}
-
-#[inline(always)]
-unsafe fn store_some<M: Isa>(to: *mut f32, x: M::Vector, n: usize) {
-    let mut padded = [0.0; MOST_LANES];
-    M::store(padded.as_mut_ptr(), x);
-    std::ptr::copy_nonoverlapping(padded.as_ptr(), to, n);
 }

@@ -1,11 +1,9 @@
 //! The norm of all gradients, and a step of AdamW over all parameters: each number is read and written once.
 //! `linnet/train/optimizers.py` and `linnet/train/precision.py` have the formulas.
 
-use super::parallel::{for_each, locate, Threads};
-use super::simd::Isa;
+use super::parallel::{for_each, locate, Threads, PIECE};
+use super::simd::{load_some, store_some, Isa};
 use crate::dispatch;
-
-const PIECE: usize = 1 << 14; // numbers that one thread takes at a time
 
 /// n numbers, their gradients, and what AdamW remembers of these: means, means of squares, and the steps taken.
 #[repr(C)]
@@ -103,24 +101,18 @@ unsafe fn adamw_piece<M: Isa>(parameter: &Parameter, how: &AdamW, from: usize, t
     let eps = how.eps as f32;
     let Parameter { value, grad, mean, square, .. } = *parameter;
     let mut i = from;
-    while i + M::LANES <= to {
-        let g = M::load(grad.add(i));
-        let m = M::load(mean.add(i));
+    while i < to {
+        let n = M::LANES.min(to - i);
+        let load = |from: *const f32| if n == M::LANES { M::load(from.add(i)) } else { load_some::<M>(from.add(i), n) };
+        let store = |to: *mut f32, x| if n == M::LANES { M::store(to.add(i), x) } else { store_some::<M>(to.add(i), x, n) };
+        let (g, m) = (load(grad), load(mean));
         let m = M::fma(M::sub(g, m), M::splat(new_mean), m);
-        let v = M::fma(M::mul(g, g), M::splat(new_square), M::mul(M::load(square.add(i)), M::splat(old_square)));
+        let v = M::fma(M::mul(g, g), M::splat(new_square), M::mul(load(square), M::splat(old_square)));
         let away = M::add(M::div(M::sqrt(v), M::splat(correction)), M::splat(eps));
-        let p = M::mul(M::load(value.add(i)), M::splat(keep));
-        M::store(mean.add(i), m);
-        M::store(square.add(i), v);
-        M::store(value.add(i), M::sub(p, M::div(M::mul(m, M::splat(rate)), away)));
-        i += M::LANES;
-    }
-    for i in i..to {
-        let g = *grad.add(i);
-        let m = (g - *mean.add(i)) * new_mean + *mean.add(i);
-        let v = *square.add(i) * old_square + g * g * new_square;
-        *mean.add(i) = m;
-        *square.add(i) = v;
-        *value.add(i) = *value.add(i) * keep - m * rate / (v.sqrt() / correction + eps);
+        let p = M::mul(load(value), M::splat(keep));
+        store(mean, m);
+        store(square, v);
+        store(value, M::sub(p, M::div(M::mul(m, M::splat(rate)), away)));
+        i += n;
     }
 }

@@ -3,8 +3,9 @@
 //! PyTorch's threads wait for work by spinning, so threads of our own would fight with them for the cores. Instead the
 //! caller hands in the entry of the OpenMP library that runs PyTorch's threads (`GOMP_parallel`), and the pieces are done
 //! by those. Each thread begins with stretches of its own, the same ones every time, as PyTorch's kernels share out their
-//! rows, so that what a core wrote last is mostly what it reads next; one that is done sooner takes what others have left. Without the library, or with one thread, the calling thread
-//! does all. A piece may write only what no other piece writes; then the result is the same for any number of threads.
+//! rows, so that what a core wrote last is mostly what it reads next; one that is done sooner takes what others have left.
+//! Without the library, or with one thread, the calling thread does all. A piece may write only what no other piece
+//! writes; then the result is the same for any number of threads.
 
 use std::ffi::c_void;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -27,6 +28,9 @@ impl Threads {
     /// The calling thread alone.
     pub const ONE: Threads = Threads { team: None, number: None, count: 1 };
 }
+
+/// Numbers that a thread takes at a time, where each is worked on by itself.
+pub const PIECE: usize = 1 << 14;
 
 const STRETCHES: usize = 4; // a thread: one that is done sooner takes stretches of the others
 

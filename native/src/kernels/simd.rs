@@ -59,6 +59,28 @@ pub unsafe fn exp<M: Isa>(x: M::Vector) -> M::Vector {
     M::mul(series, M::exp2_whole(n))
 }
 
+/// The first n numbers of a vector; the others are 0.
+///
+/// # Safety
+/// n numbers can be read.
+#[inline(always)]
+pub unsafe fn load_some<M: Isa>(from: *const f32, n: usize) -> M::Vector {
+    let mut padded = [0.0; MOST_LANES];
+    std::ptr::copy_nonoverlapping(from, padded.as_mut_ptr(), n);
+    M::load(padded.as_ptr())
+}
+
+/// The first n numbers of a vector to where they belong.
+///
+/// # Safety
+/// n numbers can be written.
+#[inline(always)]
+pub unsafe fn store_some<M: Isa>(to: *mut f32, x: M::Vector, n: usize) {
+    let mut padded = [0.0; MOST_LANES];
+    M::store(padded.as_mut_ptr(), x);
+    std::ptr::copy_nonoverlapping(padded.as_ptr(), to, n);
+}
+
 /// Any processor: eight numbers that the compiler turns into whatever vectors there are.
 pub struct Portable;
 

@@ -14,6 +14,14 @@ from torch import Tensor
 from linnet.ops.mask import Mask
 
 
+def document_begins(documents: Tensor) -> Tensor:
+    """For each place of some rows (B, T) the index where its stretch of one document began, (B, T) int64."""
+    index = torch.arange(documents.shape[1], device=documents.device).expand(documents.shape)
+    starts = torch.ones_like(documents, dtype=torch.bool)
+    starts[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    return torch.where(starts, index, torch.zeros_like(index)).cummax(1).values
+
+
 class Context:
     """Made by the network for one forward pass over T tokens.
 
@@ -87,12 +95,9 @@ class Context:
             first = None
             if self.documents is not None and self.key_documents is not None:
                 held = self.key_documents[:, first_key : first_key + n_keys]  # (B, S)
-                step = held[:, 1:] - held[:, :-1]
-                if bool((step < 0).any()):
+                if bool((held[:, 1:] < held[:, :-1]).any()):
                     return False, None
-                index = torch.arange(n_keys, device=held.device)
-                begins = torch.where(torch.nn.functional.pad(step, (1, 0), value=1) != 0, index, 0).cummax(1).values
-                first = begins[:, n_keys - self.n_tokens :]  # (B, T)
+                first = document_begins(held)[:, n_keys - self.n_tokens :]  # (B, T)
             if window is not None and n_keys > window:
                 earliest = torch.arange(n_keys - self.n_tokens, n_keys, device=self.positions.device) - window + 1
                 earliest = earliest.clamp(min=0).expand(batch, -1)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from linnet.core.errors import LinnetError, explain
 from linnet.model.block import StackLayer
-from linnet.model.context import Context
+from linnet.model.context import Context, document_begins
 from linnet.model.init import initialise
 from linnet.model.linear import LinearLayer
 from linnet.model.spec import Model
@@ -151,12 +151,8 @@ def positions_within(documents: Tensor, before: Tensor | None, next_position: Te
 
     A row whose first document is the one it was in before, (B,), goes on from next_position (B,).
     """
-    batch, n = documents.shape
-    index = torch.arange(n, device=documents.device).expand(batch, n)
-    starts = torch.ones_like(documents, dtype=torch.bool)
-    starts[:, 1:] = documents[:, 1:] != documents[:, :-1]
-    begin = torch.where(starts, index, torch.zeros_like(index)).cummax(1).values  # index where each document began
-    positions = index - begin
+    begin = document_begins(documents)
+    positions = torch.arange(documents.shape[1], device=documents.device) - begin
     if before is None:
         return positions
     goes_on = (begin == 0) & (documents[:, :1] == before[:, None])  # still in the document of the state

@@ -22,6 +22,14 @@ from linnet.ops.backward import own_backward
 from linnet.ops.kernels import attention_backward, attention_forward, kernels_take
 
 
+def seen_from(first: Tensor | None, n_queries: int, n_keys: int, device: torch.device) -> Tensor:
+    """Which keys the last T of S places see, each from `first` (B, T) to its own place: (T, S) or (B, T, S) bool."""
+    keys = torch.arange(n_keys, device=device)
+    places = keys[n_keys - n_queries :]
+    seen = keys <= places[:, None]  # (T, S)
+    return seen if first is None else seen & (keys >= first.minimum(places)[:, :, None])  # (B, T, S)
+
+
 def attention_reference(
     q: Tensor,
     k: Tensor,
@@ -43,7 +51,7 @@ def attention_reference(
     if bias is not None:
         score = score + bias
     if causal:
-        triangle = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
+        triangle = seen_from(None, q.shape[2], k.shape[2], q.device)
         allowed = triangle if allowed is None else allowed & triangle
     if allowed is not None:
         score = score.masked_fill(~(allowed if allowed.dim() == 2 else allowed[:, None]), float("-inf"))
@@ -64,7 +72,7 @@ def attention(
     n_heads, groups, n_queries = q.shape[1], k.shape[1], q.shape[2]
     mask = allowed if allowed is None or allowed.dim() == 2 else allowed[:, None]  # (T, S) or (B, 1, T, S)
     if causal and (mask is not None or bias is not None):  # kernels take a mask or their own triangle, never both
-        triangle = torch.ones(n_queries, k.shape[2], dtype=torch.bool, device=q.device).tril()
+        triangle = seen_from(None, n_queries, k.shape[2], q.device)
         mask, causal = (triangle if mask is None else mask & triangle), False
     if bias is not None:
         mask = bias if mask is None else bias.masked_fill(~mask, float("-inf"))
@@ -76,14 +84,6 @@ def attention(
         y = F.scaled_dot_product_attention(q.reshape(batch, groups, n_heads // groups, width), k, v, scale=scale)
         return y.reshape(batch, n_heads, 1, width)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=True)
-
-
-def seen_from(first: Tensor | None, n_queries: int, n_keys: int, device: torch.device) -> Tensor:
-    """Which keys the last T of S places see, each from `first` (B, T) to its own place: (T, S) or (B, T, S) bool."""
-    keys = torch.arange(n_keys, device=device)
-    places = keys[n_keys - n_queries :]
-    seen = keys <= places[:, None]  # (T, S)
-    return seen if first is None else seen & (keys >= first.minimum(places)[:, :, None])  # (B, T, S)
 
 
 def attention_from_reference(q: Tensor, k: Tensor, v: Tensor, first: Tensor | None = None, *, scale: float) -> Tensor:

@@ -94,13 +94,9 @@ class AdamWOptimizer(torch.optim.AdamW):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         assert closure is None, "the loop computes the loss itself"
         scaled = any(getattr(self, name, None) is not None for name in ("found_inf", "grad_scale"))  # by a GradScaler
-        groups = [(group, [p for p in group["params"] if p.grad is not None]) for group in self.param_groups]
-        if scaled or not kernels_take(*(x for _, parameters in groups for p in parameters for x in (p, p.grad))):
-            super().step()
-            return
-        steps = [(group, [self._row(p) for p in parameters]) for group, parameters in groups]
+        steps = [(group, [self._row(p) for p in group["params"] if p.grad is not None]) for group in self.param_groups]
         tensors = [x for _, rows in steps for row in rows for x in row]
-        if not (kernels_take(*tensors) and all(x.is_contiguous() for x in tensors)):
+        if scaled or not (kernels_take(*tensors) and all(x.is_contiguous() for x in tensors)):
             super().step()
             return
         for group, rows in steps:

@@ -86,10 +86,15 @@ def seconds_for_training(spec: RunSpec, prepared: Prepared, began: float, peak_f
     return whole - spent - end
 
 
+def said(asked: Any, part: str) -> set[str]:
+    """The names of what the user wrote under `part` of the run file."""
+    table = asked.get(part) if isinstance(asked, dict) else None
+    return set(table) if isinstance(table, dict) else set()
+
+
 def is_sized(spec: RunSpec, asked: Any) -> bool:
     """Whether the user said how large the model is to be."""
-    model = asked.get("model") if isinstance(asked, dict) else None
-    return not isinstance(spec.model, Decoder) or (isinstance(model, dict) and bool({"size", "n_layers", "d_model"} & set(model)))
+    return not isinstance(spec.model, Decoder) or bool({"size", "n_layers", "d_model"} & said(asked, "model"))
 
 
 def regularise(spec: RunSpec, asked: Any, passes: float) -> tuple[RunSpec, str]:
@@ -100,12 +105,11 @@ def regularise(spec: RunSpec, asked: Any, passes: float) -> tuple[RunSpec, str]:
     """
     if passes <= MANY_PASSES or not isinstance(spec.model, Decoder) or not isinstance(asked, dict):
         return spec, ""
-    said = {key: asked[key] if isinstance(asked.get(key), dict) else {} for key in ("model", "optimizer")}
     chosen = []
-    if "dropout" not in said["model"]:
+    if "dropout" not in said(asked, "model"):
         spec = spec.replace(model=spec.model.replace(dropout=DROPOUT))
         chosen.append(f"dropout {DROPOUT:g}")
-    if isinstance(spec.optimizer, Muon) and "weight_decay" not in said["optimizer"]:
+    if isinstance(spec.optimizer, Muon) and "weight_decay" not in said(asked, "optimizer"):
         spec = spec.replace(optimizer=spec.optimizer.replace(weight_decay=WEIGHT_DECAY))
         chosen.append(f"weight decay {WEIGHT_DECAY:g}")
     line = f"the text is read {passes:.1f} times: {' and '.join(chosen)}, against learning it by heart" if chosen else ""
@@ -126,18 +130,15 @@ def settle(
 
     Whoever leaves the size open leaves open, too, what keeps a model from learning a short text by heart.
     """
-    train = asked.get("train") if isinstance(asked, dict) else None
-    context = spec.train.context_length or spec.model.reads or DEFAULT_CONTEXT
-    if spec.train.minutes is None:
-        spec = spec if spec.train.steps is not None else spec.replace(train=spec.train.replace(steps=DEFAULT_STEPS))
-        if is_sized(spec, asked):
-            return spec
-        assert spec.train.steps is not None
-        passes = spec.train.steps * spec.train.batch_size * context / max(1, prepared.train.tokens)
-    elif is_sized(spec, asked):
+    if spec.train.minutes is None and spec.train.steps is None:
+        spec = spec.replace(train=spec.train.replace(steps=DEFAULT_STEPS))
+    if is_sized(spec, asked):
         return spec
+    assert isinstance(spec.model, Decoder)
+    context = spec.train.context_length or spec.model.reads or DEFAULT_CONTEXT
+    if spec.train.steps is not None:
+        passes = spec.train.steps * spec.train.batch_size * context / max(1, prepared.train.tokens)
     else:
-        assert isinstance(spec.model, Decoder)
         best, tried = plan.choose(
             spec.model,
             prepared.tokenizer.vocab_size,
@@ -151,7 +152,7 @@ def settle(
         )
         for line in plan.table(tried, best):
             say(line)
-        rows = spec.train.batch_size if isinstance(train, dict) and "batch_size" in train else best.rows
+        rows = spec.train.batch_size if "batch_size" in said(asked, "train") else best.rows
         spec = spec.replace(model=best.family, train=spec.train.replace(batch_size=rows))
         passes = best.epochs
     spec, line = regularise(spec, asked, passes)

@@ -34,9 +34,9 @@ unsafe fn forward_head<M: Isa, const W: usize>(task: &Forward, b: usize, h: usiz
     let mut scratch = Scratch::take(s.keys * block + 2 * s.wide * block + s.copies(2 * s.keys + s.queries));
     let mut memory = scratch.parts();
     let (scores, q, y) = (memory.part(s.keys * block), memory.part(s.wide * block), memory.part(s.wide * block));
-    let keys = as_matrix(&task.k, b, g, s.keys, &s, &mut memory);
-    let values = as_matrix(&task.v, b, g, s.keys, &s, &mut memory);
-    let queries = as_matrix(&task.q, b, h, s.queries, &s, &mut memory);
+    let keys = filled(&task.k, b, g, s.keys, &s, &mut memory);
+    let values = filled(&task.v, b, g, s.keys, &s, &mut memory);
+    let queries = filled(&task.q, b, h, s.queries, &s, &mut memory);
     for start in (0..s.queries).step_by(block) {
         let reach = Reach::of(&task.shape, &s, b, start, block);
         transpose(queries.from(start), reach.live, s.width, block, task.shape.scale, q);
@@ -66,16 +66,16 @@ unsafe fn backward_group<M: Isa, const W: usize>(task: &Forward, gradients: &Gra
     let mut memory = scratch.parts();
     let (weights, grad_scores) = (memory.part(s.keys * block), memory.part(s.keys * block));
     let (q_transposed, grad_y_transposed) = (memory.part(s.wide * block), memory.part(s.wide * block));
-    let keys = as_matrix(&task.k, b, g, s.keys, &s, &mut memory);
-    let values = as_matrix(&task.v, b, g, s.keys, &s, &mut memory);
-    let grad_keys = as_output(&gradients.k, b, g, s.keys, &s, &mut memory);
-    let grad_values = as_output(&gradients.v, b, g, s.keys, &s, &mut memory);
+    let keys = filled(&task.k, b, g, s.keys, &s, &mut memory);
+    let values = filled(&task.v, b, g, s.keys, &s, &mut memory);
+    let grad_keys = zeros(&gradients.k, b, g, s.keys, &s, &mut memory);
+    let grad_values = zeros(&gradients.v, b, g, s.keys, &s, &mut memory);
     let shared = task.shape.heads as usize / task.shape.groups as usize;
     for h in g * shared..(g + 1) * shared {
         let mut memory = memory;
-        let q = as_matrix(&task.q, b, h, s.queries, &s, &mut memory);
-        let grad_y = as_matrix(&gradients.y, b, h, s.queries, &s, &mut memory);
-        let grad_q = as_output(&gradients.q, b, h, s.queries, &s, &mut memory);
+        let q = filled(&task.q, b, h, s.queries, &s, &mut memory);
+        let grad_y = filled(&gradients.y, b, h, s.queries, &s, &mut memory);
+        let grad_q = matrix(&gradients.q, b, h, s.queries, &s, &mut memory);
         for start in (0..s.queries).step_by(block) {
             let reach = Reach::of(&task.shape, &s, b, start, block);
             transpose(q.from(start), reach.live, s.width, block, task.shape.scale, q_transposed);
@@ -84,7 +84,7 @@ unsafe fn backward_group<M: Isa, const W: usize>(task: &Forward, gradients: &Gra
             score::<M, W>(&s, &reach, values, grad_y_transposed, grad_scores);
             let (mut log_sums, mut delta) = ([0.0; MAX_BLOCK], [0.0; MAX_BLOCK]);
             for r in 0..reach.live {
-                log_sums[r] = *task.log_sums.add((b * task.shape.heads as usize + h) * s.queries + start + r);
+                log_sums[r] = *task.log_sum(b, h, start + r);
                 delta[r] = dot::<M>(grad_y.from(start + r).start, task.y.at(b, h, start + r), s.width);
             }
             softmax_gradient::<M, W>(&reach, weights, grad_scores, &log_sums, &delta, task.shape.scale);
@@ -101,39 +101,44 @@ unsafe fn backward_group<M: Isa, const W: usize>(task: &Forward, gradients: &Gra
     copy_out(grad_values, &gradients.v, b, g, s.keys, &s);
 }
 
-/// n rows of a head as a matrix of whole vectors: as they lie where that is one, else a copy, padded with zeros.
+/// A matrix of whole vectors for n rows of a head: where they lie if that is one, else room for a copy.
 #[inline(always)]
-unsafe fn as_matrix(rows: &Rows, b: usize, h: usize, n: usize, s: &Sizes, memory: &mut Parts) -> RowMajor {
+unsafe fn matrix(rows: &Rows, b: usize, h: usize, n: usize, s: &Sizes, memory: &mut Parts) -> RowMajor {
     if s.width == s.wide {
-        return RowMajor { start: rows.at(b, h, 0), down: rows.place as usize };
-    }
-    let copy = RowMajor { start: memory.part(n * s.row()), down: s.row() };
-    for j in 0..n {
-        copy_row(rows.at(b, h, j), copy.from(j).start, s.width, s.wide);
-    }
-    copy
-}
-
-/// The same to be written: n rows of zeros, which `copy_out` copies to their place where they are not there already.
-#[inline(always)]
-unsafe fn as_output(rows: &Rows, b: usize, h: usize, n: usize, s: &Sizes, memory: &mut Parts) -> RowMajor {
-    let whole = s.width == s.wide;
-    let room = if whole {
         RowMajor { start: rows.at(b, h, 0), down: rows.place as usize }
     } else {
         RowMajor { start: memory.part(n * s.row()), down: s.row() }
-    };
-    for j in 0..n {
-        std::ptr::write_bytes(room.from(j).start, 0, s.wide);
     }
-    room
 }
 
+/// The same with the rows in it, padded with zeros.
 #[inline(always)]
-unsafe fn copy_out(room: RowMajor, rows: &Rows, b: usize, h: usize, n: usize, s: &Sizes) {
+unsafe fn filled(rows: &Rows, b: usize, h: usize, n: usize, s: &Sizes, memory: &mut Parts) -> RowMajor {
+    let matrix = matrix(rows, b, h, n, s, memory);
     if s.width < s.wide {
         for j in 0..n {
-            copy_row(room.from(j).start, rows.at(b, h, j), s.width, s.width);
+            copy_row(rows.at(b, h, j), matrix.from(j).start, s.width, s.wide);
+        }
+    }
+    matrix
+}
+
+/// The same with zeros in it, to be added to.
+#[inline(always)]
+unsafe fn zeros(rows: &Rows, b: usize, h: usize, n: usize, s: &Sizes, memory: &mut Parts) -> RowMajor {
+    let matrix = matrix(rows, b, h, n, s, memory);
+    for j in 0..n {
+        std::ptr::write_bytes(matrix.from(j).start, 0, s.wide);
+    }
+    matrix
+}
+
+/// What was written to a matrix to where its rows lie, if that is not the same place.
+#[inline(always)]
+unsafe fn copy_out(matrix: RowMajor, rows: &Rows, b: usize, h: usize, n: usize, s: &Sizes) {
+    if s.width < s.wide {
+        for j in 0..n {
+            copy_row(matrix.from(j).start, rows.at(b, h, j), s.width, s.width);
         }
     }
 }

@@ -93,6 +93,11 @@ impl Forward {
     pub fn is_sound(&self) -> bool {
         self.shape.is_sound() && [self.q, self.k, self.v, self.y].iter().all(|rows| !rows.start.is_null())
     }
+
+    /// Where the logarithm of the sum of a query's softmax stands.
+    unsafe fn log_sum(&self, b: usize, h: usize, i: usize) -> *mut f32 {
+        self.log_sums.add((b * self.shape.heads as usize + h) * self.shape.queries as usize + i)
+    }
 }
 
 impl Gradients {
@@ -187,6 +192,6 @@ unsafe fn scale_row(from: *const f32, to: *mut f32, width: usize, scale: f32) {
 unsafe fn finish_row(task: &Forward, b: usize, h: usize, i: usize, sum: *const f32, width: usize, scale: f32, log_sum: f32) {
     scale_row(sum, task.y.at(b, h, i), width, scale);
     if !task.log_sums.is_null() {
-        *task.log_sums.add((b * task.shape.heads as usize + h) * task.shape.queries as usize + i) = log_sum;
+        *task.log_sum(b, h, i) = log_sum;
     }
 }
