@@ -157,3 +157,116 @@ int64_t linnet_sum_of_squares(const linnet_parameter *parameters, uint64_t n, do
 /* One step of AdamW for n parameters. Returns 0. */
 int64_t linnet_adamw(
     const linnet_parameter *parameters, uint64_t n, const linnet_adamw_rates *rates, const linnet_threads *threads);
+
+/* ── Many small works in one call ── */
+
+/* The token of each row, its position in its document, and the place in the stream where that document began. */
+typedef struct {
+    int64_t rows;
+    const int64_t *tokens;
+    const int64_t *positions;
+    const int64_t *begins;
+} linnet_inputs;
+
+/* Some places that a state holds, the last of them for what is read now. first: place of the first one in the stream. */
+typedef struct {
+    linnet_rows rows;
+    int64_t places;
+    int64_t first;
+} linnet_memory;
+
+/* A row of numbers for each token or position. */
+typedef struct {
+    const float *start;
+    int64_t rows;
+} linnet_table;
+
+/* y (rows, d) = table[token or position] * scale, added to what is in y if `add`. */
+typedef struct {
+    const linnet_table *table;
+    int32_t by_position;
+    int32_t add;
+    int64_t d;
+    float scale;
+    float *y;
+} linnet_embed;
+
+/* Each of `count` vectors of d numbers: (x - mean) / sqrt(mean of squares + eps) * weight + bias. The mean counts as 0
+ * unless `center`; weight and bias may be NULL, y may be x. */
+typedef struct {
+    int64_t count;
+    int64_t d;
+    const float *x;
+    const float *weight;
+    const float *bias;
+    float *y;
+    float eps;
+    int32_t center;
+} linnet_norm;
+
+/* n numbers: 0 x + other, 1 x * other, 2 ReLU, 3 its square, 4 GELU in its tanh form, 5 SiLU, 6 sigmoid of x. */
+typedef struct {
+    uint32_t what;
+    int64_t n;
+    const float *x;
+    const float *other;
+    float *y;
+} linnet_pointwise;
+
+/* The first `turned` numbers of each head of x (rows, heads, d), in place, by the angles of the row's position: a row of
+ * the table is `turned` cosines, then as many sines. */
+typedef struct {
+    const linnet_table *table;
+    int64_t heads;
+    int64_t d;
+    int64_t turned;
+    float *x;
+} linnet_rotate;
+
+/* x (rows, heads, d) → the last place of a memory. */
+typedef struct {
+    const linnet_memory *memory;
+    int64_t heads;
+    int64_t d;
+    const float *x;
+} linnet_remember;
+
+/* q (rows, heads, d) with memories of `groups` heads → y (rows, heads, d): attention from where the document began. */
+typedef struct {
+    const linnet_memory *keys;
+    const linnet_memory *values;
+    int64_t heads;
+    int64_t groups;
+    int64_t d;
+    float scale;
+    const float *q;
+    float *y;
+} linnet_attend;
+
+/* y (rows, d) = sum of taps[j] * the input j places back, of a memory with one head, from where the document began. */
+typedef struct {
+    const linnet_memory *memory;
+    int64_t width;
+    int64_t d;
+    const float *taps;
+    float *y;
+} linnet_convolve;
+
+/* kind: which of the works it is, counted from 0 in the order in which they stand here. */
+typedef struct {
+    uint32_t kind;
+    union {
+        linnet_embed embed;
+        linnet_norm norm;
+        linnet_few_rows_task product;
+        linnet_pointwise pointwise;
+        linnet_rotate rotate;
+        linnet_remember remember;
+        linnet_attend attend;
+        linnet_convolve convolve;
+    } work;
+} linnet_instruction;
+
+/* Do n instructions, each when the one before is done. Returns 0; -1, and nothing is done, where one makes no sense or a
+ * table has no such row. */
+int64_t linnet_run(const linnet_instruction *instructions, uint64_t n, const linnet_inputs *inputs, const linnet_threads *threads);

@@ -18,8 +18,9 @@ use kernels::attention::{Forward, Gradients};
 use kernels::few_rows::FewRows;
 use kernels::optimizer::{AdamW, Parameter};
 use kernels::parallel::Threads;
+use kernels::program::{Inputs, Instruction};
 use kernels::simd::Kind;
-use kernels::{attention, few_rows, gelu, optimizer, simd};
+use kernels::{attention, few_rows, gelu, optimizer, program, simd};
 use learn::Trainer;
 
 const BAD_ARGUMENT: i64 = -1;
@@ -27,7 +28,7 @@ const BUG: i64 = -2;
 
 #[no_mangle]
 pub extern "C" fn linnet_interface() -> u32 {
-    3
+    4
 }
 
 #[no_mangle]
@@ -236,6 +237,28 @@ pub unsafe extern "C" fn linnet_adamw(parameters: *const Parameter, n: u64, how:
     caught(|| {
         optimizer::adamw(from_raw_parts(parameters, n as usize), &*how, *threads);
         0
+    })
+}
+
+/// # Safety
+/// `instructions` holds n; everything that they and `inputs` name can be read, and what they say is written, written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_run(
+    instructions: *const Instruction,
+    n: u64,
+    inputs: *const Inputs,
+    threads: *const Threads,
+) -> i64 {
+    if instructions.is_null() || n == 0 || inputs.is_null() || threads.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        let sound = program::run(from_raw_parts(instructions, n as usize), &*inputs, *threads);
+        if sound {
+            0
+        } else {
+            BAD_ARGUMENT
+        }
     })
 }
 

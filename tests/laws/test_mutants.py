@@ -117,14 +117,14 @@ def always_restart(patch: Patch) -> None:
 
 
 def begin_again_at_every_piece(patch: Patch) -> None:
-    make = Network._context
+    make = Network.context
 
     def mutant(self: Network, *arguments: Any) -> Any:
         here, carried = make(self, *arguments)
         here.positions = here.positions - here.first
         return here, carried
 
-    patch.setattr(Network, "_context", mutant)
+    patch.setattr(Network, "context", mutant)
 
 
 def see_other_documents(patch: Patch) -> None:

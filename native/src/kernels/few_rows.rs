@@ -32,6 +32,16 @@ impl FewRows {
         let pointers = !self.x.is_null() && !self.w.is_null() && !self.y.is_null();
         pointers && self.rows > 0 && self.rows as usize <= MOST && self.d > 0 && self.f > 0
     }
+
+    pub(super) fn pieces(&self) -> usize {
+        (self.f as usize).div_ceil(PIECE)
+    }
+
+    /// Piece i: some rows of W with all rows of x.
+    #[inline(always)]
+    pub(super) unsafe fn piece<M: Isa>(&self, i: usize) {
+        some_rows::<M>(self, i * PIECE, (self.f as usize).min((i + 1) * PIECE));
+    }
 }
 
 /// Every task with the same x.
@@ -39,7 +49,7 @@ impl FewRows {
 /// # Safety
 /// Everything that the tasks name can be read, and their y written.
 pub unsafe fn few_rows(tasks: &[FewRows], threads: Threads) {
-    let pieces = tasks.iter().map(|task| (task.f as usize).div_ceil(PIECE)).sum();
+    let pieces = tasks.iter().map(FewRows::pieces).sum();
     for_each(threads, pieces, |i| {
         let (which, from, to) = locate(tasks.iter().map(|task| task.f as usize), PIECE, i);
         let task = &tasks[which];
@@ -87,11 +97,19 @@ unsafe fn dots<M: Isa, const F: usize, const R: usize>(task: &FewRows, first_w: 
         }
         c += M::LANES;
     }
-    for f in 0..F {
-        let bias = if task.bias.is_null() { 0.0 } else { *task.bias.add(first_w + f) };
-        for r in 0..R {
-            let rest: f32 = (c..d).map(|c| *w.add(f * d + c) * *x.add(r * d + c)).sum();
-            *task.y.add((first_x + r) * task.f as usize + first_w + f) = M::total(sums[f][r]) + rest + bias;
+    let bias = |f: usize| if task.bias.is_null() { 0.0 } else { *task.bias.add(first_w + f) };
+    let rest = |f: usize, r: usize| (c..d).map(|c| *w.add(f * d + c) * *x.add(r * d + c)).sum::<f32>();
+    for r in 0..R {
+        let y = task.y.add((first_x + r) * task.f as usize + first_w);
+        if F == 4 {
+            let totals = M::totals(std::array::from_fn(|f| sums[f % F][r]));
+            for f in 0..4 {
+                *y.add(f) = totals[f] + rest(f, r) + bias(f);
+            }
+        } else {
+            for f in 0..F {
+                *y.add(f) = M::total(sums[f][r]) + rest(f, r) + bias(f);
+            }
         }
     }
 }

@@ -72,7 +72,7 @@ unsafe fn exp_minus_z<M: Isa>(x: M::Vector) -> M::Vector {
 
 /// In float32 GELU is 0 below -30 and x above 30: z is taken within, so that nothing overflows. NaN stays NaN.
 #[inline(always)]
-unsafe fn value<M: Isa>(x: M::Vector) -> M::Vector {
+pub(super) unsafe fn value<M: Isa>(x: M::Vector) -> M::Vector {
     let x = M::max(M::splat(-30.0), x);
     let e = exp_minus_z::<M>(M::min(M::splat(30.0), x));
     M::div(x, M::add(M::splat(1.0), e))

@@ -9,8 +9,10 @@
 pub mod attention;
 pub mod few_rows;
 pub mod gelu;
+mod norm;
 pub mod optimizer;
 pub mod parallel;
 pub mod product;
+pub mod program;
 pub mod scratch;
 pub mod simd;

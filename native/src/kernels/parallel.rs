@@ -5,11 +5,14 @@
 //! by those. Each thread begins with stretches of its own, the same ones every time, as PyTorch's kernels share out their
 //! rows, so that what a core wrote last is mostly what it reads next; one that is done sooner takes what others have left.
 //! Without the library, or with one thread, the calling thread does all. A piece may write only what no other piece
-//! writes; then the result is the same for any number of threads.
+//! writes; then the result is the same for any number of threads. `in_turn` does several such works one after another, and
+//! its threads meet in between without leaving the team.
 
 use std::ffi::c_void;
+use std::hint::spin_loop;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::yield_now;
 
 /// How the caller's threads are reached, and how many of them to use.
 ///
@@ -33,26 +36,53 @@ impl Threads {
 pub const PIECE: usize = 1 << 14;
 
 const STRETCHES: usize = 4; // a thread: one that is done sooner takes stretches of the others
+const PATIENCE: usize = 1 << 14; // looks at what others do before the core is offered to them: some tens of microseconds
 
 struct Shared<'a> {
-    n: usize,
+    turns: &'a [usize],
+    threads: usize,
     taken: Vec<AtomicBool>,
+    done: Vec<AtomicUsize>,
     number: Option<extern "C" fn() -> i32>,
     panicked: AtomicBool,
-    piece: &'a (dyn Fn(usize) + Sync),
+    piece: &'a (dyn Fn(usize, usize) + Sync),
 }
 
 impl Shared<'_> {
-    /// All stretches that nobody has taken yet, this thread's own first.
+    /// Turn by turn, all stretches that nobody has taken yet, this thread's own first.
     fn work(&self) {
-        let count = self.taken.len();
+        let most = self.threads * STRETCHES;
         let own = self.number.map_or(0, |number| number() as usize * STRETCHES);
-        for i in 0..count {
-            let stretch = (own + i) % count;
-            if !self.taken[stretch].swap(true, Ordering::Relaxed) {
-                (stretch * self.n / count..(stretch + 1) * self.n / count).for_each(self.piece);
+        for (turn, &n) in self.turns.iter().enumerate() {
+            let count = most.min(n);
+            for i in 0..count {
+                let stretch = (own + i) % count;
+                if !self.taken[turn * most + stretch].swap(true, Ordering::Relaxed) {
+                    (stretch * n / count..(stretch + 1) * n / count).for_each(|i| (self.piece)(turn, i));
+                    self.done[turn].fetch_add(1, Ordering::Release);
+                }
+            }
+            if turn + 1 < self.turns.len() && !self.all_done(turn, count) {
+                return;
             }
         }
+    }
+
+    /// Wait until a turn's stretches are done. False: one of them panicked.
+    fn all_done(&self, turn: usize, count: usize) -> bool {
+        let mut looks = 0;
+        while self.done[turn].load(Ordering::Acquire) < count {
+            if self.panicked.load(Ordering::Relaxed) {
+                return false;
+            }
+            looks += 1;
+            if looks < PATIENCE {
+                spin_loop();
+            } else {
+                yield_now(); // somebody else has the core that the other thread needs
+            }
+        }
+        true
     }
 }
 
@@ -78,9 +108,22 @@ pub fn locate(lengths: impl Iterator<Item = usize>, size: usize, mut i: usize) -
 
 /// `piece(0)` … `piece(n - 1)`, each once, in any order and at the same time.
 pub fn for_each(threads: Threads, n: usize, piece: impl Fn(usize) + Sync) {
-    let count = (threads.count as usize).clamp(1, n.max(1));
-    let taken = (0..count * STRETCHES).map(|_| AtomicBool::new(false)).collect();
-    let shared = Shared { n, taken, number: threads.number, panicked: AtomicBool::new(false), piece: &piece };
+    in_turn(threads, &[n], |_, i| piece(i));
+}
+
+/// `for_each` with as many pieces as each turn has, `piece(turn, i)`: nobody begins a turn before the last one is done.
+pub fn in_turn(threads: Threads, turns: &[usize], piece: impl Fn(usize, usize) + Sync) {
+    let most = turns.iter().copied().max().unwrap_or(0);
+    let count = (threads.count as usize).clamp(1, most.max(1));
+    let shared = Shared {
+        turns,
+        threads: count,
+        taken: (0..turns.len() * count * STRETCHES).map(|_| AtomicBool::new(false)).collect(),
+        done: turns.iter().map(|_| AtomicUsize::new(0)).collect(),
+        number: threads.number,
+        panicked: AtomicBool::new(false),
+        piece: &piece,
+    };
     let data = (&shared as *const Shared).cast_mut().cast();
     match threads.team {
         Some(team) if count > 1 => team(work, data, threads.count as u32, 0), // always all: a team that shrinks ends threads
@@ -92,7 +135,6 @@ pub fn for_each(threads: Threads, n: usize, piece: impl Fn(usize) + Sync) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn pieces_are_found() {
@@ -109,5 +151,49 @@ mod tests {
             });
             assert!(done.iter().all(|count| count.load(Ordering::Relaxed) == 1));
         }
+    }
+
+    /// A team of four threads of its own, and who is who in it: what OpenMP's entries do.
+    extern "C" fn team(work: extern "C" fn(*mut c_void), data: *mut c_void, n: u32, _: u32) {
+        let address = data as usize;
+        std::thread::scope(|scope| {
+            for i in 0..n {
+                scope.spawn(move || {
+                    NUMBER.set(i as i32);
+                    work(address as *mut c_void);
+                });
+            }
+        });
+    }
+
+    extern "C" fn number() -> i32 {
+        NUMBER.get()
+    }
+
+    thread_local! {
+        static NUMBER: std::cell::Cell<i32> = const { std::cell::Cell::new(0) };
+    }
+
+    const TEAM: Threads = Threads { team: Some(team), number: Some(number), count: 4 };
+
+    #[test]
+    fn no_turn_begins_before_the_last_one_is_done() {
+        let turns = [3, 0, 1, 40, 1, 7];
+        for _ in 0..50 {
+            let done: Vec<AtomicUsize> = turns.iter().map(|_| AtomicUsize::new(0)).collect();
+            in_turn(TEAM, &turns, |turn, _| {
+                for before in 0..turn {
+                    assert_eq!(done[before].load(Ordering::Relaxed), turns[before]);
+                }
+                done[turn].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(done.iter().zip(turns).all(|(count, n)| count.load(Ordering::Relaxed) == n));
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_all_turns() {
+        let caught = catch_unwind(|| in_turn(TEAM, &[2, 2, 2], |turn, i| assert!((turn, i) != (1, 1))));
+        assert!(caught.is_err());
     }
 }

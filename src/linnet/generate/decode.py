@@ -17,6 +17,7 @@ from torch import Tensor
 from linnet.core.errors import LinnetError, explain
 from linnet.generate.sampler import Sampler, Sampling, count_tokens
 from linnet.model.network import Network
+from linnet.model.one_token import OneToken, one_token
 from linnet.model.state import State
 
 
@@ -41,6 +42,8 @@ class Decoder:
         self.state: State
         self._logits: Tensor  # (B, V) of the next token
         self._waiting: Tensor | None = None  # (B,) drawn, not read yet
+        self._one_token: OneToken | None = None  # a faster way, where there is one …
+        self._made_for = 0  # … for this many rows
         if not prompts or any(len(prompt) == 0 for prompt in prompts):
             raise LinnetError(
                 explain("an empty prompt", need="at least one token a row", hint="the end token, which documents follow")
@@ -78,10 +81,15 @@ class Decoder:
         if self._too_long():
             self._read_from_start()
             return
-        hidden, state, _ = self.network(self._waiting[:, None], state=self.state)
-        assert state is not None
-        self.state, self._waiting = state, None
-        self._logits = self.network.logits(hidden[:, -1])
+        tokens, self._waiting = self._waiting[:, None], None
+        if self._made_for != len(tokens):
+            self._one_token, self._made_for = one_token(self.network, len(tokens)), len(tokens)
+        done = self._one_token(tokens, self.state) if self._one_token is not None else None
+        if done is None:
+            hidden, state, _ = self.network(tokens, state=self.state)
+            assert state is not None
+            done = self.network.logits(hidden[:, -1]), state
+        self._logits, self.state = done
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some rows only."""

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from linnet.model.context import Context
 from linnet.model.spec import Block, Stack, Sublayer, TokenMixer
 from linnet.model.state import LayerState
+from linnet.ops.program import Program, lower
 
 Aux = dict[str, Tensor]  # what a layer wants added to the loss or the log
 
@@ -48,6 +49,15 @@ class SublayerLayer(nn.Module):
             x = self.norm(x)
         return x, state, aux
 
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        with program.temporary():
+            y = lower(self.norm, program, x) if self.norm is not None and self.place != "post" else x
+            y = lower(self.mixer, program, y)
+            if self.norm_after is not None:
+                y = lower(self.norm_after, program, y)
+            x = program.pointwise("add", x, y)
+        return lower(self.norm, program, x) if self.norm is not None and self.place == "post" else x
+
 
 class BlockLayer(nn.Module):
     def __init__(self, spec: Block, d_model: int, dropout: float) -> None:
@@ -65,6 +75,11 @@ class BlockLayer(nn.Module):
             for name, value in more.items():
                 aux[name] = aux[name] + value if name in aux else value
         return x, after, aux
+
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        for sublayer in self.sublayers:
+            x = lower(sublayer, program, x)
+        return x
 
 
 class StackLayer(nn.Module):
@@ -103,6 +118,11 @@ class StackLayer(nn.Module):
         if self.final_norm is not None:
             x = self.final_norm(x)
         return x, tuple(after), aux
+
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = lower(layer, program, x)
+        return x if self.final_norm is None else lower(self.final_norm, program, x)
 
 
 def repeatable(layer: BlockLayer, context: Context) -> Callable[..., Any]:

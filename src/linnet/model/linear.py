@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from linnet.model.spec import Linear
 from linnet.ops.kernels import few_rows
 from linnet.ops.linear import linear, takes_few_rows
+from linnet.ops.program import Program
 
 TOGETHER_ROWS = 256  # fewer rows and laying the matrices together costs more than it saves
 
@@ -33,6 +34,9 @@ class LinearLayer(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)  # (..., d_in) → (..., d_out)
+
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        return program.linear(x, self.weight, self.bias)
 
 
 def build_linear(spec: Linear, d_in: int, d_out: int, *, bias: bool = False, writes_residual: bool = False) -> nn.Module:

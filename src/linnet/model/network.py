@@ -22,6 +22,7 @@ from linnet.model.linear import LinearLayer
 from linnet.model.spec import Model
 from linnet.model.state import State, Tail
 from linnet.ops.linear import linear
+from linnet.ops.program import CannotRun, Program, listened_to, lower
 
 
 class Output(NamedTuple):
@@ -61,7 +62,7 @@ class Network(nn.Module):
         documents   (B, T) int: only equal numbers see each other, positions count within them; -1 is padding
         generator   where dropout draws from; None: no dropout
         """
-        context, carried = self._context(tokens, documents, state, generator)
+        context, carried = self.context(tokens, documents, state, generator)
         x = self.embedding(tokens)  # (B, T, D)
         if self.spec.embedding_scale == "sqrt_d_model":
             x = x * self.spec.d_model**0.5
@@ -75,6 +76,25 @@ class Network(nn.Module):
         hidden, layers, aux = self.decoder(x, context, states)
         after = None if carried is None else replace(carried, layers=layers)
         return Output(hidden, after, aux)
+
+    def lower(self, program: Program) -> Tensor:
+        """Write down what makes logits (rows, V) of one more token a row (see model/one_token.py)."""
+        spec = self.spec
+        if spec.head.softcap is not None:
+            raise CannotRun("a head with a softcap")
+        if type(self.embedding) is not nn.Embedding or listened_to(self.embedding):
+            raise CannotRun("an embedding that is not a plain one")
+        x = program.embed(self.embedding.weight, spec.d_model**0.5 if spec.embedding_scale == "sqrt_d_model" else 1.0)
+        if self.position is not None:
+            x = lower(self.position, program, x)
+        if self.embedding_norm is not None:
+            x = lower(self.embedding_norm, program, x)
+        x = lower(self.decoder, program, x)
+        if self.head is None:
+            return program.linear(x, self.embedding.weight, self.head_bias)
+        if self.head_bias is not None:
+            raise CannotRun("a free head with a bias")
+        return lower(self.head, program, x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores (..., V) of the next token after each hidden state (..., D)."""
@@ -109,7 +129,7 @@ class Network(nn.Module):
     def device(self) -> torch.device:
         return self.embedding.weight.device
 
-    def _context(
+    def context(
         self, tokens: Tensor, documents: Tensor | None, state: State | None, generator: torch.Generator | None
     ) -> tuple[Context, State | None]:
         """Positions and documents of these tokens, and the state with both carried on."""

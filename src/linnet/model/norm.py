@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from linnet.model.spec import Norm
 from linnet.ops.norm import rms_norm
+from linnet.ops.program import Program
 
 
 class LayerNorm(Norm):
@@ -28,10 +29,17 @@ class LayerNorm(Norm):
         return cls(), cls(bias=False, eps=0.1), cls(learned=False)
 
     def build(self, d_model: int) -> nn.Module:
-        return nn.LayerNorm(d_model, eps=self.eps, elementwise_affine=self.learned, bias=self.bias)
+        return LayerNormLayer(d_model, eps=self.eps, elementwise_affine=self.learned, bias=self.bias)
 
     def n_params(self, d_model: int) -> int:
         return d_model * (2 if self.bias else 1) if self.learned else 0
+
+
+class LayerNormLayer(nn.LayerNorm):
+    """PyTorch's, and how a program writes it."""
+
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        return program.layer_norm(x, self.normalized_shape[0], self.weight, self.bias, self.eps)
 
 
 class RMSNorm(Norm):
@@ -55,8 +63,11 @@ class RMSNorm(Norm):
 class RMSNormLayer(nn.Module):
     def __init__(self, d_model: int, eps: float, learned: bool) -> None:
         super().__init__()
-        self.eps = eps
+        self.width, self.eps = d_model, eps
         self.weight = nn.Parameter(torch.ones(d_model)) if learned else None
 
     def forward(self, x: Tensor) -> Tensor:
         return rms_norm(x, self.weight, self.eps)  # (..., D)
+
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        return program.rms_norm(x, self.width, self.weight, self.eps)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from linnet.core.errors import LinnetError, explain
 from linnet.model.spec import AttentionPosition, InputPosition
+from linnet.ops.program import Program
 
 
 class Learned(InputPosition):
@@ -50,6 +51,9 @@ class LearnedLayer(nn.Module):
             )
         return nn.functional.embedding(positions, self.weight)  # (..., T, D)
 
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        return program.add_position(x, self.weight)
+
 
 class Sinusoidal(InputPosition):
     """Fixed waves of falling frequency (1706.03762, section 3.5): sin in even places, cos in odd ones."""
@@ -80,6 +84,9 @@ class SinusoidalLayer(nn.Module):
         half = torch.arange(0, self.d_model, 2, dtype=torch.float32, device=positions.device)  # (D/2,)
         angle = positions.to(torch.float32).unsqueeze(-1) * self.base ** (-half / self.d_model)  # (..., T, D/2)
         return torch.stack((angle.sin(), angle.cos()), -1).flatten(-2)  # (..., T, D)
+
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        return program.add_position(x, self, "sinusoidal")
 
 
 class Rope(AttentionPosition):

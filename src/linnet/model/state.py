@@ -98,23 +98,35 @@ class Tail:
         if self.capacity is not None:
             return self._append_fixed(new)
         n = new.shape[-2]
+        if torch.is_grad_enabled() and new.is_floating_point():
+            # writing in place would change what the backward pass reads, if only for the queries' sake
+            return self._grown(_Line(torch.cat((self.view(), new), -2), READ_ONLY), 0, self.stop - self.start, n)
+        longer = self.reserve(n, new)
+        longer.line.store.narrow(-2, longer.stop - n, n).copy_(new)
+        return longer
+
+    def reserve(self, n: int, like: Tensor | None = None) -> Tail:
+        """A handle with room for n more places at the end, which the caller writes before anybody reads them.
+
+        Not in the fixed mode. New storage is of `like`'s dtype and device, which are this tail's own by default.
+        """
+        self._check()
         line, start, stop = self.line, self.start, self.stop
         branch = stop != line.tip or line.kept is not None
-        recorded = torch.is_grad_enabled() and new.is_floating_point()
-        if recorded:  # writing in place would change what the backward pass reads, if only for the queries' sake
-            line = _Line(torch.cat((self.view(), new), -2), READ_ONLY)
-            start, stop = 0, stop - start
-        elif branch or stop + n > line.store.shape[-2]:
+        if branch or stop + n > line.store.shape[-2]:
             keep = self.view()
             if self.window is not None and keep.shape[-2] >= self.window:
                 keep = keep[..., keep.shape[-2] - self.window + 1 :, :]
             start, stop = 0, keep.shape[-2]
             room = stop + n if self.window is None else self.window  # to grow into: as much again, or one more window
-            line = _Line(_storage(new, stop + n + max(first_capacity(self.window), room)), stop)
+            capacity = stop + n + max(first_capacity(self.window), room)
+            line = _Line(_storage(line.store if like is None else like, capacity), stop)
             line.store[..., :stop, :] = keep
-        if not recorded:
-            line.store.narrow(-2, stop, n).copy_(new)
-            line.tip = stop + n
+        line.tip = stop + n
+        return self._grown(line, start, stop, n)
+
+    def _grown(self, line: _Line, start: int, stop: int, n: int) -> Tail:
+        """The handle to places start … stop - 1 of a line and n new ones, without those that have left the window."""
         stop += n
         if self.window is not None:  # n new queries see at most n + window - 1 keys
             start = max(start, stop - (n + self.window - 1))
@@ -187,24 +199,32 @@ def _storage(like: Tensor, places: int) -> Tensor:
     return torch.empty(*like.shape[:-2], places, like.shape[-1], dtype=like.dtype, device=like.device)
 
 
+class Tails:
+    """A state that is made of tails and of nothing else: a dataclass whose fields they are."""
+
+    def tails(self) -> tuple[Tail, ...]:
+        """All of them, in the order of the fields."""
+        return tuple(vars(self).values())
+
+    def select(self, rows: Tensor) -> Self:
+        return type(self)(*(tail.select(rows) for tail in self.tails()))
+
+    def reclaim(self) -> Self:
+        return type(self)(*(tail.reclaim() for tail in self.tails()))
+
+    def detach(self) -> Self:
+        return type(self)(*(tail.detach() for tail in self.tails()))
+
+    def nbytes(self) -> int:
+        return sum(tail.nbytes() for tail in self.tails())
+
+
 @dataclass(frozen=True, eq=False)
-class KeyValue:
+class KeyValue(Tails):
     """What attention remembers: keys and values (B, G, S, K)."""
 
     keys: Tail
     values: Tail
-
-    def select(self, rows: Tensor) -> KeyValue:
-        return KeyValue(self.keys.select(rows), self.values.select(rows))
-
-    def reclaim(self) -> KeyValue:
-        return KeyValue(self.keys.reclaim(), self.values.reclaim())
-
-    def detach(self) -> KeyValue:
-        return KeyValue(self.keys.detach(), self.values.detach())
-
-    def nbytes(self) -> int:
-        return self.keys.nbytes() + self.values.nbytes()
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
     gelu_forward, gelu_backward             ops/activation.py
     attention_forward, attention_backward   ops/attention.py
     few_rows                                ops/linear.py
+    run_program                             ops/program.py
     gradient_norm, adamw_step               train/precision.py, train/optimizers.py
 
 They run on PyTorch's own OpenMP threads, because those wait by spinning and threads of our own would fight with them for
@@ -23,6 +24,7 @@ from torch.autograd import forward_ad
 from linnet.core.native import checked, native_available, opened
 
 MOST_ROWS = 32  # that few_rows takes
+BAD_ARGUMENT = -1  # what the library answers where something does not fit together
 PLAIN = (Tensor, torch.nn.Parameter)  # and no subclass that means something else by its numbers
 VECTORS = ("portable", "AVX2", "AVX-512")  # that the kernels are compiled for
 
@@ -85,32 +87,33 @@ def _call(name: str, *arguments: Any) -> None:
     checked(getattr(opened()[1], name)(*arguments, _threads(torch.get_num_threads())), name)
 
 
-def _numbers(x: Tensor) -> Any:
+def numbers(x: Tensor) -> Any:
+    """Where the numbers of a float32 tensor begin."""
     return opened()[0].cast("float *", x.data_ptr())
 
 
 def _or_null(x: Tensor | None) -> Any:
-    return opened()[0].NULL if x is None else _numbers(x)
+    return opened()[0].NULL if x is None else numbers(x)
 
 
 def gelu_forward(x: Tensor) -> Tensor:
     """x, contiguous → GELU(x) in its tanh form."""
     y = torch.empty_like(x)
-    _call("linnet_gelu_forward", _numbers(x), _numbers(y), x.numel())
+    _call("linnet_gelu_forward", numbers(x), numbers(y), x.numel())
     return y
 
 
 def gelu_backward(x: Tensor, grad: Tensor) -> Tensor:
     """x and the gradient of GELU(x), both contiguous → the gradient of x."""
     grad_x = torch.empty_like(x)
-    _call("linnet_gelu_backward", _numbers(x), _numbers(grad), _numbers(grad_x), x.numel())
+    _call("linnet_gelu_backward", numbers(x), numbers(grad), numbers(grad_x), x.numel())
     return grad_x
 
 
 def _rows(x: Tensor) -> tuple[Any, int, int, int]:
     """x (B, H, T, K) with its last dimension in one piece."""
     batch, head, place, _ = x.stride()
-    return _numbers(x), batch, head, place
+    return numbers(x), batch, head, place
 
 
 def _like(x: Tensor) -> Tensor:
@@ -172,21 +175,27 @@ def attention_backward(
 def few_rows(x: Tensor, matrices: Sequence[tuple[Tensor, Tensor | None]]) -> list[Tensor]:
     """x (..., D) with at most MOST_ROWS rows, and some W (F, D) with b (F,) or None, all contiguous → each x Wᵀ + b (..., F)."""
     d = x.shape[-1]
-    rows, start, tasks, results = x.numel() // d, _numbers(x), [], []
+    rows, start, tasks, results = x.numel() // d, numbers(x), [], []
     for weight, bias in matrices:
         f = weight.shape[0]
         y = x.new_empty(*x.shape[:-1], f)
         results.append(y)
-        tasks.append((rows, d, f, start, _numbers(weight), _or_null(bias), _numbers(y)))
+        tasks.append((rows, d, f, start, numbers(weight), _or_null(bias), numbers(y)))
     _call("linnet_few_rows", opened()[0].new("linnet_few_rows_task[]", tasks), len(tasks))
     return results
+
+
+def run_program(instructions: Any, inputs: Any) -> bool:
+    """Run a list of instructions (linnet_instruction[]); False: one of them makes no sense, and nothing was done."""
+    result = opened()[1].linnet_run(instructions, len(instructions), inputs, _threads(torch.get_num_threads()))
+    return result != BAD_ARGUMENT and checked(result, "linnet_run") == 0
 
 
 def gradient_norm(gradients: Sequence[Tensor]) -> float:
     """The root of the sum of all squares of some contiguous tensors."""
     ffi, _, _ = opened()
     null = ffi.NULL
-    parameters = ffi.new("linnet_parameter[]", [(g.numel(), null, _numbers(g), null, null, null) for g in gradients])
+    parameters = ffi.new("linnet_parameter[]", [(g.numel(), null, numbers(g), null, null, null) for g in gradients])
     total = ffi.new("double *")
     _call("linnet_sum_of_squares", parameters, len(gradients), total)
     return float(total[0]) ** 0.5
@@ -205,7 +214,7 @@ def adamw_step(
     Each parameter: value, gradient, mean, mean of squares, all contiguous, and steps taken ().
     """
     ffi, _, _ = opened()
-    rows = [(each[0].numel(), *(_numbers(x) for x in each)) for each in parameters]
+    rows = [(each[0].numel(), *(numbers(x) for x in each)) for each in parameters]
     rates = ffi.new("linnet_adamw_rates *", (learning_rate, *betas, eps, weight_decay))
     if rows:
         _call("linnet_adamw", ffi.new("linnet_parameter[]", rows), len(rows), rates)

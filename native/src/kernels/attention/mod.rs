@@ -19,7 +19,7 @@ mod few;
 mod softmax;
 
 use super::parallel::{for_each, Threads};
-use super::simd::MOST_LANES;
+use super::simd::{Isa, MOST_LANES};
 use crate::dispatch;
 use blocks::{backward_blocks, forward_blocks};
 use few::forward_few;
@@ -56,7 +56,7 @@ pub struct Rows {
 
 impl Rows {
     #[inline(always)]
-    unsafe fn at(&self, batch: usize, head: usize, place: usize) -> *mut f32 {
+    pub(super) unsafe fn at(&self, batch: usize, head: usize, place: usize) -> *mut f32 {
         let steps = batch as i64 * self.batch + head as i64 * self.head + place as i64 * self.place;
         self.start.offset(steps as isize)
     }
@@ -157,16 +157,22 @@ impl Sizes {
 /// # Safety
 /// Everything that `task` names can be read, and its y and log_sums written.
 pub unsafe fn forward(task: &Forward, threads: Threads) {
-    let (heads, groups) = (task.shape.heads as usize, task.shape.groups as usize);
+    let heads = task.shape.heads as usize;
     for_each(threads, task.shape.batch as usize * heads, |i| {
         let (b, h) = (i / heads, i % heads);
-        let g = h / (heads / groups);
-        if task.shape.queries as usize <= FEW {
-            dispatch!(forward_few(task: &Forward, b: usize, h: usize, g: usize));
-        } else {
-            dispatch!(forward_blocks(task: &Forward, b: usize, h: usize, g: usize));
-        }
+        dispatch!(forward_head(task: &Forward, b: usize, h: usize));
     });
+}
+
+/// One head of one row.
+#[inline(always)]
+pub(super) unsafe fn forward_head<M: Isa>(task: &Forward, b: usize, h: usize) {
+    let g = h / (task.shape.heads / task.shape.groups) as usize;
+    if task.shape.queries as usize <= FEW {
+        forward_few::<M>(task, b, h, g);
+    } else {
+        forward_blocks::<M>(task, b, h, g);
+    }
 }
 
 /// # Safety

@@ -10,6 +10,7 @@ Deliberately one class: what used to be classes are fields here.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -24,6 +25,7 @@ from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
 from linnet.model.state import KeyValue, Tail
 from linnet.ops.attention import attention, attention_from
 from linnet.ops.kernels import kernels_take
+from linnet.ops.program import CannotRun, Program, lower
 from linnet.ops.rope import rotary_table, rotate
 
 
@@ -165,6 +167,21 @@ class AttentionLayer(nn.Module):
             k, v, first_key = state.keys.view(), state.values.view(), state.keys.first  # (B, G, S, K)
         y = self._attend(q, k, v, context, first_key)  # (B, H, T, K)
         return self.o(y.transpose(1, 2).reshape(batch, n_tokens, -1)), state  # (B, T, D)
+
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        spec, width = self.spec, self.d_head
+        if not spec.causal or isinstance(spec.position, Alibi):
+            raise CannotRun("attention with a bias, or to places that come later")
+        q, k, v = (lower(layer, program, x) for layer in (self.q, self.k, self.v))
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = lower(self.q_norm, program, q), lower(self.k_norm, program, k)
+        if isinstance(spec.position, Rope):
+            rope, turned = spec.position, spec.position.d_rotary(width)
+            q, k = (program.rotate(x, width, partial(rotary_table, d_rotary=turned, base=rope.base), rope) for x in (q, k))
+        keys, values = program.memory(), program.memory()
+        program.remember(keys, k, width)
+        program.remember(values, v, width)
+        return lower(self.o, program, program.attend(q, keys, values, spec.groups, width, self.scale))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context, first_key: int) -> Tensor:
         """q (B, H, T, K) and the keys and values (B, G, S, K), of which the first has stream index `first_key` → (B, H, T, K)."""

@@ -20,8 +20,9 @@ from torch.nn.functional import pad
 
 from linnet.model.context import Context
 from linnet.model.spec import TokenMixer
-from linnet.model.state import Tail
+from linnet.model.state import Tail, Tails
 from linnet.ops.convolution import convolve
+from linnet.ops.program import Program
 
 
 class Convolution(TokenMixer):
@@ -51,22 +52,10 @@ class Convolution(TokenMixer):
 
 
 @dataclass(frozen=True, eq=False)
-class Recent:
+class Recent(Tails):
     """What a convolution remembers: the last inputs (B, S, D)."""
 
     inputs: Tail
-
-    def select(self, rows: Tensor) -> Recent:
-        return Recent(self.inputs.select(rows))
-
-    def reclaim(self) -> Recent:
-        return Recent(self.inputs.reclaim())
-
-    def detach(self) -> Recent:
-        return Recent(self.inputs.detach())
-
-    def nbytes(self) -> int:
-        return self.inputs.nbytes()
 
 
 class ConvolutionLayer(nn.Module):
@@ -93,3 +82,8 @@ class ConvolutionLayer(nn.Module):
         near = [None if mask is None else pad(mask, (n_before, 0), value=1.0) for mask in near]
         y = convolve(torch.cat((before, x), 1), self.taps, near)[:, n_before:]
         return y, Recent(state.inputs.append(x))
+
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        inputs = program.memory()
+        program.remember(inputs, x, x.shape[1])
+        return program.convolve(inputs, self.taps)

@@ -1,0 +1,127 @@
+//! What each work does, piece by piece: one row, one head of one row, or some numbers.
+
+use super::super::attention::{forward_head, Forward, Rows, Shape};
+use super::super::gelu::value;
+use super::super::norm::norm_row;
+use super::super::simd::{exp, load_some, store_some, Isa};
+use super::*;
+
+#[inline(always)]
+pub(super) unsafe fn do_piece<M: Isa>(program: &Program, turn: usize, i: usize) {
+    let inputs = program.inputs;
+    match program.works[turn] {
+        Known::Embed(work) => embed(work, inputs, i),
+        Known::Norm(work) => {
+            let at = i * work.d as usize;
+            let (x, y) = (work.x.add(at), work.y.add(at));
+            norm_row::<M>(x, work.weight, work.bias, y, work.d as usize, work.eps, work.center != 0);
+        }
+        Known::Product(work) => work.piece::<M>(i),
+        Known::Pointwise(work) => pointwise::<M>(work, i * NUMBERS, (work.n as usize).min((i + 1) * NUMBERS)),
+        Known::Rotate(work) => rotate(work, inputs, i),
+        Known::Remember(work) => remember(work, i),
+        Known::Attend(work) => attend::<M>(work, inputs, i),
+        Known::Convolve(work) => convolve(work, inputs, i),
+    }
+}
+
+#[inline(always)]
+unsafe fn embed(work: &Embed, inputs: &Inputs, r: usize) {
+    let d = work.d as usize;
+    let asked = if work.by_position != 0 { inputs.positions } else { inputs.tokens };
+    let (from, y) = ((*work.table).start.add(*asked.add(r) as usize * d), work.y.add(r * d));
+    for i in 0..d {
+        let number = *from.add(i) * work.scale;
+        *y.add(i) = if work.add != 0 { *y.add(i) + number } else { number };
+    }
+}
+
+#[inline(always)]
+unsafe fn pointwise<M: Isa>(work: &Pointwise, from: usize, to: usize) {
+    let (one, zero) = (M::splat(1.0), M::splat(0.0));
+    let mut i = from;
+    while i < to {
+        let n = M::LANES.min(to - i);
+        let load = |from: *const f32| if n == M::LANES { M::load(from.add(i)) } else { load_some::<M>(from.add(i), n) };
+        let x = load(work.x);
+        let y = match work.what {
+            ADD => M::add(x, load(work.other)),
+            MULTIPLY => M::mul(x, load(work.other)),
+            RELU => M::max(zero, x),
+            RELU2 => M::mul(M::max(zero, x), M::max(zero, x)),
+            GELU_TANH => value::<M>(x),
+            SILU => M::div(x, M::add(one, exp::<M>(M::sub(zero, x)))),
+            _ => M::div(one, M::add(one, exp::<M>(M::sub(zero, x)))),
+        };
+        if n == M::LANES {
+            M::store(work.y.add(i), y);
+        } else {
+            store_some::<M>(work.y.add(i), y, n);
+        }
+        i += n;
+    }
+}
+
+/// (a, b) → (a cos - b sin, a sin + b cos) for the halves a and b of what is turned.
+unsafe fn rotate(work: &Rotate, inputs: &Inputs, r: usize) {
+    let (half, turned) = (work.turned as usize / 2, work.turned as usize);
+    let cos = (*work.table).start.add(*inputs.positions.add(r) as usize * 2 * turned);
+    let sin = cos.add(turned);
+    for h in 0..work.heads as usize {
+        let (a, b) = {
+            let x = work.x.add((r * work.heads as usize + h) * work.d as usize);
+            (x, x.add(half))
+        };
+        for i in 0..half {
+            let (p, q) = (*a.add(i), *b.add(i));
+            *a.add(i) = p * *cos.add(i) - q * *sin.add(i);
+            *b.add(i) = p * *sin.add(i) + q * *cos.add(i);
+        }
+    }
+}
+
+unsafe fn remember(work: &Remember, r: usize) {
+    let (memory, d, heads) = (&*work.memory, work.d as usize, work.heads as usize);
+    for h in 0..heads {
+        let to = memory.rows.at(r, h, memory.places as usize - 1);
+        std::ptr::copy_nonoverlapping(work.x.add((r * heads + h) * d), to, d);
+    }
+}
+
+#[inline(always)]
+unsafe fn attend<M: Isa>(work: &Attend, inputs: &Inputs, i: usize) {
+    let (heads, d) = (work.heads as usize, work.d as usize);
+    let (r, h) = (i / heads, i % heads);
+    let (keys, values) = (&*work.keys, &*work.values);
+    let first = keys.before(inputs, r) as i64;
+    let own = |start: *const f32| Rows { start: start.add(r * heads * d).cast_mut(), batch: 0, head: work.d, place: 0 };
+    let task = Forward {
+        shape: Shape {
+            batch: 1,
+            heads: work.heads,
+            groups: work.groups,
+            queries: 1,
+            keys: keys.places,
+            width: work.d,
+            scale: work.scale,
+            first: &first,
+        },
+        q: own(work.q),
+        k: keys.row(r),
+        v: values.row(r),
+        y: own(work.y),
+        log_sums: std::ptr::null_mut(),
+    };
+    forward_head::<M>(&task, 0, h);
+}
+
+#[inline(always)]
+unsafe fn convolve(work: &Convolve, inputs: &Inputs, r: usize) {
+    let (memory, d) = (&*work.memory, work.d as usize);
+    let places = memory.places as usize;
+    let near = (work.width as usize).min(places - memory.before(inputs, r));
+    for i in 0..d {
+        let tap = |back: usize| *work.taps.add(back * d + i) * *memory.rows.at(r, 0, places - 1 - back).add(i);
+        *work.y.add(r * d + i) = (0..near).map(tap).sum();
+    }
+}

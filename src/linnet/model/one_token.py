@@ -1,0 +1,76 @@
+"""A network for one more token a row, as one call: what decoding repeats.
+
+Every layer that can says in `lower` which kernels it is made of (ops/program.py); where one cannot, `one_token` gives None
+and the network's own forward pass, which is the definition of all this, stays in use. The state stays the value that it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from linnet.model.network import Network
+from linnet.model.state import LayerState, State, Tail, Tails
+from linnet.ops.kernels import kernels_available
+from linnet.ops.program import CannotRun, Program, lower
+
+
+def one_token(network: Network, rows: int) -> OneToken | None:
+    """The network as a program for so many rows; None where the network, this machine or the moment has none."""
+    if not kernels_available() or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        return None
+    try:
+        return OneToken(network, rows)
+    except CannotRun:
+        return None
+
+
+class OneToken:
+    """The works of a network, with its weights where they lie now: a network that is moved or rewritten needs a new one."""
+
+    def __init__(self, network: Network, rows: int) -> None:
+        self.network, self.program = network, Program(rows)
+        self._logits = lower(network, self.program)
+
+    def __call__(self, tokens: Tensor, state: State) -> tuple[Tensor, State] | None:
+        """`logits(network(tokens (B, 1), state).hidden)` (B, V), and the state after them.
+
+        None where the program does not know how; the state is still good then. The logits stand in a buffer that the next
+        call fills again.
+        """
+        if len(tokens) != self.program.rows or not self._knows(state):
+            return None
+        context, carried = self.network.context(tokens, None, state, None)
+        assert carried is not None
+        memories = iter(self.program.memories)
+        layers: list[LayerState | None] = []
+        for layer in state.layers:
+            longer = [] if not isinstance(layer, Tails) else [tail.reserve(1) for tail in layer.tails()]
+            for tail in longer:
+                next(memories).show(tail.line.store, tail.start, tail.stop - tail.start, tail.first)
+            layers.append(type(layer)(*longer) if isinstance(layer, Tails) else None)
+        positions = context.positions.reshape(-1)  # (1,) or (B,)
+        if not self.program.run(tokens[:, 0], positions, state.length - positions):
+            return None
+        return self._logits, State(tuple(layers), carried.length, carried.documents, carried.positions)
+
+    def _knows(self, state: State) -> bool:
+        """Whether every tail is a plain growing one, and the last document of each row one stretch that ends here."""
+        tails: list[Tail] = []
+        for layer in state.layers:
+            if isinstance(layer, Tails):
+                tails.extend(layer.tails())
+            elif layer is not None:
+                return False
+        if len(tails) != len(self.program.memories) or not all(is_plain(tail) for tail in tails):
+            return False
+        if state.documents is None or state.positions is None:
+            return True
+        documents = state.documents.view()[:, 0, :, 0]  # (B, S)
+        return bool(((documents == documents[:, -1:]).sum(1) == state.positions).all())
+
+
+def is_plain(tail: Tail) -> bool:
+    """Whether a tail grows, in float32 on a CPU."""
+    store = tail.line.store
+    return tail.capacity is None and store.dtype is torch.float32 and store.is_cpu

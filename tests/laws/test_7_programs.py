@@ -1,0 +1,380 @@
+"""Law 7 for programs: a network's next token in one call is its forward pass, and the state stays the value that it is.
+
+Laws 3 to 6 run once more over a network whose single tokens are read by programs wherever there is one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from ledger import Hold
+from sentences import CAUSAL, SENTENCES, VOCAB, build, tokens
+from torch import Tensor, nn
+
+import laws
+from linnet.core.native import native_problem, opened
+from linnet.model import Head, Network, State
+from linnet.model.network import Output
+from linnet.model.one_token import OneToken, one_token
+from linnet.model.state import Tail
+from linnet.ops import kernels
+from linnet.ops.kernels import MOST_ROWS, VECTORS, kernels_available, limit_vectors, vectors_in_use
+from linnet.ops.program import Memory, Program
+
+pytestmark = [
+    pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}"),
+    pytest.mark.usefixtures("_small_buffers"),
+]
+Patch = pytest.MonkeyPatch
+ROUNDING = 2e-5  # as for laws 3 to 6
+NO_PROGRAM = re.compile(
+    r"alibi|^sentence$|causal=False|activation=gelu\b|softcap"
+)  # what has none, by its name (the sentence has alibi)
+ROPE = "attention n_heads=4 position=rope"
+WINDOW = "attention n_heads=4 window=5 position=rope"
+CONVOLUTION = "convolution"
+LINNET = "linnet n_layers=2 n_heads=4 n_kv_heads=2 d_model=32 d_head=6 d_ff=24 dropout=0.25"
+
+
+def has_program(name: str) -> bool:
+    return NO_PROGRAM.search(name) is None
+
+
+class ByPrograms:
+    """A network that reads single tokens by programs, and answers with logits."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.spec, self.new_state = network, network.spec, network.new_state
+        self.programs: dict[int, OneToken | None] = {}
+        self.used = 0
+
+    def __call__(self, text: Tensor, *, documents: Tensor | None = None, state: State | None = None) -> Output:
+        if text.shape[1] == 1 and documents is None and state is not None:
+            if len(text) not in self.programs:
+                self.programs[len(text)] = one_token(self.network, len(text))
+            program = self.programs[len(text)]
+            done = program(text, state) if program is not None else None
+            if done is not None:
+                self.used += 1
+                return Output(done[0][:, None].clone(), done[1], {})
+        out = self.network(text, documents=documents, state=state)
+        return Output(self.network.logits(out.hidden), out.state, {})
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_7_one_token_is_the_forward_pass(name: str, hold: Hold) -> None:
+    both: Any = ByPrograms(build(CAUSAL[name]))
+    text = tokens(laws.ROWS, laws.LENGTH)
+    hold("7 programs: cut anywhere", laws.cut_anywhere(both, text), ROUNDING)
+    hold("7 programs: padding", laws.padding_changes_nothing(both, text), ROUNDING)
+    hold("7 programs: documents by row", laws.rows_may_differ(both, text), ROUNDING)
+    assert bool(both.used) == has_program(name), f"{both.used} tokens of {name} were read by a program"
+
+
+@pytest.mark.parametrize("name", [name for name in CAUSAL if has_program(name)])
+def test_7_states_of_programs_are_values(name: str, hold: Hold) -> None:
+    both: Any = ByPrograms(build(CAUSAL[name]))
+    text = tokens(laws.ROWS, laws.LENGTH)
+    hold("7 programs: select", laws.select_is_running_those_rows(both, text), ROUNDING)
+    hold("7 programs: branches", laws.branches_are_independent(both, text), ROUNDING)
+    assert both.used > 20
+
+
+@pytest.mark.parametrize("vectors", VECTORS)
+@pytest.mark.parametrize("rows", [1, 2, 5, MOST_ROWS])
+def test_7_on_every_kind_of_processor_and_thread(vectors: str, rows: int, hold: Hold) -> None:
+    """Widths that fill no vector, positions beyond the first table, and the same bits with one thread and with two."""
+    network = build(CAUSAL[LINNET]).eval()
+    text = tokens(rows, 300)
+    try:
+        limit_vectors(vectors)
+        if vectors_in_use() != vectors:
+            pytest.skip(f"this processor has no {vectors}")
+        answers = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            with torch.no_grad():
+                program = one_token(network, rows)
+                assert program is not None
+                state = network(text[:, :280], state=network.new_state(rows)).state
+                got = []
+                for t in range(280, 300):
+                    logits, state = program(text[:, t : t + 1], state)  # type: ignore[misc, arg-type]
+                    got.append(logits.clone())
+                answers.append(torch.stack(got, 1))
+    finally:
+        limit_vectors()
+        torch.set_num_threads(1)
+    with torch.no_grad():
+        right = network.double().logits(network(text).hidden)[:, 280:]
+    hold(f"7 programs: {vectors}", laws.gap(answers[0].double(), right), ROUNDING)
+    assert torch.equal(*answers)
+
+
+def test_7_a_program_grows_with_its_state() -> None:
+    """From nothing to beyond the first capacity and the first table of positions: every logit of 300 tokens."""
+    network = build(CAUSAL[ROPE])
+    text = tokens(2, 300)
+    with torch.no_grad():
+        both: Any = ByPrograms(network)
+        got = torch.cat([both(text[:, :1], state=network.new_state(2)).hidden], 1)
+        state = both(text[:, :1], state=network.new_state(2)).state
+        parts = [got]
+        for t in range(1, 300):
+            out = both(text[:, t : t + 1], state=state)
+            state = out.state
+            parts.append(out.hidden)
+        right = network.logits(network(text).hidden)
+    assert both.used == 301
+    assert laws.gap(torch.cat(parts, 1), right) < ROUNDING
+
+
+def test_what_a_program_cannot_do_is_left_to_the_network(monkeypatch: Patch) -> None:
+    network = build(CAUSAL[ROPE])
+    with torch.enable_grad():
+        assert one_token(network, 1) is None
+    with torch.no_grad():
+        assert one_token(network, 1) is not None
+        assert one_token(network, MOST_ROWS + 1) is None
+        assert one_token(build(CAUSAL[ROPE], torch.bfloat16), 1) is None
+        with torch.autocast("cpu", torch.bfloat16):
+            assert one_token(network, 1) is None
+        handle = network.decoder.layers[0].sublayers[0].mixer.q.register_forward_hook(lambda *seen: None)
+        assert one_token(network, 1) is None
+        handle.remove()
+        handle = network.embedding.register_forward_pre_hook(lambda *seen: None)
+        assert one_token(network, 1) is None
+        handle.remove()
+        assert one_token(build(SENTENCES[ROPE].replace(head=Head(tied=False, bias=True))), 1) is None
+        monkeypatch.setattr("linnet.model.one_token.kernels_available", lambda: False)
+        assert one_token(network, 1) is None
+
+
+def test_a_layer_that_was_rewritten_has_no_program() -> None:
+    """A subclass with another forward, an instance with one, and a module that nobody knows."""
+
+    class Doubled(type(build(CAUSAL[ROPE]).decoder.layers[0].sublayers[1].mixer.up)):  # type: ignore[misc]
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    for change in ("class", "instance", "module"):
+        network = build(CAUSAL[ROPE])
+        mlp: Any = network.decoder.layers[0].sublayers[1].mixer
+        with torch.no_grad():
+            assert one_token(network, 1) is not None
+            if change == "class":
+                mlp.up.__class__ = Doubled
+            elif change == "instance":
+                mlp.up.forward = lambda x: x
+            else:
+                mlp.up = nn.Sequential(mlp.up)
+            assert one_token(network, 1) is None
+
+
+def test_a_program_refuses_states_that_it_does_not_know_and_loses_nothing() -> None:
+    network = build(CAUSAL[ROPE])
+    text = tokens(2, 8)
+    with torch.no_grad():
+        program = one_token(network, 2)
+        assert program is not None
+        fixed = network(text[:, :4], state=network.new_state(2, capacity=8)).state
+        assert fixed is not None
+        assert program(text[:, 4:5], fixed) is None, "a fixed capacity"
+        torn = network(text[:, :4], documents=torch.tensor([[0, 1, 0, 0], [0, 0, 0, 0]]), state=network.new_state(2)).state
+        assert torn is not None
+        assert program(text[:, 4:5], torn) is None, "a document in two stretches"
+        state = network(text[:, :4], state=network.new_state(2)).state
+        assert state is not None
+        assert program(text[:1, 4:5], state.select(torch.tensor([0]))) is None, "another number of rows"
+        right = network(text[:, 4:5], state=state).hidden
+        for wrong in (VOCAB, -1):
+            assert program(torch.tensor([[0], [wrong]]), state) is None, "a token that there is not"
+            again = network(text[:, 4:5], state=state)
+            assert torch.equal(again.hidden, right)
+
+
+def test_positions_beyond_what_was_learned_are_the_networks_to_refuse() -> None:
+    network = build(CAUSAL["learned max_length=96"])
+    text = tokens(1, 96)
+    with torch.no_grad():
+        program = one_token(network, 1)
+        state = network(text, state=network.new_state(1)).state
+        assert program is not None
+        assert state is not None
+        assert program(text[:, :1], state) is None
+
+
+def test_weights_are_read_where_they_lie_and_kept_alive() -> None:
+    """What is trained on in place is seen; what is moved away leaves the program with what it was made from."""
+    network = build(CAUSAL[ROPE])
+    text = tokens(1, 6)
+    with torch.no_grad():
+        program = one_token(network, 1)
+        assert program is not None
+        state = network(text[:, :5], state=network.new_state(1)).state
+        assert state is not None
+        network.decoder.layers[0].sublayers[1].mixer.up.weight.mul_(1.5)
+        right = network.logits(network(text[:, 5:], state=state).hidden)[:, 0]
+        done = program(text[:, 5:], state)
+        assert done is not None
+        assert laws.gap(done[0], right) < ROUNDING
+        network.to(torch.float64)
+        done = program(text[:, 5:], state)
+        assert done is not None
+        assert laws.gap(done[0], right) < ROUNDING
+
+
+def test_another_default_dtype_and_device_change_nothing() -> None:
+    network = build(CAUSAL[LINNET]).eval()
+    text = tokens(2, 6)
+    with torch.no_grad():
+        state = network(text[:, :5], state=network.new_state(2)).state
+        assert state is not None
+        right = network.logits(network(text[:, 5:], state=state).hidden)[:, 0]
+        torch.set_default_dtype(torch.float64)
+        try:
+            with torch.device("meta"):
+                program = one_token(network, 2)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        done = program(text[:, 5:], state) if program is not None else None
+        assert done is not None
+        assert laws.gap(done[0], right) < ROUNDING
+
+
+def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
+    ffi, lib, _ = opened()
+    threads, numbers = kernels._threads(1), ffi.new("float[16]")
+    places = ffi.new("int64_t[1]")
+    inputs = ffi.new("linnet_inputs *", (1, places, places, places))
+    memory = ffi.new("linnet_memory *", ((numbers, 4, 4, 4), 2, 0))
+    empty = ffi.new("linnet_memory *", ((numbers, 4, 4, 4), 0, 0))
+    table = ffi.new("linnet_table *", (numbers, 2))
+
+    def run(kind: int, work: str, *fields: Any) -> int:
+        one = ffi.new("linnet_instruction[]", [{"kind": kind, "work": {work: fields}}])
+        return lib.linnet_run(one, 1, inputs, threads)
+
+    assert run(0, "embed", table, 0, 0, 4, 1.0, numbers) == 0
+    assert run(0, "embed", ffi.NULL, 0, 0, 4, 1.0, numbers) == -1
+    assert run(0, "embed", table, 0, 0, 0, 1.0, numbers) == -1
+    assert run(1, "norm", 1, 4, numbers, ffi.NULL, ffi.NULL, numbers, 1e-5, 1) == 0
+    assert run(1, "norm", 1, 4, ffi.NULL, ffi.NULL, ffi.NULL, numbers, 1e-5, 1) == -1
+    assert run(2, "product", 1, 2, 2, numbers, numbers, ffi.NULL, numbers + 8) == 0
+    assert run(2, "product", 2, 2, 2, numbers, numbers, ffi.NULL, numbers + 8) == -1, "other rows than the inputs"
+    assert run(3, "pointwise", 0, 4, numbers, numbers, numbers) == 0
+    assert run(3, "pointwise", 0, 4, numbers, ffi.NULL, numbers) == -1
+    assert run(3, "pointwise", 7, 4, numbers, numbers, numbers) == -1
+    assert run(4, "rotate", table, 1, 4, 4, numbers) == 0
+    assert run(4, "rotate", table, 1, 4, 3, numbers) == -1
+    assert run(4, "rotate", table, 1, 4, 6, numbers) == -1
+    assert run(5, "remember", memory, 1, 4, numbers) == 0
+    assert run(5, "remember", empty, 1, 4, numbers) == -1
+    assert run(6, "attend", memory, memory, 1, 1, 4, 1.0, numbers, numbers + 8) == 0
+    assert run(6, "attend", memory, empty, 1, 1, 4, 1.0, numbers, numbers + 8) == -1
+    assert run(6, "attend", memory, memory, 3, 2, 4, 1.0, numbers, numbers + 8) == -1
+    assert run(7, "convolve", memory, 2, 4, numbers, numbers + 8) == 0
+    assert run(7, "convolve", memory, 0, 4, numbers, numbers + 8) == -1
+    assert run(8, "convolve", memory, 2, 4, numbers, numbers + 8) == -1, "a work that there is not"
+    for bad in (2, -1):
+        places[0] = bad
+        assert run(0, "embed", table, 0, 0, 4, 1.0, numbers) == -1, "a token without a row"
+        assert run(4, "rotate", table, 1, 4, 4, numbers) == -1, "a position without a row"
+    assert lib.linnet_run(ffi.NULL, 1, inputs, threads) == -1
+
+
+# mutants
+
+
+def begin_at_the_start(patch: Patch) -> None:
+    run = Program.run
+    patch.setattr(Program, "run", lambda self, text, at, begins: run(self, text, at, torch.zeros_like(begins)))
+
+
+def one_position_late(patch: Patch) -> None:
+    run = Program.run
+    patch.setattr(Program, "run", lambda self, text, at, begins: run(self, text, at + 1, begins))
+
+
+def forget_what_was_let_go(patch: Patch) -> None:
+    show = Memory.show
+    patch.setattr(Memory, "show", lambda self, store, start, places, first: show(self, store, start, places, 0))
+
+
+def show_what_was_let_go(patch: Patch) -> None:
+    show = Memory.show
+
+    def mutant(self: Memory, store: Tensor, start: int, places: int, first: int) -> None:
+        show(self, store, max(start - 1, 0), places + min(start, 1), first)
+
+    patch.setattr(Memory, "show", mutant)
+
+
+def write_in_place_always(patch: Patch) -> None:
+    reserve = Tail.reserve
+
+    def mutant(self: Tail, n: int, like: Tensor | None = None) -> Tail:
+        self.line.tip = self.stop
+        return reserve(self, n, like)
+
+    patch.setattr(Tail, "reserve", mutant)
+
+
+def forget_the_norms(patch: Patch) -> None:
+    patch.setattr(Program, "rms_norm", lambda self, x, width, weight, eps: x)
+
+
+def forget_the_shift(patch: Patch) -> None:
+    linear = Program.linear
+    patch.setattr(Program, "linear", lambda self, x, weight, bias: linear(self, x, weight, None))
+
+
+def another_activation(patch: Patch) -> None:
+    pointwise = Program.pointwise
+    patch.setattr(
+        Program, "pointwise", lambda self, what, x, other=None: pointwise(self, "silu" if what == "gelu_tanh" else what, x, other)
+    )
+
+
+def free_too_early(patch: Patch) -> None:
+    """Every buffer is everybody's."""
+    buffer = Program._buffer
+
+    def mutant(self: Program, width: int) -> Tensor:
+        taken = buffer(self, width)
+        self._free[width].append(taken)
+        return taken
+
+    patch.setattr(Program, "_buffer", mutant)
+
+
+Law = Callable[[Any, Tensor], float]
+MUTANTS: list[tuple[Callable[[Patch], None], Law, str]] = [
+    (begin_at_the_start, laws.padding_changes_nothing, ROPE),
+    (begin_at_the_start, laws.rows_may_differ, CONVOLUTION),
+    (one_position_late, laws.rows_may_differ, "sinusoidal"),
+    (forget_what_was_let_go, laws.padding_changes_nothing, WINDOW),
+    (show_what_was_let_go, laws.cut_anywhere, WINDOW),
+    (write_in_place_always, laws.branches_are_independent, ROPE),
+    (forget_the_norms, laws.cut_anywhere, ROPE),
+    (another_activation, laws.cut_anywhere, ROPE),
+    (free_too_early, laws.cut_anywhere, ROPE),
+]
+
+
+@pytest.mark.parametrize(("mutate", "law", "name"), MUTANTS, ids=lambda one: getattr(one, "__name__", one))
+def test_the_law_kills_the_mutant(mutate: Callable[[Patch], None], law: Law, name: str, monkeypatch: Patch) -> None:
+    network = build(CAUSAL[name])
+    text = tokens(laws.ROWS, laws.LENGTH)
+    mutate(monkeypatch)
+    assert law(ByPrograms(network), text) > 10 * ROUNDING
+
+
+def test_the_law_kills_a_forgotten_bias(monkeypatch: Patch) -> None:
+    name = next(name for name in CAUSAL if name.startswith("attention") and "bias=True" in name)
+    forget_the_shift(monkeypatch)
+    assert laws.cut_anywhere(ByPrograms(build(CAUSAL[name])), tokens(laws.ROWS, laws.LENGTH)) > 10 * ROUNDING  # type: ignore[arg-type]
