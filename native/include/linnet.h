@@ -131,12 +131,42 @@ typedef struct {
 /* y = x wT + bias for n_tasks matrices and one x: its address, rows and d are the same in all. Returns 0. */
 int64_t linnet_few_rows(const linnet_few_rows_task *tasks, uint64_t n_tasks, const linnet_threads *threads);
 
+/* x: `count` vectors of d numbers, of which vector i begins at (i / inner) * outer + (i % inner) * d. y = (x - mean) * scale
+ * * weight + bias with scale = 1 / sqrt(mean of (x - mean)^2 + eps); the mean counts as 0 unless `center`. y and all else
+ * lies in one piece; weight and bias (d) may be NULL, and so may scale (count), which is for the backward pass. */
+typedef struct {
+    int64_t count;
+    int64_t d;
+    int64_t inner;
+    int64_t outer;
+    const float *x;
+    const float *weight;
+    const float *bias;
+    float *y;
+    float *scale;
+    float eps;
+    int32_t center;
+} linnet_norm;
+
+/* The gradient of y, and room for those of x and of weight, which may be NULL; each in one piece. */
+typedef struct {
+    const float *y;
+    float *x;
+    float *weight;
+} linnet_norm_gradients;
+
+/* Fills y, and scale where it is not NULL. Returns 0. */
+int64_t linnet_norm_forward(const linnet_norm *task, const linnet_threads *threads);
+
+/* Fills the gradients, without `center`, from that of y and from what the forward pass made. Returns 0. */
+int64_t linnet_norm_backward(const linnet_norm *task, const linnet_norm_gradients *gradients, const linnet_threads *threads);
+
 /* `count` numbers, their gradients, and what AdamW remembers of these: means, means of squares, and one number, the steps
  * taken. */
 typedef struct {
     uint64_t count;
     float *value;
-    const float *grad;
+    float *grad;
     float *mean;
     float *square;
     float *step;
@@ -151,8 +181,9 @@ typedef struct {
     double weight_decay;
 } linnet_adamw_rates;
 
-/* The sum of the squares of the gradients of n parameters, of which nothing else is read. Returns 0. */
-int64_t linnet_sum_of_squares(const linnet_parameter *parameters, uint64_t n, double *sum, const linnet_threads *threads);
+/* The norm of the gradients of n parameters together, which are then scaled so that it is `at_most`, if it is more; infinity
+ * leaves them. Nothing else of the parameters is read. Returns 0. */
+int64_t linnet_clip(const linnet_parameter *parameters, uint64_t n, double at_most, double *norm, const linnet_threads *threads);
 
 /* One step of AdamW for n parameters. Returns 0. */
 int64_t linnet_adamw(
@@ -190,19 +221,6 @@ typedef struct {
     float scale;
     float *y;
 } linnet_embed;
-
-/* Each of `count` vectors of d numbers: (x - mean) / sqrt(mean of squares + eps) * weight + bias. The mean counts as 0
- * unless `center`; weight and bias may be NULL, y may be x. */
-typedef struct {
-    int64_t count;
-    int64_t d;
-    const float *x;
-    const float *weight;
-    const float *bias;
-    float *y;
-    float eps;
-    int32_t center;
-} linnet_norm;
 
 /* n numbers: 0 x + other, 1 x * other, 2 ReLU, 3 its square, 4 GELU in its tanh form, 5 SiLU, 6 sigmoid of x. */
 typedef struct {

@@ -16,11 +16,12 @@ use std::slice::{from_raw_parts, from_raw_parts_mut};
 use apply::Merger;
 use kernels::attention::{Forward, Gradients};
 use kernels::few_rows::FewRows;
+use kernels::norm::{Norm, NormGradients};
 use kernels::optimizer::{AdamW, Parameter};
 use kernels::parallel::Threads;
 use kernels::program::{Inputs, Instruction};
 use kernels::simd::Kind;
-use kernels::{attention, few_rows, gelu, optimizer, program, simd};
+use kernels::{attention, few_rows, gelu, norm, optimizer, program, simd};
 use learn::Trainer;
 
 const BAD_ARGUMENT: i64 = -1;
@@ -210,19 +211,20 @@ pub unsafe extern "C" fn linnet_few_rows(tasks: *const FewRows, n_tasks: u64, th
 }
 
 /// # Safety
-/// `parameters` holds n; their gradients can be read, and `sum` written.
+/// `parameters` holds n; their gradients can be read and written, and `norm` written.
 #[no_mangle]
-pub unsafe extern "C" fn linnet_sum_of_squares(
+pub unsafe extern "C" fn linnet_clip(
     parameters: *const Parameter,
     n: u64,
-    sum: *mut f64,
+    at_most: f64,
+    norm: *mut f64,
     threads: *const Threads,
 ) -> i64 {
-    if parameters.is_null() || sum.is_null() || threads.is_null() {
+    if parameters.is_null() || norm.is_null() || threads.is_null() {
         return BAD_ARGUMENT;
     }
     caught(|| {
-        *sum = optimizer::sum_of_squares(from_raw_parts(parameters, n as usize), *threads);
+        *norm = optimizer::clip(from_raw_parts(parameters, n as usize), at_most, *threads);
         0
     })
 }
@@ -236,6 +238,39 @@ pub unsafe extern "C" fn linnet_adamw(parameters: *const Parameter, n: u64, how:
     }
     caught(|| {
         optimizer::adamw(from_raw_parts(parameters, n as usize), &*how, *threads);
+        0
+    })
+}
+
+/// # Safety
+/// Everything that `task` names can be read, and its y and scale written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_norm_forward(task: *const Norm, threads: *const Threads) -> i64 {
+    if task.is_null() || threads.is_null() || !(*task).is_sound() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        norm::forward(&*task, *threads);
+        0
+    })
+}
+
+/// # Safety
+/// As for the forward pass, whose results stand in `task`; of `gradients`, y can be read and the others written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_norm_backward(
+    task: *const Norm,
+    gradients: *const NormGradients,
+    threads: *const Threads,
+) -> i64 {
+    if task.is_null() || gradients.is_null() || threads.is_null() {
+        return BAD_ARGUMENT;
+    }
+    if !(*task).is_sound() || (*task).scale.is_null() || (*gradients).y.is_null() || (*gradients).x.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        norm::backward(&*task, &*gradients, *threads);
         0
     })
 }

@@ -6,6 +6,7 @@ the number of terms that are summed, at most 1,536 here: 3e-6.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
@@ -21,6 +22,7 @@ from linnet.ops.activation import gelu_tanh, gelu_tanh_reference
 from linnet.ops.attention import attention_from, attention_from_reference
 from linnet.ops.kernels import MOST_ROWS, VECTORS, kernels_available, limit_vectors, vectors_in_use
 from linnet.ops.linear import linear, linear_reference
+from linnet.ops.norm import rms_norm, rms_norm_reference
 
 pytestmark = pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}")
 ROUNDING = 3e-6
@@ -87,6 +89,86 @@ def test_gelu_of_what_is_no_number() -> None:
 def test_gelu_of_a_strided_tensor(hold: Hold) -> None:
     x = draw(9, 40)
     hold("7 kernel GELU", apart(lambda x: gelu_tanh(x.t()), lambda x: gelu_tanh_reference(x.t()), [x]), ROUNDING)
+
+
+# RMSNorm
+
+NORM_SHAPES = [(5,), (3, 16), (2, 3, 4, 8), (700, 33), (2, 1500), (1, 1, 1)]
+
+
+def norm_apart(inputs: list[Tensor], fast: Callable[..., Tensor] = rms_norm) -> float:
+    def call(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return lambda x, weight=None: function(x, weight, 1e-3)
+
+    return apart(call(fast), call(rms_norm_reference), inputs, least=1.0)
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize("shape", NORM_SHAPES, ids=str)
+def test_rms_norm(shape: tuple[int, ...], hold: Hold) -> None:
+    x, weight = draw(*shape), draw(shape[-1], seed=1) + 1
+    for inputs in ([x, weight], [x], [x + 10, weight]):
+        hold("7 kernel RMSNorm", norm_apart(inputs), ROUNDING)
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda x: x[..., 24:48].view(3, 5, 4, 6),  # heads as a joint projection leaves them
+        lambda x: x[..., :24].view(3, 5, 4, 6).transpose(1, 2),
+        lambda x: x[..., ::2],
+        lambda x: x[:1, :, :6].expand(3, 5, 6),
+        lambda x: x[:1, :, 8:16].view(1, 5, 2, 4),
+    ],
+    ids=["side by side", "transposed", "every other", "expanded", "a batch of one"],
+)
+def test_rms_norm_of_strided_vectors(cut: Callable[[Tensor], Tensor], hold: Hold) -> None:
+    joint = draw(3, 5, 96)
+    inputs = [joint, draw(cut(joint).shape[-1], seed=1)]
+    error = apart(
+        lambda x, weight: rms_norm(cut(x), weight, 1e-3), lambda x, weight: rms_norm_reference(cut(x), weight, 1e-3), inputs, 1.0
+    )
+    hold("7 kernel RMSNorm, strided", error, ROUNDING)
+
+
+def test_rms_norm_of_what_is_no_number_and_of_nothing() -> None:
+    bad = draw(3, 40)
+    bad[1, 7] = float("nan")
+    y = rms_norm(bad, None, 1e-3)
+    assert y[1].isnan().all()
+    assert torch.isfinite(y[[0, 2]]).all()
+    assert rms_norm(torch.zeros(2, 40), None, 1e-6).abs().max() == 0
+    right = torch.nn.functional.rms_norm(bad[:1].double(), (40,), None, 1e-3)
+    assert torch.allclose(rms_norm_reference(bad[:1].double(), None, 1e-3), right, atol=1e-12)
+
+
+class _NormMutant(torch.autograd.Function):
+    """RMSNorm's backward pass with something left out."""
+
+    without = ""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        y, scale = kernels.rms_norm_forward(x, weight, eps, scales=True)
+        ctx.save_for_backward(x, weight, scale)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+        x, weight, scale = ctx.saved_tensors
+        scale = torch.ones_like(scale) if _NormMutant.without == "scale" else scale
+        weight = None if _NormMutant.without == "weight" else weight
+        grad_x, grad_weight = kernels.rms_norm_backward(x, weight, scale, g.contiguous(), weight_too=True)
+        return grad_x, grad_weight, None
+
+
+@pytest.mark.parametrize("without", ["scale", "weight"])
+def test_the_law_kills_another_norm(without: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = [draw(30, 24), draw(24, seed=1) + 1]
+    assert norm_apart(inputs, _NormMutant.apply) < ROUNDING
+    monkeypatch.setattr(_NormMutant, "without", without)
+    assert norm_apart(inputs, _NormMutant.apply) > 1e-3
 
 
 # attention
@@ -250,8 +332,22 @@ def test_the_law_kills_another_adamw(changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize("sizes", [(1,), (3, 2**14 + 77, 64), (10**6,)], ids=str)
 def test_the_norm_of_gradients(sizes: tuple[int, ...], hold: Hold) -> None:
     gradients = [draw(n, seed=n) for n in sizes]
-    right = torch.cat(gradients).double().norm().item()
-    hold("7 kernel gradient norm", abs(kernels.gradient_norm(gradients) - right) / right, 1e-6)
+    whole = torch.cat(gradients).double()
+    right = whole.norm().item()
+    for at_most in (math.inf, 2 * right, 0.3):
+        hold("7 kernel gradient norm", abs(kernels.clip_in_place(gradients, at_most) - right) / right, 1e-6)
+        scaled = whole * min(1.0, at_most / (right + 1e-6))
+        hold("7 kernel clipping", worst([torch.cat(gradients)], [scaled]), 1e-6)
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_gradients_that_are_no_numbers_are_seen() -> None:
+    for bad in (math.nan, math.inf):
+        for at_most in (1.0, math.inf):
+            gradients = [draw(40), torch.tensor([1.0, bad])]
+            assert not math.isfinite(kernels.clip_in_place(gradients, at_most))
+            assert not gradients[1].isfinite().all()
+    assert kernels.clip_in_place([], 1.0) == 0
 
 
 def test_clipping_is_pytorch_s() -> None:
@@ -290,7 +386,7 @@ def test_the_optimizer_steps_as_pytorch_does_through_a_checkpoint_and_without_th
             ours.load_state_dict(state)
         with monkeypatch.context() as without:
             if step == 4:
-                without.setattr(optimizers, "kernels_take", lambda *tensors: False)
+                without.setattr(optimizers, "kernels_take_whole", lambda tensors: False)
             set_rate([ours], 1 / (step + 1))
             for group in oracle.param_groups:
                 group["lr"] = 0.05 / (step + 1)
@@ -336,13 +432,18 @@ def _adamw_once(*start: Tensor) -> Tensor:
     return torch.cat([row[0] for row in rows])
 
 
+def _clipped(*start: Tensor) -> list[Tensor]:
+    gradients = [x.clone() for x in start]
+    return [torch.tensor(kernels.clip_in_place(gradients, 0.7)), *gradients]
+
+
 def test_threads_do_not_change_a_bit() -> None:
     many = draw(3 * 2**14 + 7)
     made: list[Callable[[], list[Tensor]]] = [
         lambda: with_gradients(lambda q, k, v: attention_from(q, k, v, scale=0.3), attention_inputs("square", "by place"), False),
         lambda: with_gradients(gelu_tanh, [many], False),
         lambda: kernels.few_rows(draw(5, 384), [(draw(65, 384), draw(65)), (draw(100, 384, seed=1), None)]),
-        lambda: [torch.tensor(kernels.gradient_norm([many, draw(5)]))],
+        lambda: _clipped(many, draw(5)),
         lambda: [_adamw_once(many, draw(7))],
     ]
     for make in made:
@@ -414,21 +515,28 @@ def test_bad_arguments_are_codes_and_not_crashes() -> None:
     assert lib.linnet_few_rows(ffi.new("linnet_few_rows_task[]", 1), 1, threads) == -1
     empty = ffi.new("linnet_attention *")
     assert lib.linnet_attention_forward(empty, threads) == -1
+    nothing, gradients = ffi.new("linnet_norm *"), ffi.new("linnet_norm_gradients *")
+    assert lib.linnet_norm_forward(nothing, threads) == -1
+    assert lib.linnet_norm_backward(nothing, gradients, threads) == -1
     assert lib.linnet_attention_backward(empty, ffi.new("linnet_attention_gradients *"), threads) == -1
 
 
 def test_without_the_library_pytorch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from linnet.ops import activation
+    from linnet.ops import activation, norm
     from linnet.ops import attention as attention_module
     from linnet.ops import linear as module
     from linnet.train import optimizers, precision
 
-    for place in (activation, attention_module, module, optimizers, precision):
+    for place in (activation, attention_module, module, norm):
         monkeypatch.setattr(place, "kernels_take", lambda *tensors: False)
+    for place in (optimizers, precision):
+        monkeypatch.setattr(place, "kernels_take_whole", lambda tensors: False)
     x, weight = draw(3, 8), draw(6, 8)
     with torch.no_grad():
         assert torch.equal(linear(x, weight), linear_reference(x, weight))
         assert torch.equal(gelu_tanh(x), gelu_tanh_reference(x))
+    assert norm_apart([x, weight[0]]) < ROUNDING
+    with torch.no_grad():
         inputs, first = attention_inputs("grouped", "by place"), attention_firsts("grouped", "documents")
         right = attention_from_reference(*inputs, first, scale=0.3)
         assert torch.allclose(attention_from(*inputs, first, scale=0.3), right, atol=1e-6)

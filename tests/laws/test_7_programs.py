@@ -262,8 +262,9 @@ def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
     assert run(0, "embed", table, 0, 0, 4, 1.0, numbers) == 0
     assert run(0, "embed", ffi.NULL, 0, 0, 4, 1.0, numbers) == -1
     assert run(0, "embed", table, 0, 0, 0, 1.0, numbers) == -1
-    assert run(1, "norm", 1, 4, numbers, ffi.NULL, ffi.NULL, numbers, 1e-5, 1) == 0
-    assert run(1, "norm", 1, 4, ffi.NULL, ffi.NULL, ffi.NULL, numbers, 1e-5, 1) == -1
+    assert run(1, "norm", 1, 4, 1, 0, numbers, *[ffi.NULL] * 2, numbers, ffi.NULL, 1e-5, 1) == 0
+    assert run(1, "norm", 1, 4, 1, 0, *[ffi.NULL] * 3, numbers, ffi.NULL, 1e-5, 1) == -1
+    assert run(1, "norm", 1, 4, 0, 0, numbers, *[ffi.NULL] * 2, numbers, ffi.NULL, 1e-5, 1) == -1
     assert run(2, "product", 1, 2, 2, numbers, numbers, ffi.NULL, numbers + 8) == 0
     assert run(2, "product", 2, 2, 2, numbers, numbers, ffi.NULL, numbers + 8) == -1, "other rows than the inputs"
     assert run(3, "pointwise", 0, 4, numbers, numbers, numbers) == 0

@@ -9,7 +9,7 @@
 pub mod attention;
 pub mod few_rows;
 pub mod gelu;
-mod norm;
+pub mod norm;
 pub mod optimizer;
 pub mod parallel;
 pub mod product;

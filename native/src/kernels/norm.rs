@@ -1,62 +1,273 @@
-//! LayerNorm and RMSNorm of one vector. `linnet/ops/norm.py` and `linnet/model/norm.py` have the formulas.
+//! LayerNorm and RMSNorm, and the gradients of RMSNorm. `linnet/ops/norm.py` has the formulas.
+//!
+//! ```text
+//! x̂ = (x - μ) s        s = 1 / √(mean((x - μ)²) + ε)        y = x̂ ∘ w + b        μ = mean(x), or 0 for RMSNorm
+//! ∂x = s (ĝ - x̂ mean(ĝ ∘ x̂)), ĝ = g ∘ w        ∂w = Σ g ∘ x̂        for RMSNorm
+//! ```
 
+use super::parallel::{for_each, in_turn, Threads};
 use super::simd::{load_some, store_some, Isa, MOST_LANES};
+use crate::dispatch;
 
-/// y = (x - μ) / √(mean((x - μ)²) + ε) · w + b over d numbers. μ is the mean, or 0 where nothing is to be centered; w and b
-/// may be NULL, and y may be x.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-pub(super) unsafe fn norm_row<M: Isa>(
-    x: *const f32,
-    weight: *const f32,
-    bias: *const f32,
-    y: *mut f32,
-    d: usize,
-    eps: f32,
-    center: bool,
-) {
-    let mean = if center { sum::<M>(x, d, 0.0, |x| x) / d as f32 } else { 0.0 };
-    let square = |x| {
-        let away = M::sub(x, M::splat(mean));
-        M::mul(away, away)
-    };
-    let scale = 1.0 / (sum::<M>(x, d, mean, square) / d as f32 + eps).sqrt();
-    let mut i = 0;
-    while i < d {
-        let n = M::LANES.min(d - i);
-        let load = |from: *const f32| if n == M::LANES { M::load(from.add(i)) } else { load_some::<M>(from.add(i), n) };
-        let mut numbers = M::mul(M::sub(load(x), M::splat(mean)), M::splat(scale));
-        if !weight.is_null() {
-            numbers = M::mul(numbers, load(weight));
+const NUMBERS: usize = 1 << 13; // of the rows that are one piece of the work
+const COLUMNS: usize = 1 << 10; // that are one piece of adding up the pieces' sums
+
+/// x: `count` vectors of d numbers; vector i begins at (i / inner) · outer + (i % inner) · d. y and everything else lies in
+/// one piece, and y may be x. weight and bias (d) may be NULL; the mean counts as 0 unless `center`. Where it is not NULL,
+/// `scale` (count) is filled with s for the backward pass.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Norm {
+    pub count: i64,
+    pub d: i64,
+    pub inner: i64,
+    pub outer: i64,
+    pub x: *const f32,
+    pub weight: *const f32,
+    pub bias: *const f32,
+    pub y: *mut f32,
+    pub scale: *mut f32,
+    pub eps: f32,
+    pub center: i32,
+}
+
+/// The gradient of y, and room for those of x and of weight, which may be NULL.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct NormGradients {
+    pub y: *const f32,
+    pub x: *mut f32,
+    pub weight: *mut f32,
+}
+
+/// The block for each n numbers from c on that fill a vector, then for what is left of d: written out twice, so that in the
+/// first one the compiler knows that n is a whole vector.
+macro_rules! for_lanes {
+    ($isa:ident, $d:expr, $c:ident, $n:ident, $block:block) => {{
+        let mut $c = 0;
+        while $c + $isa::LANES <= $d {
+            let $n = $isa::LANES;
+            $block
+            $c += $isa::LANES;
         }
-        if !bias.is_null() {
-            numbers = M::add(numbers, load(bias));
+        if $c < $d {
+            let $n = $d - $c;
+            $block
         }
-        if n == M::LANES {
-            M::store(y.add(i), numbers);
-        } else {
-            store_some::<M>(y.add(i), numbers, n);
+    }};
+}
+
+// SAFETY: the pieces of the work write to places of their own
+unsafe impl Sync for Norm {}
+unsafe impl Sync for NormGradients {}
+
+impl Norm {
+    /// Whether the numbers make sense together.
+    pub fn is_sound(&self) -> bool {
+        let sizes = [self.count, self.d, self.inner].iter().all(|&n| n > 0 && n < 1 << 40);
+        sizes && self.outer >= 0 && !self.x.is_null() && !self.y.is_null()
+    }
+
+    /// Vectors in a piece of the work.
+    pub(super) fn rows(&self) -> usize {
+        (NUMBERS / self.d as usize).max(1)
+    }
+
+    pub(super) fn pieces(&self) -> usize {
+        (self.count as usize).div_ceil(self.rows())
+    }
+
+    fn range(&self, piece: usize) -> std::ops::Range<usize> {
+        piece * self.rows()..((piece + 1) * self.rows()).min(self.count as usize)
+    }
+
+    unsafe fn row(&self, i: usize) -> *const f32 {
+        let (outer, inner) = (i / self.inner as usize, i % self.inner as usize);
+        self.x.add(outer * self.outer as usize + inner * self.d as usize)
+    }
+
+    /// A piece of the forward pass: four rows at a time, then those that are left.
+    #[inline(always)]
+    pub(super) unsafe fn piece<M: Isa>(&self, piece: usize) {
+        let mut rows = self.range(piece);
+        while rows.len() >= 4 {
+            self.some::<M, 4>(rows.start);
+            rows.start += 4;
         }
-        i += n;
+        for i in rows {
+            self.some::<M, 1>(i);
+        }
+    }
+
+    /// R rows from `first` on.
+    #[inline(always)]
+    unsafe fn some<M: Isa, const R: usize>(&self, first: usize) {
+        let d = self.d as usize;
+        let mut x = [self.x; R];
+        for r in 0..R {
+            x[r] = self.row(first + r);
+        }
+        let mut mean = [0.0; R];
+        if self.center != 0 {
+            let mut sums = [M::splat(0.0); R];
+            for_lanes!(M, d, c, n, {
+                for r in 0..R {
+                    sums[r] = M::add(sums[r], load::<M>(x[r].add(c), n));
+                }
+            });
+            mean = totals::<M, R>(sums);
+            for mean in &mut mean {
+                *mean /= d as f32;
+            }
+        }
+        let mut sums = [M::splat(0.0); R];
+        for_lanes!(M, d, c, n, {
+            for r in 0..R {
+                let away = M::sub(load_or::<M>(x[r].add(c), n, mean[r]), M::splat(mean[r]));
+                sums[r] = M::fma(away, away, sums[r]);
+            }
+        });
+        let mut scale = totals::<M, R>(sums);
+        for r in 0..R {
+            scale[r] = 1.0 / (scale[r] / d as f32 + self.eps).sqrt();
+            if !self.scale.is_null() {
+                *self.scale.add(first + r) = scale[r];
+            }
+        }
+        for_lanes!(M, d, c, n, {
+            let weight = if self.weight.is_null() { M::splat(1.0) } else { load::<M>(self.weight.add(c), n) };
+            let bias = if self.bias.is_null() { M::splat(0.0) } else { load::<M>(self.bias.add(c), n) };
+            for r in 0..R {
+                let normed = M::mul(M::sub(load::<M>(x[r].add(c), n), M::splat(mean[r])), M::splat(scale[r]));
+                store::<M>(self.y.add((first + r) * d + c), M::fma(normed, weight, bias), n);
+            }
+        });
     }
 }
 
-/// Σ f(x_i) over n numbers; `filler` stands in lanes beyond them, and f makes 0 of it.
+/// # Safety
+/// Everything that `task` names can be read, and its y and scale written.
+pub unsafe fn forward(task: &Norm, threads: Threads) {
+    for_each(threads, task.pieces(), |i| {
+        dispatch!(forward_piece(task: &Norm, i: usize));
+    });
+}
+
+/// The gradients of RMSNorm. Each piece sums its own part of ∂w; these are added up in the order of the pieces, on any
+/// number of threads.
+///
+/// # Safety
+/// As for `forward`, whose results stand in `task`; of `gradients`, y can be read and the others written.
+pub unsafe fn backward(task: &Norm, gradients: &NormGradients, threads: Threads) {
+    let (d, pieces) = (task.d as usize, task.pieces());
+    let wanted = !gradients.weight.is_null();
+    let mut sums = vec![0.0f32; if wanted { d * pieces } else { 0 }]; // each piece's ∂w
+    let start = sums.as_mut_ptr() as usize; // an address, because each thread writes numbers of its own behind it
+    let turns = [pieces, if wanted { d.div_ceil(COLUMNS) } else { 0 }];
+    in_turn(threads, &turns, |turn, i| {
+        let sums = start as *mut f32;
+        if turn == 0 {
+            dispatch!(backward_piece(task: &Norm, gradients: &NormGradients, i: usize, sums: *mut f32));
+        } else {
+            for c in i * COLUMNS..d.min((i + 1) * COLUMNS) {
+                *gradients.weight.add(c) = (0..pieces).map(|piece| *sums.add(d * piece + c)).sum();
+            }
+        }
+    });
+}
+
 #[inline(always)]
-unsafe fn sum<M: Isa>(x: *const f32, n: usize, filler: f32, f: impl Fn(M::Vector) -> M::Vector) -> f32 {
-    let mut sums = [M::splat(0.0); 2];
-    let mut i = 0;
-    while i + 2 * M::LANES <= n {
-        sums[0] = M::add(sums[0], f(M::load(x.add(i))));
-        sums[1] = M::add(sums[1], f(M::load(x.add(i + M::LANES))));
-        i += 2 * M::LANES;
+unsafe fn forward_piece<M: Isa>(task: &Norm, i: usize) {
+    task.piece::<M>(i);
+}
+
+#[inline(always)]
+unsafe fn backward_piece<M: Isa>(task: &Norm, gradients: &NormGradients, piece: usize, sums: *mut f32) {
+    let own = if gradients.weight.is_null() { std::ptr::null_mut() } else { sums.add(task.d as usize * piece) };
+    let mut rows = task.range(piece);
+    while rows.len() >= 4 {
+        backward_some::<M, 4>(task, gradients, rows.start, own);
+        rows.start += 4;
     }
-    while i < n {
-        let count = M::LANES.min(n - i);
-        let mut padded = [filler; MOST_LANES];
-        std::ptr::copy_nonoverlapping(x.add(i), padded.as_mut_ptr(), count);
-        sums[0] = M::add(sums[0], f(M::load(padded.as_ptr())));
-        i += count;
+    for i in rows {
+        backward_some::<M, 1>(task, gradients, i, own);
     }
-    M::total(M::add(sums[0], sums[1]))
+}
+
+/// R rows from `first` on; their part of ∂w is added to what is in `own`, if that is not NULL.
+#[inline(always)]
+unsafe fn backward_some<M: Isa, const R: usize>(task: &Norm, gradients: &NormGradients, first: usize, own: *mut f32) {
+    let d = task.d as usize;
+    let (mut x, mut scale) = ([task.x; R], [M::splat(0.0); R]);
+    for r in 0..R {
+        x[r] = task.row(first + r);
+        scale[r] = M::splat(*task.scale.add(first + r));
+    }
+    let mut along = [M::splat(0.0); R]; // Σ ĝ ∘ x̂
+    for_lanes!(M, d, c, n, {
+        let weight = if task.weight.is_null() { M::splat(1.0) } else { load::<M>(task.weight.add(c), n) };
+        for r in 0..R {
+            let normed = M::mul(load::<M>(x[r].add(c), n), scale[r]);
+            let ahead = M::mul(load::<M>(gradients.y.add((first + r) * d + c), n), weight);
+            along[r] = M::fma(ahead, normed, along[r]);
+        }
+    });
+    let along = totals::<M, R>(along);
+    for_lanes!(M, d, c, n, {
+        let weight = if task.weight.is_null() { M::splat(1.0) } else { load::<M>(task.weight.add(c), n) };
+        let mut grad_weight = M::splat(0.0);
+        for r in 0..R {
+            let normed = M::mul(load::<M>(x[r].add(c), n), scale[r]);
+            let g = load::<M>(gradients.y.add((first + r) * d + c), n);
+            let away = M::sub(M::mul(g, weight), M::mul(normed, M::splat(along[r] / d as f32)));
+            store::<M>(gradients.x.add((first + r) * d + c), M::mul(away, scale[r]), n);
+            grad_weight = M::fma(g, normed, grad_weight);
+        }
+        if !own.is_null() {
+            store::<M>(own.add(c), M::add(grad_weight, load::<M>(own.add(c), n)), n);
+        }
+    });
+}
+
+/// The totals of R vectors, R being 4 or 1.
+#[inline(always)]
+unsafe fn totals<M: Isa, const R: usize>(x: [M::Vector; R]) -> [f32; R] {
+    let mut totals = [0.0; R];
+    if R == 4 {
+        totals.copy_from_slice(&M::totals([x[0], x[1 % R], x[2 % R], x[3 % R]]));
+    } else {
+        for r in 0..R {
+            totals[r] = M::total(x[r]);
+        }
+    }
+    totals
+}
+
+#[inline(always)]
+unsafe fn load<M: Isa>(from: *const f32, n: usize) -> M::Vector {
+    if n == M::LANES {
+        M::load(from)
+    } else {
+        load_some::<M>(from, n)
+    }
+}
+
+#[inline(always)]
+unsafe fn store<M: Isa>(to: *mut f32, x: M::Vector, n: usize) {
+    if n == M::LANES {
+        M::store(to, x);
+    } else {
+        store_some::<M>(to, x, n);
+    }
+}
+
+/// n numbers, and `filler` in the lanes beyond.
+#[inline(always)]
+unsafe fn load_or<M: Isa>(from: *const f32, n: usize, filler: f32) -> M::Vector {
+    if n == M::LANES {
+        return M::load(from);
+    }
+    let mut padded = [filler; MOST_LANES];
+    std::ptr::copy_nonoverlapping(from, padded.as_mut_ptr(), n);
+    M::load(padded.as_ptr())
 }

@@ -1,7 +1,7 @@
-//! The norm of all gradients, and a step of AdamW over all parameters: each number is read and written once.
+//! The norm of all gradients, clipping it, and a step of AdamW over all parameters: one call each.
 //! `linnet/train/optimizers.py` and `linnet/train/precision.py` have the formulas.
 
-use super::parallel::{for_each, locate, Threads, PIECE};
+use super::parallel::{for_each, in_turn, locate, Threads, PIECE};
 use super::simd::{load_some, store_some, Isa};
 use crate::dispatch;
 
@@ -11,7 +11,7 @@ use crate::dispatch;
 pub struct Parameter {
     pub n: u64,
     pub value: *mut f32,
-    pub grad: *const f32,
+    pub grad: *mut f32,
     pub mean: *mut f32,
     pub square: *mut f32,
     pub step: *mut f32,
@@ -45,20 +45,29 @@ impl Group<'_> {
     }
 }
 
-/// The sum of the squares of all gradients; the same for any number of threads.
+/// The norm of all gradients together, which are then scaled so that it is `at_most`; the same on any number of threads.
 ///
 /// # Safety
-/// The gradients can be read.
-pub unsafe fn sum_of_squares(parameters: &[Parameter], threads: Threads) -> f64 {
+/// The gradients can be read and written.
+pub unsafe fn clip(parameters: &[Parameter], at_most: f64, threads: Threads) -> f64 {
     let group = Group(parameters);
     let mut sums = vec![0.0f64; group.pieces()];
     let start = sums.as_mut_ptr() as usize; // an address, because each thread writes numbers of its own behind it
-    for_each(threads, group.pieces(), |i| {
+    in_turn(threads, &[group.pieces(), if at_most.is_finite() { group.pieces() } else { 0 }], |turn, i| {
         let (parameter, from, to) = group.piece(i);
         let (numbers, n) = (parameter.grad.add(from), to - from);
-        *(start as *mut f64).add(i) = dispatch!(squares(numbers: *const f32, n: usize) -> f64);
+        if turn == 0 {
+            *(start as *mut f64).add(i) = dispatch!(squares(numbers: *const f32, n: usize) -> f64);
+        } else {
+            let norm = std::slice::from_raw_parts(start as *const f64, group.pieces()).iter().sum::<f64>().sqrt();
+            let within = norm <= at_most; // and not where it is no number: that has to be seen
+            let factor = (at_most / (norm + 1e-6)) as f32;
+            if !within {
+                dispatch!(scale(numbers: *mut f32, n: usize, factor: f32));
+            }
+        }
     });
-    sums.iter().sum()
+    sums.iter().sum::<f64>().sqrt()
 }
 
 /// One step for every parameter.
@@ -74,6 +83,17 @@ pub unsafe fn adamw(parameters: &[Parameter], how: &AdamW, threads: Threads) {
         let (parameter, from, to) = group.piece(i);
         dispatch!(adamw_piece(parameter: &Parameter, how: &AdamW, from: usize, to: usize));
     });
+}
+
+#[inline(always)]
+unsafe fn scale<M: Isa>(numbers: *mut f32, n: usize, factor: f32) {
+    let whole = n / M::LANES * M::LANES;
+    for i in (0..whole).step_by(M::LANES) {
+        M::store(numbers.add(i), M::mul(M::load(numbers.add(i)), M::splat(factor)));
+    }
+    for i in whole..n {
+        *numbers.add(i) *= factor;
+    }
 }
 
 #[inline(always)]

@@ -121,7 +121,8 @@ class Program:
     def _norm(self, x: Tensor, width: int, weight: Tensor | None, bias: Tensor | None, eps: float, *, center: bool) -> Tensor:
         y = self._buffer(x.shape[1])
         places = (numbers(x), self._given(weight, width), self._given(bias, width), numbers(y))
-        self._write("norm", (x.numel() // width, width, *places, eps, center))
+        count, null = x.numel() // width, opened()[0].NULL
+        self._write("norm", (count, width, count, 0, *places, null, eps, center))
         return y
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

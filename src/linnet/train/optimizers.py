@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from linnet.core.spec import Spec
 from linnet.model.network import Network
-from linnet.ops.kernels import adamw_step, kernels_take
+from linnet.ops.kernels import adamw_step, kernels_take_whole
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a, b, c of the quintic, from Jordan et al. 2024
 
@@ -96,7 +96,7 @@ class AdamWOptimizer(torch.optim.AdamW):
         scaled = any(getattr(self, name, None) is not None for name in ("found_inf", "grad_scale"))  # by a GradScaler
         steps = [(group, [self._row(p) for p in group["params"] if p.grad is not None]) for group in self.param_groups]
         tensors = [x for _, rows in steps for row in rows for x in row]
-        if scaled or not (kernels_take(*tensors) and all(x.is_contiguous() for x in tensors)):
+        if scaled or not kernels_take_whole(tensors):
             super().step()
             return
         for group, rows in steps:

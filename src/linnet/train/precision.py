@@ -8,13 +8,14 @@ bfloat16 is several times slower there (docs/log.md).
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from linnet.ops.kernels import gradient_norm, kernels_take
+from linnet.ops.kernels import clip_in_place, kernels_take_whole
 
 
 class Precision:
@@ -42,7 +43,8 @@ class Precision:
         if self.scaler is not None:
             for optimizer in optimizers:
                 self.scaler.unscale_(optimizer)
-        norm = clip_gradients([p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]], clip)
+        parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+        norm = clip_gradients(parameters, clip)
         for optimizer in optimizers:
             if self.scaler is not None:
                 self.scaler.step(optimizer)
@@ -50,8 +52,8 @@ class Precision:
                 optimizer.step()
         if self.scaler is not None:
             self.scaler.update()
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        for parameter in parameters:
+            parameter.grad = None
         return norm
 
     def state_dict(self) -> dict[str, Any]:
@@ -66,11 +68,8 @@ class Precision:
 def clip_gradients(parameters: Sequence[nn.Parameter], clip: float | None) -> Tensor:
     """Scale all gradients so that their norm together is at most `clip` (1211.5063); returns the norm before."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    if kernels_take(*gradients) and all(g.is_contiguous() for g in gradients):
-        norm = gradient_norm(gradients)
-        if clip is not None and not norm <= clip:
-            torch._foreach_mul_(gradients, clip / (norm + 1e-6))
-        return torch.tensor(norm)
+    if kernels_take_whole(gradients):
+        return torch.tensor(clip_in_place(gradients, math.inf if clip is None else clip))
     total = torch.nn.utils.get_total_norm(gradients, foreach=True)
     if clip is not None:
         torch.nn.utils.clip_grads_with_norm_(parameters, clip, total, foreach=True)

@@ -8,6 +8,7 @@ mod works;
 
 use super::attention::Rows;
 use super::few_rows::FewRows;
+use super::norm::Norm;
 use super::parallel::{in_turn, Threads};
 use crate::dispatch;
 use works::do_piece;
@@ -50,20 +51,6 @@ pub struct Embed {
     pub d: i64,
     pub scale: f32,
     pub y: *mut f32,
-}
-
-/// `count` vectors of d numbers, each normed (see `norm`).
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Norm {
-    pub count: i64,
-    pub d: i64,
-    pub x: *const f32,
-    pub weight: *const f32,
-    pub bias: *const f32,
-    pub y: *mut f32,
-    pub eps: f32,
-    pub center: i32,
 }
 
 /// y = x ∘ other, or f(x), over n numbers; `what` is one of `ADD` … `SIGMOID`.
@@ -219,7 +206,7 @@ impl Program<'_> {
     fn pieces(&self, work: &Known) -> usize {
         let rows = self.inputs.rows as usize;
         match work {
-            Known::Norm(work) => work.count as usize,
+            Known::Norm(work) => work.pieces(),
             Known::Product(work) => work.pieces(),
             Known::Pointwise(work) => (work.n as usize).div_ceil(NUMBERS),
             Known::Attend(work) => rows * work.heads as usize,
@@ -235,7 +222,7 @@ impl Program<'_> {
                 let asked = if work.by_position != 0 { inputs.positions } else { inputs.tokens };
                 work.d > 0 && !work.y.is_null() && covers(work.table, asked, inputs.rows)
             }
-            Known::Norm(work) => work.count > 0 && work.d > 0 && !work.x.is_null() && !work.y.is_null(),
+            Known::Norm(work) => work.is_sound(),
             Known::Product(work) => work.is_sound() && work.rows == inputs.rows,
             Known::Pointwise(work) => {
                 let second = work.what > MULTIPLY || !work.other.is_null();

@@ -2,7 +2,6 @@
 
 use super::super::attention::{forward_head, Forward, Rows, Shape};
 use super::super::gelu::value;
-use super::super::norm::norm_row;
 use super::super::simd::{exp, load_some, store_some, Isa};
 use super::*;
 
@@ -11,11 +10,7 @@ pub(super) unsafe fn do_piece<M: Isa>(program: &Program, turn: usize, i: usize) 
     let inputs = program.inputs;
     match program.works[turn] {
         Known::Embed(work) => embed(work, inputs, i),
-        Known::Norm(work) => {
-            let at = i * work.d as usize;
-            let (x, y) = (work.x.add(at), work.y.add(at));
-            norm_row::<M>(x, work.weight, work.bias, y, work.d as usize, work.eps, work.center != 0);
-        }
+        Known::Norm(work) => work.piece::<M>(i),
         Known::Product(work) => work.piece::<M>(i),
         Known::Pointwise(work) => pointwise::<M>(work, i * NUMBERS, (work.n as usize).min((i + 1) * NUMBERS)),
         Known::Rotate(work) => rotate(work, inputs, i),
