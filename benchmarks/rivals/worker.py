@@ -42,6 +42,7 @@ def linnet(shape: dict[str, int]) -> Step:
     """linnet: the step of its one loop (train/loop.py), as `linnet train` takes it."""
     from linnet.data.batch import Batch
     from linnet.model import Network
+    from linnet.model.training_programs import TrainingPrograms
     from linnet.objective.next_token import NextToken
     from linnet.train.loop import Training, take_step
     from linnet.train.machine import keep_freed_memory
@@ -52,6 +53,7 @@ def linnet(shape: dict[str, int]) -> Step:
     keep_freed_memory()  # as every run does (train/run.py)
     family = GPT2(n_layers=shape["layers"], n_heads=shape["heads"], d_model=shape["width"], context_length=shape["context"])
     network = Network(family.sentence(shape["vocab"]), seed=0).train()
+    network.programs = TrainingPrograms()
     optimizer = AdamW(learning_rate=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY)
     unused: Any = None  # what a run needs between its steps
     run = Training(

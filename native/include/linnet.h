@@ -191,12 +191,15 @@ int64_t linnet_adamw(
 
 /* ── Many small works in one call ── */
 
-/* The token of each row, its position in its document, and the place in the stream where that document began. */
+/* The token of each row, its position in its document, and the place in the stream (in training: in the sequence) where that
+ * document began. sgemm: that of a BLAS, for matmul; NULL where there is none. */
 typedef struct {
     int64_t rows;
     const int64_t *tokens;
     const int64_t *positions;
     const int64_t *begins;
+    void (*sgemm)(const char *, const char *, const int32_t *, const int32_t *, const int32_t *, const float *, const float *,
+        const int32_t *, const float *, const int32_t *, const float *, float *, const int32_t *);
 } linnet_inputs;
 
 /* Some places that a state holds, the last of them for what is read now. first: place of the first one in the stream. */
@@ -232,12 +235,13 @@ typedef struct {
 } linnet_pointwise;
 
 /* The first `turned` numbers of each head of x (rows, heads, d), in place, by the angles of the row's position: a row of
- * the table is `turned` cosines, then as many sines. */
+ * the table is `turned` cosines, then as many sines. back: by the angles' opposites. */
 typedef struct {
     const linnet_table *table;
     int64_t heads;
     int64_t d;
     int64_t turned;
+    int32_t back;
     float *x;
 } linnet_rotate;
 
@@ -270,6 +274,94 @@ typedef struct {
     float *y;
 } linnet_convolve;
 
+/* C (m, n) = A B + bias, added to what is in C if `add` (bias is then NULL). A lies as (m, k), or as (k, m) if `a_turned`; B
+ * as (k, n), or as (n, k) if `b_turned`. */
+typedef struct {
+    int64_t m;
+    int64_t n;
+    int64_t k;
+    int32_t a_turned;
+    int32_t b_turned;
+    int32_t add;
+    const float *a;
+    const float *b;
+    const float *bias;
+    float *c;
+} linnet_matmul;
+
+/* y (d) = the sum of `rows` rows of x that are `down` numbers apart. */
+typedef struct {
+    int64_t rows;
+    int64_t down;
+    int64_t d;
+    const float *x;
+    float *y;
+} linnet_column_sum;
+
+/* The gradient of a norm's x from g, that of its y; added to what is there if `add`. sums: (linnet_norm_pieces, 2, d) parts of
+ * the gradients of weight and bias, or NULL. */
+typedef struct {
+    linnet_norm norm;
+    const float *g;
+    float *x;
+    float *sums;
+    int32_t add;
+} linnet_norm_back;
+
+/* The gradient of x from g, that of y, for what `linnet_pointwise` computes but for the sum; for the product that of `other`, too.
+ * grad_x may be g. */
+typedef struct {
+    uint32_t what;
+    int64_t n;
+    const float *x;
+    const float *other;
+    const float *g;
+    float *grad_x;
+    float *grad_other;
+} linnet_pointwise_back;
+
+/* The gradient of a table (vocab, d) from g, that of what was embedded, times `scale`. */
+typedef struct {
+    int32_t by_position;
+    int64_t vocab;
+    int64_t d;
+    float scale;
+    const float *g;
+    float *table;
+} linnet_embed_back;
+
+/* Attention over whole sequences, and its gradients. */
+typedef struct {
+    linnet_attention task;
+} linnet_sequences;
+
+typedef struct {
+    linnet_attention task;
+    linnet_attention_gradients gradients;
+} linnet_sequences_back;
+
+/* y (rows, d) = sum of taps[j] * x j places back in sequences of `length`, from where the document began. */
+typedef struct {
+    int64_t length;
+    int64_t width;
+    int64_t d;
+    const float *x;
+    const float *taps;
+    float *y;
+} linnet_convolution;
+
+/* The gradients of x, added to what is there if `add`, and of taps from g, that of y. */
+typedef struct {
+    linnet_convolution forward;
+    const float *g;
+    float *x;
+    float *taps;
+    int32_t add;
+} linnet_convolution_back;
+
+/* Pieces of the rows of a norm, whose parts of a sum `linnet_norm_back` writes. */
+uint64_t linnet_norm_pieces(uint64_t count, uint64_t d);
+
 /* kind: which of the works it is, counted from 0 in the order in which they stand here. */
 typedef struct {
     uint32_t kind;
@@ -282,6 +374,15 @@ typedef struct {
         linnet_remember remember;
         linnet_attend attend;
         linnet_convolve convolve;
+        linnet_matmul matmul;
+        linnet_column_sum column_sum;
+        linnet_norm_back norm_back;
+        linnet_pointwise_back pointwise_back;
+        linnet_embed_back embed_back;
+        linnet_sequences sequences;
+        linnet_sequences_back sequences_back;
+        linnet_convolution convolution;
+        linnet_convolution_back convolution_back;
     } work;
 } linnet_instruction;
 

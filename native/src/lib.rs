@@ -275,6 +275,11 @@ pub unsafe extern "C" fn linnet_norm_backward(
     })
 }
 
+#[no_mangle]
+pub extern "C" fn linnet_norm_pieces(count: u64, d: u64) -> u64 {
+    norm::pieces(count as usize, (d as usize).max(1)) as u64
+}
+
 /// # Safety
 /// `instructions` holds n; everything that they and `inputs` name can be read, and what they say is written, written.
 #[no_mangle]

@@ -23,7 +23,7 @@ from linnet.model.one_token import OneToken, one_token
 from linnet.model.state import Tail
 from linnet.ops import kernels
 from linnet.ops.kernels import MOST_ROWS, VECTORS, kernels_available, limit_vectors, vectors_in_use
-from linnet.ops.program import Memory, Program
+from linnet.ops.one_token_program import Memory, OneTokenProgram
 
 pytestmark = [
     pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}"),
@@ -250,7 +250,7 @@ def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
     ffi, lib, _ = opened()
     threads, numbers = kernels._threads(1), ffi.new("float[16]")
     places = ffi.new("int64_t[1]")
-    inputs = ffi.new("linnet_inputs *", (1, places, places, places))
+    inputs = ffi.new("linnet_inputs *", (1, places, places, places, ffi.NULL))
     memory = ffi.new("linnet_memory *", ((numbers, 4, 4, 4), 2, 0))
     empty = ffi.new("linnet_memory *", ((numbers, 4, 4, 4), 0, 0))
     table = ffi.new("linnet_table *", (numbers, 2))
@@ -270,9 +270,9 @@ def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
     assert run(3, "pointwise", 0, 4, numbers, numbers, numbers) == 0
     assert run(3, "pointwise", 0, 4, numbers, ffi.NULL, numbers) == -1
     assert run(3, "pointwise", 7, 4, numbers, numbers, numbers) == -1
-    assert run(4, "rotate", table, 1, 4, 4, numbers) == 0
-    assert run(4, "rotate", table, 1, 4, 3, numbers) == -1
-    assert run(4, "rotate", table, 1, 4, 6, numbers) == -1
+    assert run(4, "rotate", table, 1, 4, 4, 0, numbers) == 0
+    assert run(4, "rotate", table, 1, 4, 3, 0, numbers) == -1
+    assert run(4, "rotate", table, 1, 4, 6, 0, numbers) == -1
     assert run(5, "remember", memory, 1, 4, numbers) == 0
     assert run(5, "remember", empty, 1, 4, numbers) == -1
     assert run(6, "attend", memory, memory, 1, 1, 4, 1.0, numbers, numbers + 8) == 0
@@ -280,11 +280,22 @@ def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
     assert run(6, "attend", memory, memory, 3, 2, 4, 1.0, numbers, numbers + 8) == -1
     assert run(7, "convolve", memory, 2, 4, numbers, numbers + 8) == 0
     assert run(7, "convolve", memory, 0, 4, numbers, numbers + 8) == -1
-    assert run(8, "convolve", memory, 2, 4, numbers, numbers + 8) == -1, "a work that there is not"
+    assert run(8, "matmul", 2, 2, 2, 0, 0, 0, numbers, numbers, ffi.NULL, numbers) == -1, "a product without a BLAS"
+    assert run(9, "column_sum", 0, 4, 4, numbers, numbers) == -1
+    task = (1, 4, 1, 0, numbers, ffi.NULL, ffi.NULL, numbers, ffi.NULL, 1e-5, 1)
+    assert run(10, "norm_back", task, numbers, numbers, ffi.NULL, 0) == -1, "without what the forward pass knew"
+    assert run(11, "pointwise_back", 0, 4, numbers, ffi.NULL, numbers, numbers, ffi.NULL) == -1, "a sum has no way back of its own"
+    assert run(11, "pointwise_back", 1, 4, numbers, ffi.NULL, numbers, numbers, ffi.NULL) == -1
+    assert run(12, "embed_back", 0, 0, 4, 1.0, numbers, numbers) == -1, "a table without rows"
+    assert run(13, "sequences") == -1
+    assert run(14, "sequences_back") == -1
+    assert run(15, "convolution", 3, 2, 4, numbers, numbers, numbers) == -1, "rows that are not whole sequences"
+    assert run(16, "convolution_back") == -1
+    assert run(17, "convolve", memory, 2, 4, numbers, numbers + 8) == -1, "a work that there is not"
     for bad in (2, -1):
         places[0] = bad
         assert run(0, "embed", table, 0, 0, 4, 1.0, numbers) == -1, "a token without a row"
-        assert run(4, "rotate", table, 1, 4, 4, numbers) == -1, "a position without a row"
+        assert run(4, "rotate", table, 1, 4, 4, 0, numbers) == -1, "a position without a row"
     assert lib.linnet_run(ffi.NULL, 1, inputs, threads) == -1
 
 
@@ -292,13 +303,13 @@ def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
 
 
 def begin_at_the_start(patch: Patch) -> None:
-    run = Program.run
-    patch.setattr(Program, "run", lambda self, text, at, begins: run(self, text, at, torch.zeros_like(begins)))
+    run = OneTokenProgram.run
+    patch.setattr(OneTokenProgram, "run", lambda self, text, at, begins: run(self, text, at, torch.zeros_like(begins)))
 
 
 def one_position_late(patch: Patch) -> None:
-    run = Program.run
-    patch.setattr(Program, "run", lambda self, text, at, begins: run(self, text, at + 1, begins))
+    run = OneTokenProgram.run
+    patch.setattr(OneTokenProgram, "run", lambda self, text, at, begins: run(self, text, at + 1, begins))
 
 
 def forget_what_was_let_go(patch: Patch) -> None:
@@ -326,31 +337,33 @@ def write_in_place_always(patch: Patch) -> None:
 
 
 def forget_the_norms(patch: Patch) -> None:
-    patch.setattr(Program, "rms_norm", lambda self, x, width, weight, eps: x)
+    patch.setattr(OneTokenProgram, "rms_norm", lambda self, x, width, weight, eps: x)
 
 
 def forget_the_shift(patch: Patch) -> None:
-    linear = Program.linear
-    patch.setattr(Program, "linear", lambda self, x, weight, bias: linear(self, x, weight, None))
+    linear = OneTokenProgram.linear
+    patch.setattr(OneTokenProgram, "linear", lambda self, x, weight, bias: linear(self, x, weight, None))
 
 
 def another_activation(patch: Patch) -> None:
-    pointwise = Program.pointwise
+    pointwise = OneTokenProgram.pointwise
     patch.setattr(
-        Program, "pointwise", lambda self, what, x, other=None: pointwise(self, "silu" if what == "gelu_tanh" else what, x, other)
+        OneTokenProgram,
+        "pointwise",
+        lambda self, what, x, other=None: pointwise(self, "silu" if what == "gelu_tanh" else what, x, other),
     )
 
 
 def free_too_early(patch: Patch) -> None:
     """Every buffer is everybody's."""
-    buffer = Program._buffer
+    buffer = OneTokenProgram._buffer
 
-    def mutant(self: Program, width: int) -> Tensor:
+    def mutant(self: OneTokenProgram, width: int) -> Tensor:
         taken = buffer(self, width)
         self._free[width].append(taken)
         return taken
 
-    patch.setattr(Program, "_buffer", mutant)
+    patch.setattr(OneTokenProgram, "_buffer", mutant)
 
 
 Law = Callable[[Any, Tensor], float]

@@ -79,7 +79,7 @@ pub(super) unsafe fn value<M: Isa>(x: M::Vector) -> M::Vector {
 }
 
 #[inline(always)]
-unsafe fn slope<M: Isa>(x: M::Vector) -> M::Vector {
+pub(super) unsafe fn slope<M: Isa>(x: M::Vector) -> M::Vector {
     let x = M::min(M::splat(30.0), M::max(M::splat(-30.0), x));
     let (one, e) = (M::splat(1.0), exp_minus_z::<M>(x));
     let sigmoid = M::div(one, M::add(one, e));

@@ -61,6 +61,16 @@ macro_rules! for_lanes {
 unsafe impl Sync for Norm {}
 unsafe impl Sync for NormGradients {}
 
+/// Vectors in a piece of the work.
+fn rows(d: usize) -> usize {
+    (NUMBERS / d).max(1)
+}
+
+/// Pieces of `count` vectors of d numbers.
+pub fn pieces(count: usize, d: usize) -> usize {
+    count.div_ceil(rows(d))
+}
+
 impl Norm {
     /// Whether the numbers make sense together.
     pub fn is_sound(&self) -> bool {
@@ -68,17 +78,13 @@ impl Norm {
         sizes && self.outer >= 0 && !self.x.is_null() && !self.y.is_null()
     }
 
-    /// Vectors in a piece of the work.
-    pub(super) fn rows(&self) -> usize {
-        (NUMBERS / self.d as usize).max(1)
-    }
-
     pub(super) fn pieces(&self) -> usize {
-        (self.count as usize).div_ceil(self.rows())
+        pieces(self.count as usize, self.d as usize)
     }
 
     fn range(&self, piece: usize) -> std::ops::Range<usize> {
-        piece * self.rows()..((piece + 1) * self.rows()).min(self.count as usize)
+        let rows = rows(self.d as usize);
+        piece * rows..((piece + 1) * rows).min(self.count as usize)
     }
 
     unsafe fn row(&self, i: usize) -> *const f32 {
@@ -96,6 +102,55 @@ impl Norm {
         }
         for i in rows {
             self.some::<M, 1>(i);
+        }
+    }
+
+    /// A piece of the backward pass of a program: ∂x, added to what is there if `add`, and this piece's part of ∂w and ∂b, in
+    /// `sums` (pieces, 2, d) unless that is NULL.
+    #[inline(always)]
+    pub(super) unsafe fn backward_piece<M: Isa>(&self, g: *const f32, to: *mut f32, sums: *mut f32, add: bool, piece: usize) {
+        let d = self.d as usize;
+        let own = if sums.is_null() { sums } else { sums.add(2 * d * piece) };
+        if !own.is_null() {
+            std::ptr::write_bytes(own, 0, 2 * d);
+        }
+        for i in self.range(piece) {
+            let (x, g, to) = (self.row(i), g.add(i * d), to.add(i * d));
+            let scale = M::splat(*self.scale.add(i));
+            let mut sum = M::splat(0.0);
+            if self.center != 0 {
+                for_lanes!(M, d, c, n, {
+                    sum = M::add(sum, load::<M>(x.add(c), n));
+                });
+            }
+            let mean = M::splat(M::total(sum) / d as f32);
+            let (mut along, mut total) = (M::splat(0.0), M::splat(0.0)); // Σ ĝ ∘ x̂ and Σ ĝ
+            for_lanes!(M, d, c, n, {
+                let normed = M::mul(M::sub(load::<M>(x.add(c), n), mean), scale);
+                let mut ahead = load::<M>(g.add(c), n);
+                if !self.weight.is_null() {
+                    ahead = M::mul(ahead, load::<M>(self.weight.add(c), n));
+                }
+                along = M::fma(ahead, normed, along);
+                total = M::add(total, ahead);
+            });
+            let along = M::splat(M::total(along) / d as f32);
+            let total = M::splat(if self.center != 0 { M::total(total) / d as f32 } else { 0.0 });
+            for_lanes!(M, d, c, n, {
+                let normed = M::mul(M::sub(load::<M>(x.add(c), n), mean), scale);
+                let g = load::<M>(g.add(c), n);
+                let ahead = if self.weight.is_null() { g } else { M::mul(g, load::<M>(self.weight.add(c), n)) };
+                let mut away = M::mul(M::sub(M::sub(ahead, total), M::mul(normed, along)), scale);
+                if add {
+                    away = M::add(away, load::<M>(to.add(c), n));
+                }
+                store::<M>(to.add(c), away, n);
+                if !own.is_null() {
+                    let (w, b) = (own.add(c), own.add(d + c));
+                    store::<M>(w, M::fma(g, normed, load::<M>(w, n)), n);
+                    store::<M>(b, M::add(g, load::<M>(b, n)), n);
+                }
+            });
         }
     }
 

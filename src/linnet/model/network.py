@@ -21,6 +21,7 @@ from linnet.model.init import initialise
 from linnet.model.linear import LinearLayer
 from linnet.model.spec import Model
 from linnet.model.state import State, Tail
+from linnet.model.training_programs import TrainingPrograms
 from linnet.ops.linear import linear
 from linnet.ops.program import CannotRun, Program, listened_to, lower
 
@@ -46,6 +47,7 @@ class Network(nn.Module):
         self.decoder = StackLayer(spec.decoder, d, spec.dropout)
         self.head = None if spec.head.tied else LinearLayer(d, spec.vocab_size)
         self.head_bias = nn.Parameter(torch.empty(spec.vocab_size)) if spec.head.bias else None
+        self.programs: TrainingPrograms | None = None  # a faster way to train, for who sets it
         if seed is not None:
             initialise(self, spec, seed)
 
@@ -63,6 +65,10 @@ class Network(nn.Module):
         generator   where dropout draws from; None: no dropout
         """
         context, carried = self.context(tokens, documents, state, generator)
+        if self.programs is not None and state is None:
+            found = self.programs.hidden(self, tokens, context)
+            if found is not None:
+                return Output(found, None, {})
         x = self.embedding(tokens)  # (B, T, D)
         if self.spec.embedding_scale == "sqrt_d_model":
             x = x * self.spec.d_model**0.5
@@ -78,10 +84,8 @@ class Network(nn.Module):
         return Output(hidden, after, aux)
 
     def lower(self, program: Program) -> Tensor:
-        """Write down what makes logits (rows, V) of one more token a row (see model/one_token.py)."""
+        """Write down what makes hidden states (rows, D) of a program's tokens."""
         spec = self.spec
-        if spec.head.softcap is not None:
-            raise CannotRun("a head with a softcap")
         if type(self.embedding) is not nn.Embedding or listened_to(self.embedding):
             raise CannotRun("an embedding that is not a plain one")
         x = program.embed(self.embedding.weight, spec.d_model**0.5 if spec.embedding_scale == "sqrt_d_model" else 1.0)
@@ -89,7 +93,12 @@ class Network(nn.Module):
             x = lower(self.position, program, x)
         if self.embedding_norm is not None:
             x = lower(self.embedding_norm, program, x)
-        x = lower(self.decoder, program, x)
+        return lower(self.decoder, program, x)
+
+    def lower_logits(self, program: Program, x: Tensor) -> Tensor:
+        """Write down what makes logits (rows, V) of hidden states (rows, D)."""
+        if self.spec.head.softcap is not None:
+            raise CannotRun("a head with a softcap")
         if self.head is None:
             return program.linear(x, self.embedding.weight, self.head_bias)
         if self.head_bias is not None:

@@ -12,7 +12,8 @@ from torch import Tensor
 from linnet.model.network import Network
 from linnet.model.state import LayerState, State, Tail, Tails
 from linnet.ops.kernels import kernels_available
-from linnet.ops.program import CannotRun, Program, lower
+from linnet.ops.one_token_program import OneTokenProgram
+from linnet.ops.program import CannotRun, lower
 
 
 def one_token(network: Network, rows: int) -> OneToken | None:
@@ -29,8 +30,8 @@ class OneToken:
     """The works of a network, with its weights where they lie now: a network that is moved or rewritten needs a new one."""
 
     def __init__(self, network: Network, rows: int) -> None:
-        self.network, self.program = network, Program(rows)
-        self._logits = lower(network, self.program)
+        self.network, self.program = network, OneTokenProgram(rows)
+        self._logits = network.lower_logits(self.program, lower(network, self.program))
 
     def __call__(self, tokens: Tensor, state: State) -> tuple[Tensor, State] | None:
         """`logits(network(tokens (B, 1), state).hidden)` (B, V), and the state after them.

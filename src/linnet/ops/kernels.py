@@ -17,6 +17,7 @@ import ctypes
 from array import array
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,6 +42,18 @@ def _team() -> tuple[int, int] | None:
         return None
     addresses = [ctypes.cast(entry, ctypes.c_void_p).value for entry in entries]
     return (addresses[0], addresses[1]) if addresses[0] and addresses[1] else None
+
+
+@cache
+def sgemm() -> Any:
+    """SGEMM of the BLAS inside PyTorch (MKL), for threads that each call it for rows of their own; None where it is not there."""
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    try:
+        address = ctypes.cast(ctypes.CDLL(str(library)).SGEMM, ctypes.c_void_p).value
+    except (OSError, AttributeError):
+        return None
+    ffi = opened()[0]
+    return ffi.cast(ffi.typeof("linnet_inputs").fields[-1][1].type, address) if address else None
 
 
 @cache
@@ -241,6 +254,11 @@ def _parameters(numbers: list[int]) -> Any:
     steps lie, 0 for what is not needed. All are of 64 bits; as plain numbers they are made in a fifth of the time of pointers.
     """
     return opened()[0].from_buffer("linnet_parameter[]", array("Q", numbers))
+
+
+def norm_pieces(count: int, d: int) -> int:
+    """In how many pieces the library takes a norm of `count` vectors of d numbers."""
+    return int(opened()[1].linnet_norm_pieces(count, d))
 
 
 def clip_in_place(gradients: Sequence[Tensor], at_most: float) -> float:

@@ -16,10 +16,10 @@ from linnet.train.precision import Precision
 
 def compiled(
     network: Network, wanted: str, precision: Precision, context: int, *, say: Callable[[str], None], warn: Callable[[str], None]
-) -> None:
-    """Compile the stack of layers in place, announce it, and fall back to eager where the compiler fails."""
+) -> bool:
+    """Compile the stack of layers in place, announce it, and fall back to eager where the compiler fails; whether it is compiled."""
     if wanted == "no" or (wanted == "auto" and network.device.type == "cpu"):
-        return
+        return False
     started = time.perf_counter()
     try:
         network.decoder.compile()
@@ -32,3 +32,4 @@ def compiled(
     else:
         say(f"compiled in {time.perf_counter() - started:.0f} s")
     network.zero_grad(set_to_none=True)
+    return network.decoder._compiled_call_impl is not None

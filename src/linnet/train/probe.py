@@ -12,6 +12,7 @@ from linnet.core.seeds import generator
 from linnet.data.batch import Batch
 from linnet.model.network import Network
 from linnet.model.spec import Model
+from linnet.model.training_programs import TrainingPrograms
 from linnet.objective.base import Objective
 from linnet.train.evaluation import rows_at_once
 from linnet.train.machine import memory_bytes
@@ -46,6 +47,7 @@ def probe(
     """Take a few steps of a model on random tokens, read once as validation does, and forget it all."""
     network = Network(model, seed=0).to(precision.device)
     network.decoder.recompute = recompute
+    network.programs = TrainingPrograms()
     optimizers = optimizer.build(network)
     tokens = torch.randint(0, model.vocab_size, (rows, context + 1), generator=generator(0, "probe"))
     batch = Batch(tokens[:, :-1], tokens[:, 1:], torch.ones(rows, context)).to(precision.device)

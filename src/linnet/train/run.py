@@ -36,6 +36,7 @@ from linnet.interop.native import make_manifest, save_model
 from linnet.model.count import count
 from linnet.model.describe import describe
 from linnet.model.network import Network
+from linnet.model.training_programs import TrainingPrograms
 from linnet.model.weights import model_tensors, restore_model
 from linnet.tokenizer.load import load_tokenizer
 from linnet.train.checkpoint import (
@@ -271,7 +272,8 @@ class Run:
             restore_optimizers(network, optimizers, saved.optimizer)
             self.source.load_state_dict(progress["source"])
             self.precision.load_state_dict(progress["precision"])
-        compiled(network, train.compile, self.precision, self.context, say=self.say, warn=self.warn)
+        if not compiled(network, train.compile, self.precision, self.context, say=self.say, warn=self.warn):
+            network.programs = TrainingPrograms()
         self.budget = progress.get("budget")
         if train.minutes is not None and self.budget is None:
             self.budget = seconds_for_training(spec, self.prepared, self.began, self.peak_flops)

@@ -109,7 +109,7 @@ impl Gradients {
 
 impl Shape {
     /// Whether the numbers make sense together.
-    fn is_sound(&self) -> bool {
+    pub(super) fn is_sound(&self) -> bool {
         let sizes = [self.batch, self.heads, self.groups, self.queries, self.keys, self.width];
         sizes.iter().all(|&n| n > 0 && n < 1 << 40) && self.heads % self.groups == 0 && self.queries <= self.keys
     }
@@ -181,8 +181,14 @@ pub unsafe fn backward(task: &Forward, gradients: &Gradients, threads: Threads) 
     let groups = task.shape.groups as usize;
     for_each(threads, task.shape.batch as usize * groups, |i| {
         let (b, g) = (i / groups, i % groups);
-        dispatch!(backward_blocks(task: &Forward, gradients: &Gradients, b: usize, g: usize));
+        dispatch!(backward_group(task: &Forward, gradients: &Gradients, b: usize, g: usize));
     });
+}
+
+/// One group of heads of one row.
+#[inline(always)]
+pub(super) unsafe fn backward_group<M: Isa>(task: &Forward, gradients: &Gradients, b: usize, g: usize) {
+    backward_blocks::<M>(task, gradients, b, g);
 }
 
 #[inline(always)]

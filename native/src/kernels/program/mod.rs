@@ -4,6 +4,7 @@
 //! Every instruction works on arrays of the caller, `rows` rows each. What changes from one call to the next is read through
 //! a pointer: `Inputs`, the memories that states keep (their places grow), the tables by position.
 
+pub mod training;
 mod works;
 
 use super::attention::Rows;
@@ -11,6 +12,7 @@ use super::few_rows::FewRows;
 use super::norm::Norm;
 use super::parallel::{in_turn, Threads};
 use crate::dispatch;
+use training::*;
 use works::do_piece;
 
 const NUMBERS: usize = 2048; // of a piece of what is done number by number
@@ -22,6 +24,7 @@ pub struct Inputs {
     pub tokens: *const i64,
     pub positions: *const i64,
     pub begins: *const i64,
+    pub sgemm: Option<Sgemm>,
 }
 
 /// Some places that a state holds, the last of them for what is read now. first: place of the first one in the stream.
@@ -80,6 +83,7 @@ pub struct Rotate {
     pub heads: i64,
     pub d: i64,
     pub turned: i64,
+    pub back: i32,
     pub x: *mut f32,
 }
 
@@ -137,6 +141,15 @@ pub union Work {
     pub remember: Remember,
     pub attend: Attend,
     pub convolve: Convolve,
+    pub matmul: Matmul,
+    pub column_sum: ColumnSum,
+    pub norm_back: NormBack,
+    pub pointwise_back: PointwiseBack,
+    pub embed_back: EmbedBack,
+    pub sequences: Sequences,
+    pub sequences_back: SequencesBack,
+    pub convolution: Convolution,
+    pub convolution_back: ConvolutionBack,
 }
 
 /// The same, so that the compiler knows which.
@@ -149,6 +162,15 @@ enum Known<'a> {
     Remember(&'a Remember),
     Attend(&'a Attend),
     Convolve(&'a Convolve),
+    Matmul(&'a Matmul),
+    ColumnSum(&'a ColumnSum),
+    NormBack(&'a NormBack),
+    PointwiseBack(&'a PointwiseBack),
+    EmbedBack(&'a EmbedBack),
+    Sequences(&'a Sequences),
+    SequencesBack(&'a SequencesBack),
+    Convolution(&'a Convolution),
+    ConvolutionBack(&'a ConvolutionBack),
 }
 
 impl Instruction {
@@ -162,6 +184,15 @@ impl Instruction {
             5 => Known::Remember(&self.work.remember),
             6 => Known::Attend(&self.work.attend),
             7 => Known::Convolve(&self.work.convolve),
+            8 => Known::Matmul(&self.work.matmul),
+            9 => Known::ColumnSum(&self.work.column_sum),
+            10 => Known::NormBack(&self.work.norm_back),
+            11 => Known::PointwiseBack(&self.work.pointwise_back),
+            12 => Known::EmbedBack(&self.work.embed_back),
+            13 => Known::Sequences(&self.work.sequences),
+            14 => Known::SequencesBack(&self.work.sequences_back),
+            15 => Known::Convolution(&self.work.convolution),
+            16 => Known::ConvolutionBack(&self.work.convolution_back),
             _ => return None,
         })
     }
@@ -170,6 +201,7 @@ impl Instruction {
 struct Program<'a> {
     works: Vec<Known<'a>>,
     inputs: &'a Inputs,
+    threads: usize,
 }
 
 // SAFETY: the pieces of a work write to places of their own, and works are done one after another
@@ -183,7 +215,7 @@ unsafe impl Sync for Program<'_> {}
 pub unsafe fn run(instructions: &[Instruction], inputs: &Inputs, threads: Threads) -> bool {
     let works: Option<Vec<_>> = instructions.iter().map(|instruction| instruction.known()).collect();
     let Some(works) = works else { return false };
-    let program = Program { works, inputs };
+    let program = Program { works, inputs, threads: (threads.count as usize).max(1) };
     if !inputs.is_sound() || !program.works.iter().all(|work| program.is_sound(work)) {
         return false;
     }
@@ -210,6 +242,15 @@ impl Program<'_> {
             Known::Product(work) => work.pieces(),
             Known::Pointwise(work) => (work.n as usize).div_ceil(NUMBERS),
             Known::Attend(work) => rows * work.heads as usize,
+            Known::Matmul(work) => work.pieces(self.threads),
+            Known::ColumnSum(work) => work.pieces(),
+            Known::NormBack(work) => work.pieces(),
+            Known::PointwiseBack(work) => (work.n as usize).div_ceil(NUMBERS),
+            Known::EmbedBack(work) => work.pieces(),
+            Known::Sequences(work) => (work.task.shape.batch * work.task.shape.heads) as usize,
+            Known::SequencesBack(work) => (work.task.shape.batch * work.task.shape.groups) as usize,
+            Known::Convolution(work) => work.pieces(rows),
+            Known::ConvolutionBack(work) => work.pieces(rows),
             Known::Embed(_) | Known::Rotate(_) | Known::Remember(_) | Known::Convolve(_) => rows,
         }
     }
@@ -241,6 +282,33 @@ impl Program<'_> {
             Known::Convolve(work) => {
                 let pointers = !work.taps.is_null() && !work.y.is_null() && is_filled(work.memory);
                 work.width > 0 && work.d > 0 && pointers
+            }
+            Known::Matmul(work) => inputs.sgemm.is_some() && work.is_sound(),
+            Known::ColumnSum(work) => work.rows > 0 && work.d > 0 && !work.x.is_null() && !work.y.is_null(),
+            Known::NormBack(work) => {
+                work.norm.is_sound() && !work.norm.scale.is_null() && !work.g.is_null() && !work.x.is_null()
+            }
+            Known::PointwiseBack(work) => {
+                let second = work.what != MULTIPLY || (!work.other.is_null() && !work.grad_other.is_null());
+                let pointers = !work.x.is_null() && !work.g.is_null() && !work.grad_x.is_null();
+                work.what > ADD && work.what <= SIGMOID && work.n > 0 && second && pointers
+            }
+            Known::EmbedBack(work) => {
+                let table = Table { start: work.table, rows: work.vocab };
+                let asked = if work.by_position != 0 { inputs.positions } else { inputs.tokens };
+                work.d > 0 && !work.g.is_null() && covers(&table, asked, inputs.rows)
+            }
+            Known::Sequences(work) => work.task.is_sound(),
+            Known::SequencesBack(work) => {
+                work.task.is_sound() && !work.task.log_sums.is_null() && work.gradients.is_sound()
+            }
+            Known::Convolution(work) => {
+                let pointers = !work.x.is_null() && !work.taps.is_null() && !work.y.is_null();
+                work.length > 0 && inputs.rows % work.length == 0 && work.width > 0 && work.d > 0 && pointers
+            }
+            Known::ConvolutionBack(work) => {
+                let pointers = !work.forward.x.is_null() && !work.forward.taps.is_null();
+                pointers && !work.g.is_null() && !work.x.is_null() && !work.taps.is_null() && work.forward.length > 0
             }
         }
     }

@@ -17,6 +17,19 @@ pub(super) unsafe fn do_piece<M: Isa>(program: &Program, turn: usize, i: usize) 
         Known::Remember(work) => remember(work, i),
         Known::Attend(work) => attend::<M>(work, inputs, i),
         Known::Convolve(work) => convolve(work, inputs, i),
+        Known::Matmul(work) => {
+            if let Some(sgemm) = inputs.sgemm {
+                work.piece(sgemm, i, work.pieces(program.threads));
+            }
+        }
+        Known::ColumnSum(work) => work.piece::<M>(i),
+        Known::NormBack(work) => work.piece::<M>(i),
+        Known::PointwiseBack(work) => work.piece::<M>(i * NUMBERS, (work.n as usize).min((i + 1) * NUMBERS)),
+        Known::EmbedBack(work) => work.piece(inputs, i),
+        Known::Sequences(work) => work.piece::<M>(i),
+        Known::SequencesBack(work) => work.piece::<M>(i),
+        Known::Convolution(work) => work.piece::<M>(inputs, i),
+        Known::ConvolutionBack(work) => work.piece::<M>(inputs, i),
     }
 }
 
@@ -46,7 +59,7 @@ unsafe fn pointwise<M: Isa>(work: &Pointwise, from: usize, to: usize) {
             RELU2 => M::mul(M::max(zero, x), M::max(zero, x)),
             GELU_TANH => value::<M>(x),
             SILU => M::div(x, M::add(one, exp::<M>(M::sub(zero, x)))),
-            _ => M::div(one, M::add(one, exp::<M>(M::sub(zero, x)))),
+            _ => sigmoid::<M>(x),
         };
         if n == M::LANES {
             M::store(work.y.add(i), y);
@@ -57,11 +70,16 @@ unsafe fn pointwise<M: Isa>(work: &Pointwise, from: usize, to: usize) {
     }
 }
 
+#[inline(always)]
+pub(super) unsafe fn sigmoid<M: Isa>(x: M::Vector) -> M::Vector {
+    M::div(M::splat(1.0), M::add(M::splat(1.0), exp::<M>(M::sub(M::splat(0.0), x))))
+}
+
 /// (a, b) → (a cos - b sin, a sin + b cos) for the halves a and b of what is turned.
 unsafe fn rotate(work: &Rotate, inputs: &Inputs, r: usize) {
     let (half, turned) = (work.turned as usize / 2, work.turned as usize);
     let cos = (*work.table).start.add(*inputs.positions.add(r) as usize * 2 * turned);
-    let sin = cos.add(turned);
+    let (sin, sign) = (cos.add(turned), if work.back != 0 { -1.0 } else { 1.0 });
     for h in 0..work.heads as usize {
         let (a, b) = {
             let x = work.x.add((r * work.heads as usize + h) * work.d as usize);
@@ -69,8 +87,9 @@ unsafe fn rotate(work: &Rotate, inputs: &Inputs, r: usize) {
         };
         for i in 0..half {
             let (p, q) = (*a.add(i), *b.add(i));
-            *a.add(i) = p * *cos.add(i) - q * *sin.add(i);
-            *b.add(i) = p * *sin.add(i) + q * *cos.add(i);
+            let (cos, sin) = (*cos.add(i), sign * *sin.add(i));
+            *a.add(i) = p * cos - q * sin;
+            *b.add(i) = p * sin + q * cos;
         }
     }
 }

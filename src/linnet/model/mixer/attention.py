@@ -181,7 +181,7 @@ class AttentionLayer(nn.Module):
         keys, values = program.memory(), program.memory()
         program.remember(keys, k, width)
         program.remember(values, v, width)
-        return lower(self.o, program, program.attend(q, keys, values, spec.groups, width, self.scale))
+        return lower(self.o, program, program.attend(q, keys, values, spec.groups, width, self.scale, spec.window))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context, first_key: int) -> Tensor:
         """q (B, H, T, K) and the keys and values (B, G, S, K), of which the first has stream index `first_key` → (B, H, T, K)."""

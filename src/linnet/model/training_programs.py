@@ -1,0 +1,126 @@
+"""A network's training pass as two calls of the Rust library, one each way, where every layer knows how.
+
+    hidden = program(tokens)          ∂weights = program's way back(∂hidden)
+
+Autograd sees one operation whose inputs are the weights. Every layer's `lower` says which kernels it is made of
+(ops/training_program.py); where one cannot, or a pass asks for what no program does, the network is run as ever, which is the
+definition of all this.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from linnet.model.context import Context
+from linnet.ops.kernels import kernels_available, kernels_take_whole
+from linnet.ops.program import CannotRun, listened_to, lower
+from linnet.ops.training_program import TrainingProgram
+
+MOST = 4  # shapes of batches that are kept
+
+
+class TrainingPrograms:
+    """Programs of one network, by the shape of the batch. Given to `Network.programs` by who trains it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int, bool], _Pass | None] = {}
+
+    def __reduce__(self) -> Any:
+        return TrainingPrograms, ()  # a copy writes its own
+
+    def hidden(self, network: Any, tokens: Tensor, context: Context) -> Tensor | None:
+        """hidden (B, T, D) of tokens (B, T), which gradients flow back through; None where no program is for this pass."""
+        if not (kernels_available() and torch.is_grad_enabled() and tokens.is_cpu) or torch.is_autocast_enabled("cpu"):
+            return None
+        if network.decoder.recompute or (network.spec.dropout and context.generator is not None):
+            return None
+        key = (*tokens.shape, context.documents is not None)
+        if key not in self._kept:
+            if len(self._kept) >= MOST:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = _make(network, *key)
+        found = self._kept[key]
+        if found is not None and not found.is_current():
+            found = self._kept[key] = _make(network, *key)
+        if found is None or found.busy:
+            return None
+        return found(tokens, context)
+
+
+def _make(network: Any, batch: int, length: int, with_documents: bool) -> _Pass | None:
+    try:
+        return _Pass(network, TrainingProgram(batch, length, with_documents=with_documents))
+    except CannotRun:
+        return None
+
+
+class _Pass:
+    """A program of a network as it is now."""
+
+    def __init__(self, network: Any, program: TrainingProgram) -> None:
+        self.program = program
+        program.finish(lower(network, program))
+        self.owner: weakref.ref[Any] | None = None  # the graph whose activations the buffers hold
+        self._parts = [
+            (module, list(module._modules.values()), list(module._parameters.values())) for module in network.modules()
+        ]
+        self._addresses = [p.data_ptr() for p in program.parameters]
+
+    @property
+    def busy(self) -> bool:
+        return self.owner is not None and self.owner() is not None
+
+    def is_current(self) -> bool:
+        """Whether the network is made of the same parts as when the program was written, and nobody listens to them."""
+        for module, children, parameters in self._parts:
+            if listened_to(module) or not _same(module._modules, children) or not _same(module._parameters, parameters):
+                return False
+        return kernels_take_whole(self.program.parameters) and self._addresses == [p.data_ptr() for p in self.program.parameters]
+
+    def __call__(self, tokens: Tensor, context: Context) -> Tensor | None:
+        batch, length = tokens.shape
+        for window, room in [(None, None), *self.program.firsts.items()]:
+            known, first = context.first_seen(batch=batch, window=window, first_key=0, n_keys=length)
+            if not known:
+                return None
+            if room is None:
+                begins = torch.zeros(batch, length, dtype=torch.int64, device="cpu") if first is None else first
+            elif first is None:
+                room.zero_()
+            else:
+                room.copy_(first)
+        positions = context.positions.expand(batch, length)
+        if not self.program.forward(tokens.reshape(-1), positions.reshape(-1), begins.reshape(-1)):
+            return None
+        return _Run.apply(self, tokens.shape, *self.program.parameters)
+
+
+def _same(now: dict[str, Any], then: list[nn.Module | nn.Parameter | None]) -> bool:
+    return len(now) == len(then) and all(a is b for a, b in zip(now.values(), then, strict=True))
+
+
+class _Graph:
+    """As long as it lives, somebody may still ask for the gradients of a pass."""
+
+
+class _Run(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, of: _Pass, shape: Any, *parameters: Tensor) -> Tensor:
+        ctx.of, ctx.graph = of, _Graph()
+        of.owner = weakref.ref(ctx.graph)
+        return of.program.hidden.view(*shape, -1).clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Any:
+        of = ctx.of
+        if of.owner is None or of.owner() is not ctx.graph:
+            raise RuntimeError("the gradients of a pass were asked for a second time; needed: another forward pass")
+        gradients = of.program.backward(g.reshape(of.program.hidden.shape))
+        of.owner = None
+        return None, None, *gradients

@@ -1,0 +1,134 @@
+"""A program for decoding: one more token for each of a few rows, from what states hold and into them.
+
+Sums and activations are done in place, and a sublayer's buffers serve the next one again: what is written last is still in the
+cache when it is read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linnet.core.native import opened
+from linnet.ops.kernels import MOST_ROWS, numbers, run_program
+from linnet.ops.program import POINTWISE, CannotRun, Positional, Program
+
+
+class Memory:
+    """Where a state holds one of its tails: filled in before each run."""
+
+    def __init__(self) -> None:
+        self.struct = opened()[0].new("linnet_memory *")
+
+    def show(self, store: Tensor, start: int, places: int, first: int) -> None:
+        """Places start … start + places - 1 of store (B, H, S, K) or (B, S, K), of which the last is to be written.
+
+        first   place of the first one in the stream
+        """
+        batch, *heads, place, _ = store.stride()
+        address = opened()[0].cast("float *", store.data_ptr() + store.element_size() * start * place)
+        self.struct.rows = (address, batch, heads[0] if heads else 0, place)
+        self.struct.places, self.struct.first = places, first
+
+
+class OneTokenProgram(Program):
+    """One more token for each of `rows` rows."""
+
+    def __init__(self, rows: int) -> None:
+        if not 0 < rows <= MOST_ROWS:
+            raise CannotRun(f"{rows} rows")
+        super().__init__(rows)
+        self.memories: list[Memory] = []
+        self._taken: list[Tensor] = []
+        self._free: defaultdict[int, list[Tensor]] = defaultdict(list)
+        self._made: tuple[Any, Any] | None = None  # instructions and inputs, for the library
+
+    @contextmanager
+    def temporary(self) -> Iterator[None]:
+        """Buffers that are taken within are free for others afterwards."""
+        before = len(self._taken)
+        yield
+        for buffer in self._taken[before:]:
+            self._free[buffer.shape[1]].append(buffer)
+        del self._taken[before:]
+
+    def memory(self) -> Memory:
+        """A place for the next tail of the states, in the order of the layers."""
+        self.memories.append(Memory())
+        return self.memories[-1]
+
+    def embed(self, table: Tensor, scale: float = 1.0) -> Tensor:
+        y = self._buffer(table.shape[1])
+        self._write("embed", (self._table(table, table).struct, 0, 0, table.shape[1], scale, numbers(y)))
+        return y
+
+    def add_position(self, x: Tensor, table: Positional, key: Hashable = None) -> Tensor:
+        found = self._table(table if key is None else key, table)
+        self._write("embed", (found.struct, 1, 1, x.shape[1], 1.0, numbers(x)))
+        return x
+
+    def _norm(self, x: Tensor, width: int, weight: Tensor | None, bias: Tensor | None, eps: float, *, center: bool) -> Tensor:
+        y = self._buffer(x.shape[1])
+        places = (numbers(x), self._given(weight, width), self._given(bias, width), numbers(y))
+        count, null = x.numel() // width, opened()[0].NULL
+        self._write("norm", (count, width, count, 0, *places, null, eps, center))
+        return y
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        f, d = weight.shape
+        if x.shape[1] != d:
+            raise CannotRun(f"{x.shape[1]} numbers for a matrix of {d}")
+        y = self._buffer(f)
+        self._write("product", (self.rows, d, f, numbers(x), self._given(weight, f, d), self._given(bias, f), numbers(y)))
+        return y
+
+    def pointwise(self, what: str, x: Tensor, other: Tensor | None = None) -> Tensor:
+        if what not in POINTWISE:
+            raise CannotRun(what)
+        second = opened()[0].NULL if other is None else numbers(other)
+        self._write("pointwise", (POINTWISE.index(what), x.numel(), numbers(x), second, numbers(x)))
+        return x
+
+    def rotate(self, x: Tensor, d_head: int, make: Callable[[Tensor], tuple[Tensor, Tensor]], key: Hashable) -> Tensor:
+        table = self._table(key, lambda positions: torch.cat(make(positions), -1))
+        self._write("rotate", (table.struct, x.shape[1] // d_head, d_head, table.rows.shape[1] // 2, False, numbers(x)))
+        return x
+
+    def remember(self, memory: Memory, x: Tensor, width: int) -> None:
+        self._write("remember", (memory.struct, x.shape[1] // width, width, numbers(x)))
+
+    def attend(
+        self, q: Tensor, keys: Memory, values: Memory, groups: int, d_head: int, scale: float, window: int | None
+    ) -> Tensor:
+        y = self._buffer(q.shape[1])
+        heads = q.shape[1] // d_head
+        self._write("attend", (keys.struct, values.struct, heads, groups, d_head, scale, numbers(q), numbers(y)))
+        return y
+
+    def convolve(self, memory: Memory, taps: Tensor) -> Tensor:
+        width, d = taps.shape
+        y = self._buffer(d)
+        self._write("convolve", (memory.struct, width, d, self._given(taps, width, d), numbers(y)))
+        return y
+
+    def run(self, tokens: Tensor, positions: Tensor, begins: Tensor) -> bool:
+        """Do all works. False, and nothing is done: a token or position has no row in its table.
+
+        tokens, positions   (rows,) int64
+        begins              (rows,) int64 place in the stream where the document of each row began
+        """
+        self._fill_inputs(tokens, positions, begins)
+        if self._made is None:
+            self._made = opened()[0].new("linnet_instruction[]", self._works), self._input_struct()
+        return run_program(*self._made)
+
+    def _buffer(self, width: int) -> Tensor:
+        """Room for (rows, width) numbers."""
+        buffer = self._free[width].pop() if self._free[width] else self._room(self.rows, width)
+        self._taken.append(buffer)
+        return buffer
