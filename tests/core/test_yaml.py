@@ -67,6 +67,11 @@ ODD = st.sampled_from(
         "é\u2028ü",
         "'",
         '"',
+        "?0",
+        "?",
+        ">",
+        "|x",
+        "- a",
     ]
 )
 TABLES = st.recursive(

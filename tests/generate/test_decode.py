@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from typing import Any
 
@@ -214,3 +215,22 @@ def test_a_misspelt_option_is_refused() -> None:
     with pytest.raises(ConfigError, match="top_k"):
         model.generate("a", top_kk=3)
     assert network().training is False
+
+
+def test_a_copy_goes_on_by_itself_and_a_read_that_failed_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network()
+    decoder = Decoder(model, [[5, 6, 7]], Sampling(temperature=0))
+    decoder.step()
+    decoder.read()
+    decoder.step()
+    other = copy.deepcopy(decoder)
+    with monkeypatch.context() as patch:
+        patch.setattr("linnet.generate.decode.one_token", lambda *given: None)
+        decoder._made_for = -1
+        patch.setattr(Network, "forward", lambda *given, **named: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            decoder.read()
+    for each in (decoder, other):
+        each.read()
+        each.step()
+    assert decoder.rows == other.rows == [[5, 6, 7, *greedy(model, [5, 6, 7], 3)]]

@@ -143,6 +143,22 @@ def test_rms_norm_of_what_is_no_number_and_of_nothing() -> None:
     assert torch.allclose(rms_norm_reference(bad[:1].double(), None, 1e-3), right, atol=1e-12)
 
 
+def test_rms_norm_where_the_kernel_cannot_go_back() -> None:
+    """Batches of gradients, saved tensors that come back as something else, and a number alone."""
+    x, weight = draw(4, 6).requires_grad_(), draw(6, seed=1).requires_grad_()
+    y = rms_norm(x, weight, 1e-3)
+    many = torch.eye(24).reshape(24, 4, 6)
+    (together,) = torch.autograd.grad(y, x, many, is_grads_batched=True, retain_graph=True)
+    (single,) = torch.autograd.grad(y, x, many[7])
+    assert torch.allclose(together[7], single, atol=1e-6)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.half(), lambda t: t):
+        y = rms_norm(x, None, 1e-3)
+    (coarse,) = torch.autograd.grad(y.sum(), x)
+    (right,) = torch.autograd.grad(rms_norm_reference(x, None, 1e-3).sum(), x)
+    assert torch.allclose(coarse, right, atol=2e-2)
+    assert rms_norm(torch.tensor(3.0), None, 0.0) == 1
+
+
 class _NormMutant(torch.autograd.Function):
     """RMSNorm's backward pass with something left out."""
 
@@ -421,6 +437,20 @@ def test_a_step_on_what_the_kernel_does_not_take_is_pytorch_s() -> None:
     ours.step()
     oracle.step()
     assert torch.allclose(mine, theirs)
+
+
+def test_a_state_of_another_shape_is_refused() -> None:
+    from linnet.core.errors import LinnetError
+    from linnet.train.optimizers import AdamW
+
+    p = torch.nn.Parameter(draw(1000))
+    p.grad = draw(1000, seed=1)
+    optimizer = AdamW().over([p])
+    optimizer.step()
+    p.grad = draw(1000, seed=1)
+    optimizer.state[p]["exp_avg"] = torch.zeros(10)
+    with pytest.raises(LinnetError, match="1000"):
+        optimizer.step()
 
 
 # whatever happens

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 import laws
 from linnet.core.native import native_problem, opened
-from linnet.model import Head, Network, State
+from linnet.model import Attention, Block, Head, Network, Repeat, RMSNorm, Rope, Stack, State, Sublayer
+from linnet.model.mixer.attention import AttentionLayer
 from linnet.model.network import Output
 from linnet.model.one_token import OneToken, one_token
 from linnet.model.state import Tail
@@ -161,7 +162,16 @@ def test_a_layer_that_was_rewritten_has_no_program() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return 2 * super().forward(x)
 
-    for change in ("class", "instance", "module"):
+    class Turned(AttentionLayer):
+        def _rotation(self, *given: Any) -> Any:
+            cos, sin = super()._rotation(*given)
+            return cos, -sin
+
+    class Doubting(Network):
+        def logits(self, hidden: Tensor) -> Tensor:
+            return super().logits(hidden) / 2
+
+    for change in ("class", "instance", "module", "method", "logits", "instance's logits"):
         network = build(CAUSAL[ROPE])
         mlp: Any = network.decoder.layers[0].sublayers[1].mixer
         with torch.no_grad():
@@ -170,6 +180,12 @@ def test_a_layer_that_was_rewritten_has_no_program() -> None:
                 mlp.up.__class__ = Doubled
             elif change == "instance":
                 mlp.up.forward = lambda x: x
+            elif change == "method":
+                network.decoder.layers[0].sublayers[0].mixer.__class__ = Turned  # type: ignore[union-attr, index, assignment]
+            elif change == "logits":
+                network.__class__ = Doubting
+            elif change == "instance's logits":
+                network.logits = lambda hidden: hidden  # type: ignore[method-assign]
             else:
                 mlp.up = nn.Sequential(mlp.up)
             assert one_token(network, 1) is None
@@ -208,24 +224,58 @@ def test_positions_beyond_what_was_learned_are_the_networks_to_refuse() -> None:
         assert program(text[:, :1], state) is None
 
 
-def test_weights_are_read_where_they_lie_and_kept_alive() -> None:
-    """What is trained on in place is seen; what is moved away leaves the program with what it was made from."""
-    network = build(CAUSAL[ROPE])
+def test_weights_are_read_where_they_lie_and_nowhere_else() -> None:
+    """What is trained on in place is seen; where weights are moved, the program refuses."""
     text = tokens(1, 6)
+    for move in (
+        lambda network: network.to(torch.float64),
+        lambda network: network.share_memory(),
+        lambda network: setattr(network.embedding.weight, "data", network.embedding.weight.data.clone()),
+    ):
+        network = build(CAUSAL[ROPE])
+        with torch.no_grad():
+            program = one_token(network, 1)
+            assert program is not None
+            state = network(text[:, :5], state=network.new_state(1)).state
+            assert state is not None
+            network.decoder.layers[0].sublayers[1].mixer.up.weight.mul_(1.5)  # type: ignore[union-attr, index, operator]
+            right = network.logits(network(text[:, 5:], state=state).hidden)[:, 0]
+            done = program(text[:, 5:], state)
+            assert done is not None
+            assert laws.gap(done[0], right) < ROUNDING
+            move(network)
+            assert program(text[:, 5:], state) is None
+
+
+def test_heads_of_different_width_turn_by_tables_of_their_own() -> None:
+    model = CAUSAL[ROPE]
+    for widths in ((8, 16), (16, 8)):
+        mixers = [Attention(n_heads=2, d_head=width, position=Rope()) for width in widths]
+        blocks = tuple(Block(sublayers=(Sublayer(mixer=mixer, norm=RMSNorm()),)) for mixer in mixers)
+        both: Any = ByPrograms(build(model.replace(decoder=Stack(layers=(Repeat(pattern=blocks),)))))
+        assert laws.cut_anywhere(both, tokens(laws.ROWS, laws.LENGTH)) < ROUNDING
+        assert both.used
+
+
+def test_states_and_tokens_of_another_shape_are_refused() -> None:
+    network, text = build(CAUSAL[ROPE]), tokens(3, 6)
+    groups = build(CAUSAL["attention n_heads=4 n_kv_heads=2 position=rope"])
     with torch.no_grad():
-        program = one_token(network, 1)
+        one, three = network.new_state(1), network.new_state(3)
+        program, many, grouped = one_token(network, 3), one_token(network, MOST_ROWS), one_token(groups, 3)
         assert program is not None
-        state = network(text[:, :5], state=network.new_state(1)).state
-        assert state is not None
-        network.decoder.layers[0].sublayers[1].mixer.up.weight.mul_(1.5)
-        right = network.logits(network(text[:, 5:], state=state).hidden)[:, 0]
-        done = program(text[:, 5:], state)
-        assert done is not None
-        assert laws.gap(done[0], right) < ROUNDING
-        network.to(torch.float64)
-        done = program(text[:, 5:], state)
-        assert done is not None
-        assert laws.gap(done[0], right) < ROUNDING
+        assert many is not None
+        assert grouped is not None
+        assert program(text[:, :1], one) is None
+        assert many(tokens(MOST_ROWS, 1), one) is None
+        assert grouped(text[:, :1], three) is None
+        assert program(text[:, :2], three) is None
+        assert program(text[:, :1].float(), three) is None
+        assert program(text[:, :1], three) is not None
+        with torch.enable_grad():
+            assert program(text[:, :1], three) is None
+        with torch.autocast("cpu", torch.bfloat16):
+            assert program(text[:, :1], three) is None
 
 
 def test_another_default_dtype_and_device_change_nothing() -> None:
@@ -284,7 +334,9 @@ def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
     assert run(9, "column_sum", 0, 4, 4, numbers, numbers) == -1
     task = (1, 4, 1, 0, numbers, ffi.NULL, ffi.NULL, numbers, ffi.NULL, 1e-5, 1)
     assert run(10, "norm_back", task, numbers, numbers, ffi.NULL, 0) == -1, "without what the forward pass knew"
-    assert run(11, "pointwise_back", 0, 4, numbers, ffi.NULL, numbers, numbers, ffi.NULL) == -1, "a sum has no way back of its own"
+    assert run(11, "pointwise_back", 0, 4, numbers, ffi.NULL, numbers, numbers, ffi.NULL) == -1, (
+        "a sum has no way back of its own"
+    )
     assert run(11, "pointwise_back", 1, 4, numbers, ffi.NULL, numbers, numbers, ffi.NULL) == -1
     assert run(12, "embed_back", 0, 0, 4, 1.0, numbers, numbers) == -1, "a table without rows"
     assert run(13, "sequences") == -1

@@ -125,6 +125,16 @@ def test_a_graph_is_walked_once() -> None:
         loss.backward()
 
 
+def test_weights_that_were_changed_before_the_way_back_raise() -> None:
+    network, text = build(CAUSAL[ROPE]), tokens(2, LENGTH)
+    network.programs = TrainingPrograms()
+    loss = network(text).hidden.sum()
+    with torch.no_grad():
+        network.embedding.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
 def test_hidden_states_outlive_the_next_pass() -> None:
     network, text = build(CAUSAL[ROPE]), tokens(2, LENGTH)
     network.programs = TrainingPrograms()
@@ -177,6 +187,12 @@ def test_what_changes_is_seen() -> None:
     programs._kept.clear()
     assert same()
     assert used(network) == 1
+    for hook in (mlp.up.register_full_backward_hook, torch.nn.modules.module.register_module_forward_hook):
+        handle = hook(lambda *seen: None)
+        assert same()
+        assert used(network) == 0
+        handle.remove()
+        programs._kept.clear()
     mlp.up = torch.nn.Sequential(mlp.up)
     assert same()
     assert used(network) == 0
@@ -276,9 +292,14 @@ def lose_a_sum(patch: Patch) -> None:
     patch.setattr(TrainingProgram, "_write", mutant)
 
 
-def free_too_early(patch: Patch) -> None:
-    """A buffer is used again while another value's gradient still stands in it."""
-    patch.setattr(TrainingProgram, "_shared", lambda self, buffer: False)
+def overwrite_what_queries_gave(patch: Patch) -> None:
+    """A product's gradient takes the place of what other products of the same x gave."""
+    write = TrainingProgram._write
+
+    def mutant(self: TrainingProgram, kind: str, fields: tuple[Any, ...]) -> None:
+        write(self, kind, (*fields[:5], False, *fields[6:]) if kind == "matmul" else fields)
+
+    patch.setattr(TrainingProgram, "_write", mutant)
 
 
 MUTANTS: list[tuple[Callable[[Patch], None], str]] = [
@@ -288,7 +309,7 @@ MUTANTS: list[tuple[Callable[[Patch], None], str]] = [
     (begin_everywhere_at_once, "convolution"),
     (one_position_late, "sinusoidal"),
     (lose_a_sum, "mlp d_ff=20 bias=True"),
-    (free_too_early, ROPE),
+    (overwrite_what_queries_gave, ROPE),
 ]
 
 

@@ -51,23 +51,28 @@ impl Group<'_> {
 /// The gradients can be read and written.
 pub unsafe fn clip(parameters: &[Parameter], at_most: f64, threads: Threads) -> f64 {
     let group = Group(parameters);
-    let mut sums = vec![0.0f64; group.pieces()];
+    let pieces = group.pieces();
+    let mut sums = vec![0.0f64; pieces + 1]; // the last one: the norm
     let start = sums.as_mut_ptr() as usize; // an address, because each thread writes numbers of its own behind it
-    in_turn(threads, &[group.pieces(), if at_most.is_finite() { group.pieces() } else { 0 }], |turn, i| {
+    in_turn(threads, &[pieces, 1, if at_most.is_finite() { pieces } else { 0 }], |turn, i| {
+        let sums = start as *mut f64;
+        if turn == 1 {
+            *sums.add(pieces) = std::slice::from_raw_parts(sums, pieces).iter().sum::<f64>().sqrt();
+            return;
+        }
         let (parameter, from, to) = group.piece(i);
         let (numbers, n) = (parameter.grad.add(from), to - from);
         if turn == 0 {
-            *(start as *mut f64).add(i) = dispatch!(squares(numbers: *const f32, n: usize) -> f64);
-        } else {
-            let norm = std::slice::from_raw_parts(start as *const f64, group.pieces()).iter().sum::<f64>().sqrt();
-            let within = norm <= at_most; // and not where it is no number: that has to be seen
-            let factor = (at_most / (norm + 1e-6)) as f32;
-            if !within {
-                dispatch!(scale(numbers: *mut f32, n: usize, factor: f32));
-            }
+            *sums.add(i) = dispatch!(squares(numbers: *const f32, n: usize) -> f64);
+            return;
+        }
+        let norm = *sums.add(pieces);
+        let (within, factor) = (norm <= at_most, (at_most / (norm + 1e-6)) as f32);
+        if !within {
+            dispatch!(scale(numbers: *mut f32, n: usize, factor: f32)); // also where it is no number: that has to be seen
         }
     });
-    sums.iter().sum::<f64>().sqrt()
+    sums[pieces]
 }
 
 /// One step for every parameter.

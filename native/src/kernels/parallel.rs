@@ -36,7 +36,7 @@ impl Threads {
 pub const PIECE: usize = 1 << 14;
 
 const STRETCHES: usize = 4; // a thread: one that is done sooner takes stretches of the others
-const PATIENCE: usize = 1 << 14; // looks at what others do before the core is offered to them: some tens of microseconds
+const PATIENCE: usize = 1 << 14; // looks at what others do before the core is offered to them: some hundred microseconds
 
 struct Shared<'a> {
     turns: &'a [usize],

@@ -8,8 +8,22 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import SafeRepresenter
 
 from linnet.core.errors import ConfigError, explain
+
+INDICATORS = frozenset("?:-,[]{}#&*!|>'\"%@`")  # a word that begins with one may mean something else
+
+
+class _Representer(SafeRepresenter):
+    """ruamel's, which leaves `?a` and `>` bare in places where they are not read back."""
+
+    def represent_str(self, data: str) -> Any:
+        style = '"' if data[:1] in INDICATORS else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Representer.add_representer(str, _Representer.represent_str)
 
 
 def parse_yaml(text: str, *, name: str) -> Any:
@@ -39,6 +53,7 @@ def read_yaml(path: Path) -> Any:
 def to_yaml(content: Any) -> str:
     """YAML text that `parse_yaml` reads back to equal data; keys keep their order."""
     writer = YAML(typ="safe", pure=True)
+    writer.Representer = _Representer
     writer.default_flow_style = None
     writer.width = 110
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]

@@ -10,6 +10,7 @@ when a row outgrows it, its last half is read again and decoding goes on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +82,7 @@ class Decoder:
         if self._too_long():
             self._read_from_start()
             return
-        tokens, self._waiting = self._waiting[:, None], None
+        tokens = self._waiting[:, None]
         if self._made_for != len(tokens):
             self._one_token, self._made_for = one_token(self.network, len(tokens)), len(tokens)
         done = self._one_token(tokens, self.state) if self._one_token is not None else None
@@ -90,6 +91,11 @@ class Decoder:
             assert state is not None
             done = self.network.logits(hidden[:, -1]), state
         self._logits, self.state = done
+        self._waiting = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy makes a program of its own."""
+        return vars(self) | {"_one_token": None, "_made_for": 0}
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some rows only."""

@@ -18,7 +18,7 @@ from linnet.ops.program import CannotRun, lower
 
 def one_token(network: Network, rows: int) -> OneToken | None:
     """The network as a program for so many rows; None where the network, this machine or the moment has none."""
-    if not kernels_available() or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+    if not kernels_available() or not is_time():
         return None
     try:
         return OneToken(network, rows)
@@ -26,8 +26,16 @@ def one_token(network: Network, rows: int) -> OneToken | None:
         return None
 
 
+def is_time() -> bool:
+    """Whether nobody asks for gradients or for another precision."""
+    return not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+
+
 class OneToken:
-    """The works of a network, with its weights where they lie now: a network that is moved or rewritten needs a new one."""
+    """The works of a network as it is now: one whose layers are exchanged or hooked into later needs a new one.
+
+    Weights that are changed in place are seen; where they are moved, the program refuses.
+    """
 
     def __init__(self, network: Network, rows: int) -> None:
         self.network, self.program = network, OneTokenProgram(rows)
@@ -39,7 +47,8 @@ class OneToken:
         None where the program does not know how; the state is still good then. The logits stand in a buffer that the next
         call fills again.
         """
-        if len(tokens) != self.program.rows or not self._knows(state):
+        as_made = tokens.shape == (self.program.rows, 1) and tokens.dtype == torch.int64 and tokens.is_cpu
+        if not (as_made and is_time() and self.program.weights_stay() and self._knows(state)):
             return None
         context, carried = self.network.context(tokens, None, state, None)
         assert carried is not None
@@ -63,15 +72,11 @@ class OneToken:
                 tails.extend(layer.tails())
             elif layer is not None:
                 return False
-        if len(tails) != len(self.program.memories) or not all(is_plain(tail) for tail in tails):
+        if len(tails) != len(self.program.memories) or any(tail.capacity is not None for tail in tails):
+            return False
+        if not all(memory.fits(tail.line.store) for memory, tail in zip(self.program.memories, tails, strict=True)):
             return False
         if state.documents is None or state.positions is None:
             return True
         documents = state.documents.view()[:, 0, :, 0]  # (B, S)
         return bool(((documents == documents[:, -1:]).sum(1) == state.positions).all())
-
-
-def is_plain(tail: Tail) -> bool:
-    """Whether a tail grows, in float32 on a CPU."""
-    store = tail.line.store
-    return tail.capacity is None and store.dtype is torch.float32 and store.is_cpu

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from linnet.core.errors import LinnetError, explain
 from linnet.model.spec import AttentionPosition, InputPosition
 from linnet.ops.program import Program
+from linnet.ops.rope import first_cosine
 
 
 class Learned(InputPosition):
@@ -81,6 +82,7 @@ class SinusoidalLayer(nn.Module):
         self.d_model, self.base = d_model, base
 
     def forward(self, positions: Tensor) -> Tensor:
+        first_cosine()
         half = torch.arange(0, self.d_model, 2, dtype=torch.float32, device=positions.device)  # (D/2,)
         angle = positions.to(torch.float32).unsqueeze(-1) * self.base ** (-half / self.d_model)  # (..., T, D/2)
         return torch.stack((angle.sin(), angle.cos()), -1).flatten(-2)  # (..., T, D)

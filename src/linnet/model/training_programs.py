@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from linnet.model.context import Context
-from linnet.ops.kernels import kernels_available, kernels_take_whole
+from linnet.ops.kernels import kernels_available
 from linnet.ops.program import CannotRun, listened_to, lower
 from linnet.ops.training_program import TrainingProgram
 
@@ -69,7 +69,6 @@ class _Pass:
         self._parts = [
             (module, list(module._modules.values()), list(module._parameters.values())) for module in network.modules()
         ]
-        self._addresses = [p.data_ptr() for p in program.parameters]
 
     @property
     def busy(self) -> bool:
@@ -77,10 +76,12 @@ class _Pass:
 
     def is_current(self) -> bool:
         """Whether the network is made of the same parts as when the program was written, and nobody listens to them."""
+        if nn.modules.module._has_any_global_hook():
+            return False
         for module, children, parameters in self._parts:
             if listened_to(module) or not _same(module._modules, children) or not _same(module._parameters, parameters):
                 return False
-        return kernels_take_whole(self.program.parameters) and self._addresses == [p.data_ptr() for p in self.program.parameters]
+        return self.program.weights_stay()
 
     def __call__(self, tokens: Tensor, context: Context) -> Tensor | None:
         batch, length = tokens.shape
@@ -111,7 +112,7 @@ class _Graph:
 class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, of: _Pass, shape: Any, *parameters: Tensor) -> Tensor:
-        ctx.of, ctx.graph = of, _Graph()
+        ctx.of, ctx.graph, ctx.versions = of, _Graph(), [p._version for p in parameters]
         of.owner = weakref.ref(ctx.graph)
         return of.program.hidden.view(*shape, -1).clone()
 
@@ -121,6 +122,8 @@ class _Run(torch.autograd.Function):
         of = ctx.of
         if of.owner is None or of.owner() is not ctx.graph:
             raise RuntimeError("the gradients of a pass were asked for a second time; needed: another forward pass")
+        if ctx.versions != [p._version for p in of.program.parameters]:
+            raise RuntimeError("weights were changed in place between a pass and its way back; needed: another forward pass")
         gradients = of.program.backward(g.reshape(of.program.hidden.shape))
         of.owner = None
         return None, None, *gradients

@@ -78,7 +78,7 @@ def kernels_take(*tensors: Tensor) -> bool:
     `torch.compile`, `torch.jit.trace`, `torch.func` and forward-mode derivatives need operations that they can see through.
     """
     for x in tensors:
-        if type(x) not in PLAIN or x.dtype is not torch.float32 or not x.is_cpu:
+        if type(x) not in PLAIN or x.dtype is not torch.float32 or not x.is_cpu or x.is_neg():
             return False
     return (
         kernels_available()
@@ -221,7 +221,8 @@ def rms_norm_backward(
     x: Tensor, weight: Tensor | None, scale: Tensor, grad: Tensor, *, weight_too: bool
 ) -> tuple[Tensor, Tensor | None]:
     """The gradients of x and of weight from that of y and from what the forward pass gave."""
-    _insist(grad.shape == x.shape and kernels_take(grad) and grad.is_contiguous(), f"a gradient of {tuple(grad.shape)}")
+    _insist(grad.shape == x.shape and grad.is_contiguous(), f"a gradient of {tuple(grad.shape)} for {tuple(x.shape)}")
+    _insist(scale.numel() * x.shape[-1] == x.numel(), f"{scale.numel()} scales for {tuple(x.shape)}")
     x = _evenly(x)
     grad_x = torch.empty_like(grad)
     grad_weight = x.new_empty(x.shape[-1]) if weight_too else None

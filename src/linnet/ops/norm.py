@@ -25,10 +25,16 @@ def rms_norm_reference(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
     return y if weight is None else y * weight
 
 
-class _RMSNormKernel(torch.autograd.Function):
+class _RMSNorm(torch.autograd.Function):
+    """By the kernel, or by PyTorch's operations where it does not take what it is given, in either direction."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
-        y, scale = rms_norm_forward(x, weight, eps, scales=True)
+        if _kernel_takes(x, weight):
+            y, scale = rms_norm_forward(x, weight, eps, scales=True)
+        else:
+            scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()  # (..., 1)
+            y = x * scale if weight is None else (x * scale).mul_(weight)
         ctx.save_for_backward(x, weight, scale)
         return y
 
@@ -36,35 +42,28 @@ class _RMSNormKernel(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         x, weight, scale = ctx.saved_tensors
-        return *rms_norm_backward(x, weight, scale, g.contiguous(), weight_too=ctx.needs_input_grad[1]), None
-
-
-class _RMSNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
-        width = x.shape[-1]
-        r = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(width).add_(eps).rsqrt_()  # (..., 1)
-        ctx.save_for_backward(x, weight, r)
-        return x * r if weight is None else (x * r).mul_(weight)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> Any:
-        x, weight, r = ctx.saved_tensors
-        xr = x * r
+        many = torch._C._functorch.is_legacy_batchedtensor(g)  # is_grads_batched
+        if not many and _kernel_takes(x, weight) and kernels_take(g, scale):
+            return *rms_norm_backward(x, weight, scale, g.contiguous(), weight_too=ctx.needs_input_grad[1]), None
+        scaled = x * scale.reshape(*x.shape[:-1], 1)
         grad_weight = None
         if weight is not None:
-            grad_weight = (g * xr).reshape(-1, x.shape[-1]).sum(0)
+            grad_weight = (g * scaled).reshape(-1, x.shape[-1]).sum(0)
             g = g * weight
-        along = (g * xr).mean(-1, keepdim=True)  # (..., 1)
-        return torch.addcmul(g, xr, along, value=-1).mul_(r), grad_weight, None
+        along = (g * scaled).mean(-1, keepdim=True)  # (..., 1)
+        return torch.addcmul(g, scaled, along, value=-1).mul_(scale.reshape(*x.shape[:-1], 1)), grad_weight, None
+
+
+def _kernel_takes(x: Tensor, weight: Tensor | None) -> bool:
+    if weight is not None and not (kernels_take(weight) and weight.is_contiguous() and weight.shape == x.shape[-1:]):
+        return False
+    return x.dim() > 0 and kernels_take(x)
 
 
 def rms_norm(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
     """x (..., D), weight (D,) or None → (..., D), in x's dtype; statistics in float32 or better."""
-    given = (x,) if weight is None else (x, weight)
-    if kernels_take(*given) and (weight is None or (weight.is_contiguous() and weight.shape == x.shape[-1:])):
-        return _RMSNormKernel.apply(x, weight, eps) if own_backward(*given) else rms_norm_forward(x, weight, eps, scales=False)[0]
+    if _kernel_takes(x, weight) and not own_backward(*((x,) if weight is None else (x, weight))):
+        return rms_norm_forward(x, weight, eps, scales=False)[0]
     if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling():
         return _RMSNorm.apply(x, weight, eps)
     if x.dtype in (torch.bfloat16, torch.float16):

@@ -15,15 +15,22 @@ import torch
 from torch import Tensor
 
 from linnet.core.native import opened
-from linnet.ops.kernels import MOST_ROWS, numbers, run_program
+from linnet.ops.kernels import MOST_ROWS, kernels_take, numbers, run_program
 from linnet.ops.program import POINTWISE, CannotRun, Positional, Program
 
 
 class Memory:
     """Where a state holds one of its tails: filled in before each run."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.heads, self.width = 1, 0  # of what is remembered
         self.struct = opened()[0].new("linnet_memory *")
+
+    def fits(self, store: Tensor) -> bool:
+        """Whether (B, H, S, K) or (B, S, K) of these numbers is what the works expect."""
+        shape = (self.rows, self.heads, self.width) if store.dim() == 4 else (self.rows, self.width)
+        return (*store.shape[:-2], store.shape[-1]) == shape and store.stride(-1) == 1 and kernels_take(store)
 
     def show(self, store: Tensor, start: int, places: int, first: int) -> None:
         """Places start … start + places - 1 of store (B, H, S, K) or (B, S, K), of which the last is to be written.
@@ -59,7 +66,7 @@ class OneTokenProgram(Program):
 
     def memory(self) -> Memory:
         """A place for the next tail of the states, in the order of the layers."""
-        self.memories.append(Memory())
+        self.memories.append(Memory(self.rows))
         return self.memories[-1]
 
     def embed(self, table: Tensor, scale: float = 1.0) -> Tensor:
@@ -100,7 +107,8 @@ class OneTokenProgram(Program):
         return x
 
     def remember(self, memory: Memory, x: Tensor, width: int) -> None:
-        self._write("remember", (memory.struct, x.shape[1] // width, width, numbers(x)))
+        memory.heads, memory.width = x.shape[1] // width, width
+        self._write("remember", (memory.struct, memory.heads, width, numbers(x)))
 
     def attend(
         self, q: Tensor, keys: Memory, values: Memory, groups: int, d_head: int, scale: float, window: int | None

@@ -28,6 +28,7 @@ KINDS = (
     "pointwise_back", "embed_back", "sequences", "sequences_back", "convolution", "convolution_back",
 )  # as in native/include/linnet.h  # fmt: skip
 POINTWISE = ("add", "multiply", "relu", "relu2", "gelu_tanh", "silu", "sigmoid")
+INSTANCE_METHODS = {"forward", "logits", "context"}  # that make a module another one when they are put on it
 FIRST_POSITIONS = 256  # rows of a new table by position; it doubles when they are used up
 Positional = Tensor | Callable[[Tensor], Tensor]  # a table (P, D), or what makes one of positions (P,)
 
@@ -50,9 +51,9 @@ class Table:
             self._hold(self.make(torch.arange(max(n, 2 * len(self.rows)), device="cpu")))
 
     def _hold(self, rows: Tensor) -> None:
-        self.rows = rows.detach().contiguous()
-        if not kernels_take(self.rows):
-            raise CannotRun(f"a table in {rows.dtype}")
+        self.rows = rows.detach()
+        if not (kernels_take(self.rows) and rows.dim() == 2 and rows.is_contiguous()):
+            raise CannotRun(f"a table of {tuple(rows.shape)} in {rows.dtype}")
         self.struct.start, self.struct.rows = numbers(self.rows), len(self.rows)
 
 
@@ -63,7 +64,8 @@ class Program:
         self.rows = rows
         self._tables: dict[Hashable, Table] = {}
         self._works: list[dict[str, Any]] = []
-        self._alive: list[Tensor] = []  # everything that works point to
+        self._alive: list[Tensor] = []  # buffers that works point to
+        self._weights: list[tuple[Tensor, int]] = []  # weights, and where their numbers lay
         with torch.inference_mode(False):  # so that it can be filled in any mode
             self._inputs = torch.zeros(3, rows, dtype=torch.int64, device="cpu")  # tokens, positions, begins
 
@@ -145,27 +147,35 @@ class Program:
             return opened()[0].NULL
         if not kernels_take(weight) or weight.shape != shape or not weight.is_contiguous():
             raise CannotRun(f"a weight of {tuple(weight.shape)} in {weight.dtype} on {weight.device}")
-        self._alive.append(weight.detach())
+        return self._noted(weight)
+
+    def _noted(self, weight: Tensor) -> Any:
+        self._weights.append((weight, weight.data_ptr()))
         return numbers(weight)
+
+    def weights_stay(self) -> bool:
+        """Whether all weights are still where they were when the works were written."""
+        return all(weight.data_ptr() == at for weight, at in self._weights) and kernels_take(*[w for w, _ in self._weights])
 
     def _table(self, key: Hashable, rows: Positional) -> Table:
         if key not in self._tables:
             made = (rows, None) if isinstance(rows, Tensor) else (rows(torch.arange(FIRST_POSITIONS, device="cpu")), rows)
             self._tables[key] = Table(*made)
+            if isinstance(rows, Tensor):
+                self._noted(rows)
         return self._tables[key]
 
 
 def lower(module: nn.Module, program: Program, *inputs: Tensor) -> Tensor:
-    """Write down what a module does, as its class says in `lower`. Where a subclass has another `forward`, that is no longer it."""
-    line = type(module).__mro__
-    known = [next((i for i, one in enumerate(line) if name in vars(one)), len(line)) for name in ("lower", "forward")]
-    if known[0] == len(line) or known[0] > known[1]:
+    """Write down what a module does, as its very class says in `lower`: a subclass may do something else."""
+    if "lower" not in vars(type(module)):
         raise CannotRun(f"{type(module).__name__}, which no program knows")
-    if listened_to(module):
+    if listened_to(module) or nn.modules.module._has_any_global_hook():
         raise CannotRun(f"{type(module).__name__} with hooks")
     return module.lower(program, *inputs)  # type: ignore[operator]
 
 
 def listened_to(module: nn.Module) -> bool:
-    """Whether somebody has hooked into a module's calls, or put another `forward` on it."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+    """Whether somebody has hooked into a module's calls or their gradients, or put another method on it."""
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return bool(hooks) or not INSTANCE_METHODS.isdisjoint(vars(module))

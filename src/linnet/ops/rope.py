@@ -8,6 +8,7 @@ GPT-NeoX and Llama's Hugging Face weights. Deliberately no interleaved layout: i
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,8 +18,16 @@ from torch.autograd.function import once_differentiable
 from linnet.ops.backward import own_backward
 
 
+@cache
+def first_cosine() -> None:
+    """One cosine by one thread. The first ones of a process, when two threads ask for them at once, were seen to come from a
+    coarser kind of PyTorch's vector library: 1.5e-4 off for half of them, in one process of twenty."""
+    torch.ones(1).cos(), torch.ones(1).sin()
+
+
 def rotary_table(positions: Tensor, d_rotary: int, base: float) -> tuple[Tensor, Tensor]:
     """positions (..., T) → cos, sin (..., T, d_rotary), each half repeated; float32."""
+    first_cosine()
     frequency = base ** (-torch.arange(0, d_rotary, 2, dtype=torch.float32, device=positions.device) / d_rotary)  # (R/2,)
     angle = positions.to(torch.float32).unsqueeze(-1) * frequency  # (..., T, R/2)
     angle = torch.cat((angle, angle), -1)  # (..., T, R)

@@ -21,6 +21,8 @@ from linnet.core.native import opened
 from linnet.ops.kernels import norm_pieces, numbers, run_program, sgemm
 from linnet.ops.program import POINTWISE, CannotRun, Positional, Program
 
+LINE = 16  # numbers in a line of the cache: where every parameter's gradient begins
+
 
 @dataclass(eq=False)
 class Held:
@@ -252,10 +254,7 @@ class TrainingProgram(Program):
             setattr(work, field, ffi.cast("float *", start + 4 * offset))
         if not run_program(self._back_made, self._inputs_made):
             raise RuntimeError("the way back of a program was refused")
-        return [
-            part.view_as(p)
-            for part, p in zip(everything.split([p.numel() for p in self.parameters]), self.parameters, strict=True)
-        ]
+        return [everything[at : at + p.numel()].view_as(p) for p, at in zip(self.parameters, self._offsets.values(), strict=True)]
 
     def _parameter(self, weight: Tensor) -> int:
         """The offset of a weight's gradient."""
@@ -263,7 +262,7 @@ class TrainingProgram(Program):
             raise CannotRun("a weight that is used twice")
         self._offsets[id(weight)] = self._size
         self.parameters.append(weight)
-        self._size += weight.numel()
+        self._size += -(-weight.numel() // LINE) * LINE
         return self._offsets[id(weight)]
 
     def _slot(self, kind: str, field: str, offset: int, fields: tuple[Any, ...]) -> None:

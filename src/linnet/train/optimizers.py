@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from linnet.core.errors import LinnetError, explain
 from linnet.core.spec import Spec
 from linnet.model.network import Network
 from linnet.ops.kernels import adamw_step, kernels_take_whole
@@ -111,7 +112,16 @@ class AdamWOptimizer(torch.optim.AdamW):
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
-        return p, p.grad, state["exp_avg"], state["exp_avg_sq"], state["step"]
+        row = (p, p.grad, state["exp_avg"], state["exp_avg_sq"], state["step"])
+        if any(x.shape != p.shape for x in row[1:4]) or state["step"].numel() != 1:
+            raise LinnetError(
+                explain(
+                    f"AdamW's state of {[tuple(x.shape) for x in row[2:]]} for a weight of {tuple(p.shape)}",
+                    need="means of the weight's own shape, and one number of steps",
+                    hint="the checkpoint of this very model",
+                )
+            )
+        return row
 
 
 class MuonOptimizer(torch.optim.Optimizer):

@@ -285,9 +285,7 @@ impl Program<'_> {
             }
             Known::Matmul(work) => inputs.sgemm.is_some() && work.is_sound(),
             Known::ColumnSum(work) => work.rows > 0 && work.d > 0 && !work.x.is_null() && !work.y.is_null(),
-            Known::NormBack(work) => {
-                work.norm.is_sound() && !work.norm.scale.is_null() && !work.g.is_null() && !work.x.is_null()
-            }
+            Known::NormBack(work) => work.norm.is_sound() && !work.norm.scale.is_null() && !work.g.is_null() && !work.x.is_null(),
             Known::PointwiseBack(work) => {
                 let second = work.what != MULTIPLY || (!work.other.is_null() && !work.grad_other.is_null());
                 let pointers = !work.x.is_null() && !work.g.is_null() && !work.grad_x.is_null();
@@ -299,9 +297,7 @@ impl Program<'_> {
                 work.d > 0 && !work.g.is_null() && covers(&table, asked, inputs.rows)
             }
             Known::Sequences(work) => work.task.is_sound(),
-            Known::SequencesBack(work) => {
-                work.task.is_sound() && !work.task.log_sums.is_null() && work.gradients.is_sound()
-            }
+            Known::SequencesBack(work) => work.task.is_sound() && !work.task.log_sums.is_null() && work.gradients.is_sound(),
             Known::Convolution(work) => {
                 let pointers = !work.x.is_null() && !work.taps.is_null() && !work.y.is_null();
                 work.length > 0 && inputs.rows % work.length == 0 && work.width > 0 && work.d > 0 && pointers

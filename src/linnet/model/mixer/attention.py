@@ -177,7 +177,9 @@ class AttentionLayer(nn.Module):
             q, k = lower(self.q_norm, program, q), lower(self.k_norm, program, k)
         if isinstance(spec.position, Rope):
             rope, turned = spec.position, spec.position.d_rotary(width)
-            q, k = (program.rotate(x, width, partial(rotary_table, d_rotary=turned, base=rope.base), rope) for x in (q, k))
+            q, k = (
+                program.rotate(x, width, partial(rotary_table, d_rotary=turned, base=rope.base), (rope, turned)) for x in (q, k)
+            )
         keys, values = program.memory(), program.memory()
         program.remember(keys, k, width)
         program.remember(values, v, width)
