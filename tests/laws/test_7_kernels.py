@@ -144,7 +144,7 @@ def test_rms_norm_of_what_is_no_number_and_of_nothing() -> None:
 
 
 def test_rms_norm_where_the_kernel_cannot_go_back() -> None:
-    """Batches of gradients, saved tensors that come back as something else, and a number alone."""
+    """Batches of gradients, and saved tensors that come back as something else."""
     x, weight = draw(4, 6).requires_grad_(), draw(6, seed=1).requires_grad_()
     y = rms_norm(x, weight, 1e-3)
     many = torch.eye(24).reshape(24, 4, 6)
@@ -156,7 +156,6 @@ def test_rms_norm_where_the_kernel_cannot_go_back() -> None:
     (coarse,) = torch.autograd.grad(y.sum(), x)
     (right,) = torch.autograd.grad(rms_norm_reference(x, None, 1e-3).sum(), x)
     assert torch.allclose(coarse, right, atol=2e-2)
-    assert rms_norm(torch.tensor(3.0), None, 0.0) == 1
 
 
 class _NormMutant(torch.autograd.Function):
