@@ -10,6 +10,7 @@ definition of all this.
 from __future__ import annotations
 
 import weakref
+from operator import is_not
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from linnet.model.context import Context
 from linnet.ops.kernels import kernels_available
-from linnet.ops.program import CannotRun, listened_to, lower
+from linnet.ops.program import CannotRun, hooks_of, lower, rewritten
 from linnet.ops.training_program import TrainingProgram
 
 MOST = 4  # shapes of batches that are kept
@@ -66,9 +67,10 @@ class _Pass:
         self.program = program
         program.finish(lower(network, program))
         self.owner: weakref.ref[Any] | None = None  # the graph whose activations the buffers hold
-        self._parts = [
-            (module, list(module._modules.values()), list(module._parameters.values())) for module in network.modules()
-        ]
+        self._modules = list(network.modules())
+        self._hooks = [hooks for module in self._modules for hooks in hooks_of(module)]
+        tables = [table for module in self._modules for table in (module._modules, module._parameters)]
+        self._parts = [(table, list(table.values())) for table in tables]
 
     @property
     def busy(self) -> bool:
@@ -76,10 +78,10 @@ class _Pass:
 
     def is_current(self) -> bool:
         """Whether the network is made of the same parts as when the program was written, and nobody listens to them."""
-        if nn.modules.module._has_any_global_hook():
+        if any(self._hooks) or nn.modules.module._has_any_global_hook() or any(map(rewritten, self._modules)):
             return False
-        for module, children, parameters in self._parts:
-            if listened_to(module) or not _same(module._modules, children) or not _same(module._parameters, parameters):
+        for table, parts in self._parts:
+            if len(table) != len(parts) or any(map(is_not, table.values(), parts)):
                 return False
         return self.program.weights_stay()
 
@@ -99,10 +101,6 @@ class _Pass:
         if not self.program.forward(tokens.reshape(-1), positions.reshape(-1), begins.reshape(-1)):
             return None
         return _Run.apply(self, tokens.shape, *self.program.parameters)
-
-
-def _same(now: dict[str, Any], then: list[nn.Module | nn.Parameter | None]) -> bool:
-    return len(now) == len(then) and all(a is b for a, b in zip(now.values(), then, strict=True))
 
 
 class _Graph:

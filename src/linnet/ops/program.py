@@ -170,12 +170,16 @@ def lower(module: nn.Module, program: Program, *inputs: Tensor) -> Tensor:
     """Write down what a module does, as its very class says in `lower`: a subclass may do something else."""
     if "lower" not in vars(type(module)):
         raise CannotRun(f"{type(module).__name__}, which no program knows")
-    if listened_to(module) or nn.modules.module._has_any_global_hook():
+    if any(hooks_of(module)) or rewritten(module) or nn.modules.module._has_any_global_hook():
         raise CannotRun(f"{type(module).__name__} with hooks")
     return module.lower(program, *inputs)  # type: ignore[operator]
 
 
-def listened_to(module: nn.Module) -> bool:
-    """Whether somebody has hooked into a module's calls or their gradients, or put another method on it."""
-    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    return bool(hooks) or not INSTANCE_METHODS.isdisjoint(vars(module))
+def hooks_of(module: nn.Module) -> list[Any]:
+    """The tables of who listens to a module's calls or their gradients; they stay the same ones."""
+    return [module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks]
+
+
+def rewritten(module: nn.Module) -> bool:
+    """Whether another method was put on this very module."""
+    return not INSTANCE_METHODS.isdisjoint(vars(module))

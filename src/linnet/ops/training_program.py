@@ -254,7 +254,8 @@ class TrainingProgram(Program):
             setattr(work, field, ffi.cast("float *", start + 4 * offset))
         if not run_program(self._back_made, self._inputs_made):
             raise RuntimeError("the way back of a program was refused")
-        return [everything[at : at + p.numel()].view_as(p) for p, at in zip(self.parameters, self._offsets.values(), strict=True)]
+        places = zip(self.parameters, self._offsets.values(), strict=True)
+        return [everything.as_strided(p.shape, p.stride(), at) for p, at in places]
 
     def _parameter(self, weight: Tensor) -> int:
         """The offset of a weight's gradient."""
