@@ -18,13 +18,13 @@ from linnet.core.spec import dump, load
 from linnet.core.yaml import override, read_yaml
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.sources import Files
+from linnet.evaluate.bootstrap import neighbours
 from linnet.evaluate.metrics import count_words, metrics
-from linnet.evaluate.yardsticks import yardsticks
 from linnet.interop.native import load_model
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
-from linnet.train.evaluation import MAX_TEXT, final_metrics, measure_yardsticks, token_window_losses
-from linnet.train.record import read_run
+from linnet.train.evaluation import final_metrics, measure_yardsticks, token_window_losses
+from linnet.train.record import never_began, read_run
 from linnet.train.run import Result, train
 from linnet.train.spec import RunSpec
 
@@ -103,6 +103,11 @@ def asked_of(what: What) -> tuple[dict[str, Any], str]:
     paths = [str(what)] if isinstance(what, (str, Path)) else [str(path) for path in what]
     generated = {"stories": {"kind": "stories"}, "python-docs": {"kind": "python_docs"}, "-": {"kind": "stdin"}}
     sources = [generated.get(path, {"kind": "files", "path": path}) for path in paths]
+    begun = [path for path in paths if (Path(path) / "run.yaml").is_file()]
+    if begun:
+        raise ConfigError(
+            explain(f"{begun[0]} is a run, not a text", need="a text", hint=f"linnet train {begun[0]} --resume to go on with it")
+        )
     missing = [
         path for path in paths if path not in generated and not any(mark in path for mark in "*?[") and not Path(path).exists()
     ]
@@ -124,20 +129,18 @@ def is_run_folder(folder: Path) -> bool:
     if (folder / "run.yaml").is_file():
         return True
     if (folder / ".lock").is_file():
-        raise CheckpointError(
-            explain(
-                f"the run in {folder} was stopped while it was still reading its text",
-                need="a run.yaml to go on from",
-                hint="the first command again",
-            )
-        )
+        if never_began(folder):
+            got = f"the run in {folder} ended before its first step, while it read its text or because it was refused"
+        else:
+            got = f"the run in {folder} has no run.yaml any more"
+        raise CheckpointError(explain(got, need="a run.yaml to go on from", hint="the first command again"))
     return False
 
 
 def free_folder(name: str) -> Path:
-    """runs/NAME, or the first of runs/NAME-2, -3 … that is not taken."""
+    """runs/NAME, or the first of runs/NAME-2, -3 … that is not taken; a run that never began does not take its name."""
     folder, number = RUNS / name, 2
-    while folder.exists():
+    while folder.exists() and not never_began(folder):
         folder, number = RUNS / f"{name}-{number}", number + 1
     return folder
 
@@ -167,14 +170,16 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
         network, np.concatenate(([tokenizer.end_id], ids)), context, end_id=tokenizer.end_id, document_mask=mask
     )
     scores: dict[str, Any] = {
-        "model": metrics(nats, counts, n_bytes=len(whole.encode("utf-8", "surrogatepass")), n_words=count_words(whole)).to_dict()
+        "model": metrics(
+            nats,
+            counts,
+            n_bytes=len(whole.encode("utf-8", "surrogatepass")),
+            n_words=sum(count_words(each) for each in texts),
+            blocks=neighbours(len(nats)),
+        ).to_dict()
     }
     if prepared is not None:
-        train = np.concatenate([stream.read(0, stream.tokens) for stream in prepared.train.streams]).astype(np.int64)
-        content = whole.encode("utf-8", "surrogatepass")
-        scores["yardsticks"] = yardsticks(
-            train, ids, tokenizer.vocab_size, prepared.train_text(MAX_TEXT), content, end_id=tokenizer.end_id
-        )
+        scores["yardsticks"] = measure_yardsticks(prepared, whole, ids)
     return scores
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from linnet.core.errors import LinnetError, explain
 from linnet.generate.decode import score_tokens
 from linnet.generate.generate import Generation, Piece, generate, stream
 from linnet.generate.sampler import Sampling
@@ -60,13 +61,17 @@ class LanguageModel:
         max_tokens: int = 256,
         temperature: float = 0.8,
         stop: Sequence[str] = (),
+        stop_tokens: Sequence[int] = (),
         seed: int = 0,
         **sampling: Any,
     ) -> list[Generation]:
-        """`n` texts for each prompt, prompt by prompt. More sampling options: top_k, top_p, min_p, repetition_penalty,
+        """`n` texts for each prompt, prompt by prompt; a text ends before any of `stop` and after any of `stop_tokens` (ids; the end
+        token always is one). More sampling options: top_k, top_p, min_p, repetition_penalty,
         presence_penalty, frequency_penalty (see generate/sampler.py)."""
         rows = [prompt for prompt in prompts for _ in range(n)]
-        return generate(self.network, self.tokenizer, rows, **self._options(max_tokens, temperature, stop, seed, sampling))
+        return generate(
+            self.network, self.tokenizer, rows, **self._options(max_tokens, temperature, stop, stop_tokens, seed, sampling)
+        )
 
     def stream(
         self,
@@ -75,12 +80,13 @@ class LanguageModel:
         max_tokens: int = 256,
         temperature: float = 0.8,
         stop: Sequence[str] = (),
+        stop_tokens: Sequence[int] = (),
         seed: int = 0,
         **sampling: Any,
     ) -> Iterator[str]:
         """The same as `generate`, piece by piece as it is written."""
         pieces: Iterator[Piece] = stream(
-            self.network, self.tokenizer, [prompt], **self._options(max_tokens, temperature, stop, seed, sampling)
+            self.network, self.tokenizer, [prompt], **self._options(max_tokens, temperature, stop, stop_tokens, seed, sampling)
         )
         return (piece.text for piece in pieces if piece.text)
 
@@ -102,9 +108,19 @@ class LanguageModel:
         return replace(self, network=self.network.to(device))
 
     def _options(
-        self, max_tokens: int, temperature: float, stop: Sequence[str], seed: int, sampling: dict[str, Any]
+        self,
+        max_tokens: int,
+        temperature: float,
+        stop: Sequence[str],
+        stop_tokens: Sequence[int],
+        seed: int,
+        sampling: dict[str, Any],
     ) -> dict[str, Any]:
+        beyond = [token for token in stop_tokens if not 0 <= token < self.tokenizer.vocab_size]
+        if beyond:
+            raise LinnetError(explain(f"stop tokens {beyond}", need=f"ids from 0 to {self.tokenizer.vocab_size - 1}"))
         return {
+            "stop_tokens": tuple(stop_tokens),
             "sampling": Sampling().replace(temperature=temperature, **sampling),
             "max_tokens": max_tokens,
             "stop": (stop,) if isinstance(stop, str) else tuple(stop),

@@ -152,7 +152,7 @@ def test_folders_that_are_taken(refused: Linnet, tmp_path: Path) -> None:
     early = tmp_path / "early"
     early.mkdir()
     (early / ".lock").touch()
-    assert "stopped while it was still reading its text" in refused("train", early, "--resume")
+    assert "ended before its first step" in refused("train", early, "--resume")
 
 
 def test_a_budget_too_small(refused: Linnet, tmp_path: Path) -> None:

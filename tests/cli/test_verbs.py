@@ -77,12 +77,46 @@ def test_eval_of_a_text_file_agrees_with_the_sum_by_hand(
     assert {row["name"] for row in scores["yardsticks"]} >= {"unigram", "5-gram", "xz"}
 
 
+def test_yardsticks_cut_tokens_and_bytes_at_one_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long validation part: what the first tokens cost is said for the bytes of these tokens."""
+    from linnet.train import evaluation
+
+    [prepared_folder] = [path.parent for path in (folder / "data").glob("*/index.json")]
+    prepared = open_prepared(prepared_folder, linnet.load(folder).tokenizer)
+    whole = {row["name"]: row for row in evaluation.measure_yardsticks(prepared)}
+    assert "of" not in whole["unigram"]["note"].removeprefix("how often")
+    limit = prepared.validation.tokens // 3
+    monkeypatch.setattr(evaluation, "MAX_TOKENS", limit)
+    cut = {row["name"]: row for row in evaluation.measure_yardsticks(prepared)}
+    ids = prepared.some_tokens(prepared.validation, limit)
+    n_bytes = len(prepared.text_of(ids))
+    assert len(ids) <= limit
+    for name in ("unigram", "5-gram"):
+        row = cut[name]
+        assert row["bits_per_byte"] == pytest.approx(row["nats_per_token"] * len(ids) / n_bytes / math.log(2))
+        assert f"of {prepared.validation.tokens:,} validation tokens" in row["note"]
+        assert f"of {prepared.train.tokens:,} training tokens" in row["note"]
+    assert cut["unigram"]["bits_per_byte"] == pytest.approx(whole["unigram"]["bits_per_byte"], rel=0.2)
+    assert "MiB of validation text" in cut["xz"]["note"]
+
+
 def test_generate_streams_writes_several_and_reads_its_prompt(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, one, _ = tiny_run.linnet(capsys, "generate", folder, "Once", "--max-tokens", "8", "--temperature", "0")
     assert one == "Once" + linnet.load(folder).generate("Once", max_tokens=8, temperature=0) + "\n"
     code, several, _ = tiny_run.linnet(capsys, "generate", folder, "Once", "-n", "3", "--max-tokens", "8", "--stop", "zz")
     assert code == 0
     assert several.count("--- ") == 3
+    model = linnet.load(folder)
+    [written] = model.complete(["Once"], max_tokens=8, temperature=0)
+    stop = written.tokens[2]
+    _, short, _ = tiny_run.linnet(
+        capsys, "generate", folder, "Once", "--max-tokens", "8", "--temperature", "0", "--stop-token", str(stop)
+    )
+    assert short == "Once" + model.generate("Once", max_tokens=8, temperature=0, stop_tokens=[stop]) + "\n"
+    assert len(short) < len(one)
+    code, out, problem = tiny_run.linnet(capsys, "generate", folder, "Once", "--stop-token", "99999999")
+    assert (code, out) == (2, "")
+    assert "99999999" in problem
 
 
 def test_small_verbs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,3 +205,26 @@ def test_importing_linnet_is_cheap_and_lazy() -> None:
     assert linnet.RunSpec.__name__ == "RunSpec"
     with pytest.raises(AttributeError, match="nothing"):
         _ = linnet.nothing
+
+
+def test_a_run_that_was_refused_does_not_take_the_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from linnet.command import free_folder
+    from linnet.train.record import locked
+
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("A few words, again and again. " * 200, encoding="utf-8")
+    code, _, problem = tiny_run.linnet(capsys, "train", "notes.txt", "--minutes", "0.001")
+    assert code == 2, problem
+    assert free_folder("notes") == Path("runs/notes")
+    with locked(Path("runs/notes")):  # somebody is at it right now
+        assert free_folder("notes") == Path("runs/notes-2")
+    Path("runs/notes/mine.txt").write_text("not a run at all", encoding="utf-8")
+    assert free_folder("notes") == Path("runs/notes-2")
+
+
+def test_a_run_folder_is_not_taken_for_a_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, problem = tiny_run.linnet(capsys, "train", folder)
+    assert code == 2
+    assert "--resume" in problem

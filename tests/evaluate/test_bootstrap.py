@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from linnet.core.errors import LinnetError
-from linnet.evaluate.bootstrap import Estimate, consecutive_blocks, ratio_interval, resampled_ratios
+from linnet.evaluate.bootstrap import Estimate, consecutive_blocks, neighbours, ratio_interval, resampled_ratios
 
 
 def width(estimate: Estimate) -> float:
@@ -107,3 +107,10 @@ def test_constant_data_has_a_width_of_zero():
 def test_what_makes_no_ratio_is_refused(sums, counts, options):
     with pytest.raises(LinnetError):
         ratio_interval(sums, counts, **options)
+
+
+def test_neighbours_are_runs_of_the_cube_root():
+    assert neighbours(1).tolist() == [0]
+    assert neighbours(8).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    runs = np.bincount(neighbours(1000))
+    assert (runs == 10).all()

@@ -234,3 +234,12 @@ def test_a_copy_goes_on_by_itself_and_a_read_that_failed_can_be_repeated(monkeyp
         each.read()
         each.step()
     assert decoder.rows == other.rows == [[5, 6, 7, *greedy(model, [5, 6, 7], 3)]]
+
+
+def test_a_stop_token_ends_a_text() -> None:
+    written = generate(network(), TOKENIZER, ["ab"], sampling=Sampling(temperature=0), max_tokens=6)[0]
+    third = written.tokens[2]
+    again = generate(network(), TOKENIZER, ["ab"], sampling=Sampling(temperature=0), max_tokens=6, stop_tokens=[third])[0]
+    first = written.tokens.index(third)
+    assert again.reason == "stop_token"
+    assert again.tokens == written.tokens[: first + 1]

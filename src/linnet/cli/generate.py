@@ -39,6 +39,7 @@ def generate(
     presence_penalty: Annotated[float, typer.Option(help="Taken off the score of a token that was written.")] = 0.0,
     frequency_penalty: Annotated[float, typer.Option(help="Taken off once for each time it was written.")] = 0.0,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text. May be given again.")] = None,
+    stop_token: Annotated[list[int] | None, typer.Option(help="End after this token (its id). May be given again.")] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Write so many texts.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed writes the same text.")] = 0,
 ) -> None:
@@ -54,11 +55,13 @@ def generate(
     writer = linnet.load(model)
     options = {
         "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty,
-        "presence_penalty": presence_penalty, "frequency_penalty": frequency_penalty, "stop": tuple(stop or ()), "seed": seed,
+        "presence_penalty": presence_penalty, "frequency_penalty": frequency_penalty, "stop": tuple(stop or ()), "stop_tokens": tuple(stop_token or ()),
+        "seed": seed,
     }  # fmt: skip
     if n == 1:
+        pieces = writer.stream(prompt, **options)  # type: ignore[arg-type]
         print(prompt, end="", flush=True)
-        for piece in writer.stream(prompt, **options):  # type: ignore[arg-type]
+        for piece in pieces:
             print(piece, end="", flush=True)
         print()
         return

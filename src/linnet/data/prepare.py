@@ -41,7 +41,7 @@ from linnet.tokenizer.base import Tokenizer
 class TokenizerTrainer:
     """A tokenizer that is yet to be trained, on training text only.
 
-    train    from an iterator of texts to a tokenizer
+    train    from texts, which can be read again, to a tokenizer
     load     reads a tokenizer.json back
     recipe   a text that decides the outcome of `train` on given texts (its spec as JSON); with "" a second run
              reads and trains again before it can tell that nothing changed
@@ -50,6 +50,16 @@ class TokenizerTrainer:
     train: Callable[[Iterable[str]], Tokenizer]
     load: Callable[[Path], Tokenizer] | None = None
     recipe: str = ""
+
+
+class TrainingTexts:
+    """The texts of the training part, read anew each time that they are gone through."""
+
+    def __init__(self, read: Callable[[], Iterable[tuple[str, str, Any, Any, Any]]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[str]:
+        return (text for side, text, *_ in self._read() if side == "train")
 
 
 def prepare(
@@ -95,7 +105,7 @@ def prepare(
         trained = tokenizer
         if isinstance(tokenizer, TokenizerTrainer):
             tell(None, "training the tokenizer")
-            trained = tokenizer.train(text for side, text, _, _, _ in parts(spec, spools, plans) if side == "train")
+            trained = tokenizer.train(TrainingTexts(lambda: parts(spec, spools, plans)))
         assert isinstance(trained, Tokenizer)
         signatures = [signature or spool.digest for signature, spool in zip(signatures, spools)]
         target = folder / _name(spec, signatures, maker or trained.fingerprint)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from linnet.core.errors import DataError, TokenizerError, explain
 from linnet.core.files import read_json
@@ -51,6 +52,15 @@ class Prepared:
         return b"".join(
             _first_bytes(self.texts(stream), int(size)) for stream, size in zip(self.train.streams, np.diff(ends, prepend=0))
         )
+
+    def some_tokens(self, split: Split, limit: int) -> NDArray[np.int64]:
+        """The first `limit` tokens of a split (N,); of several sources, each gives its share by size."""
+        share = min(1.0, limit / max(1, split.tokens))
+        return np.concatenate([stream.read(0, int(stream.tokens * share)) for stream in split.streams]).astype(np.int64)
+
+    def text_of(self, tokens: NDArray[np.int64]) -> bytes:
+        """The text of some tokens, without end tokens."""
+        return self.tokenizer.decode_bytes(tokens[tokens != self.train.end_id].tolist())
 
     def texts(self, stream: Stream) -> Iterator[bytes]:
         """The text of each document of a stream, without its end token."""

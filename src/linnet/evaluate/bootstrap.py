@@ -40,6 +40,11 @@ def consecutive_blocks(n: int, length: int) -> NDArray[np.int64]:
     return np.arange(n) // length
 
 
+def neighbours(n: int) -> NDArray[np.int64]:
+    """Block numbers (n,) for windows in reading order: runs of about the cube root of n, as Künsch advises."""
+    return consecutive_blocks(n, max(1, round(n ** (1 / 3))))
+
+
 def ratio_interval(
     sums: ArrayLike,
     counts: ArrayLike,

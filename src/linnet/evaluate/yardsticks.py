@@ -31,6 +31,7 @@ def yardsticks(
     max_tokens: int = MAX_TOKENS,
     max_train_bytes: int = MAX_TRAIN,
     max_valid_bytes: int = MAX_VALID,
+    whole: tuple[int, int, int, int] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows {"name", "nats_per_token", "bits_per_byte", "note"}, plain JSON data.
 
@@ -38,15 +39,21 @@ def yardsticks(
     train_bytes, valid_bytes          the same texts in UTF-8, without special tokens
     end_id, order                     see `KneserNey`
     max_…                             bounds on time and memory; where one cut something off, the note says so
+    whole                             how long the four were before the caller cut them, for the notes; None: as they are
+
+    Validation tokens and bytes are of the same text, cut or not: what a token costs is said for a byte by their ratio.
 
     Raises LinnetError for an empty validation text or ids out of range.
     """
     train, valid = np.asarray(train_tokens), np.asarray(valid_tokens)
     if len(valid) == 0 or len(valid_bytes) == 0:
         raise LinnetError(explain(f"{len(valid)} validation tokens, {len(valid_bytes)} bytes", need="some of both"))
+    of_train, of_valid, of_train_bytes, of_valid_bytes = whole or (len(train), len(valid), len(train_bytes), len(valid_bytes))
     bits_per_nat_per_token = len(valid) / len(valid_bytes) / math.log(2)  # bits per byte = this · nats per token
     seen = train[max(0, len(train) - max_tokens) :]
-    cut = f"; the last {len(seen):,} of {len(train):,} training tokens" if len(seen) < len(train) else ""
+    side = "last" if len(seen) < len(train) else "first"
+    cut = f"; the {side} {len(seen):,} of {of_train:,} training tokens" if len(seen) < of_train else ""
+    cut += f"; the first {len(valid):,} of {of_valid:,} validation tokens" if len(valid) < of_valid else ""
     rows = []
     for name, n, what in (
         ("unigram", 1, "how often each token occurs"),
@@ -56,12 +63,12 @@ def yardsticks(
         rows.append(_row(name, nats, nats * bits_per_nat_per_token, what + cut))
     xz = xz_bits_per_byte(train_bytes, valid_bytes, max_train=max_train_bytes, max_valid=max_valid_bytes)
     cuts = [
-        f"the {side} {used / MIB:.3g} of {whole / MIB:.3g} MiB of {what} text"
-        for side, used, whole, what in (
-            ("last", xz.train_bytes, len(train_bytes), "training"),
-            ("first", xz.valid_bytes, len(valid_bytes), "validation"),
+        f"the {side} {used / MIB:.3g} of {length / MIB:.3g} MiB of {what} text"
+        for side, used, length, what in (
+            ("last" if len(train_bytes) == of_train_bytes else "first", xz.train_bytes, of_train_bytes, "training"),
+            ("first", xz.valid_bytes, of_valid_bytes, "validation"),
         )
-        if used < whole
+        if used < length
     ]
     for name, bits, what in (
         ("xz + training", xz.given_training, "xz -9e, has read the training text"),

@@ -16,6 +16,7 @@ from linnet.data.loader import as_batch, evaluation_batches
 from linnet.data.prepare import Prepared
 from linnet.data.shards import Split
 from linnet.data.spec import Rows
+from linnet.evaluate.bootstrap import neighbours
 from linnet.evaluate.metrics import Metrics, count_words, metrics
 from linnet.evaluate.yardsticks import MAX_TOKENS, yardsticks
 from linnet.model.network import Network
@@ -98,23 +99,31 @@ def validator(
 
 
 def final_metrics(network: Network, prepared: Prepared, context: int, *, document_mask: bool) -> Metrics:
-    """All metrics of the whole validation part, with intervals."""
+    """All metrics of the whole validation part, with intervals over runs of neighbouring rows."""
     nats, counts = window_losses(network, prepared.validation, context, document_mask=document_mask, rows=prepared.spec.rows)
-    text = prepared.validation_text()
-    return metrics(nats, counts, n_bytes=len(text), n_words=count_words(text.decode("utf-8", errors="replace")))
+    documents = (text for stream in prepared.validation.streams for text in prepared.texts(stream))
+    n_words = sum(count_words(text.decode("utf-8", errors="replace")) for text in documents)
+    return metrics(nats, counts, n_bytes=prepared.validation.bytes, n_words=n_words, blocks=neighbours(len(nats)))
 
 
-def measure_yardsticks(prepared: Prepared) -> list[dict[str, Any]]:
-    """Unigram, 5-gram and xz on the same split, as rows for evaluation.json."""
-
-    def ids(split: Split) -> NDArray[np.int64]:
-        return np.concatenate([stream.read(0, min(stream.tokens, MAX_TOKENS)) for stream in split.streams]).astype(np.int64)
-
+def measure_yardsticks(prepared: Prepared, text: str | None = None, ids: NDArray[np.int64] | None = None) -> list[dict[str, Any]]:
+    """Unigram, 5-gram and xz, which have read the training part, as rows for evaluation.json: on the validation part, or on a
+    text and its ids. A part that is too long for them is cut, tokens and bytes at one place."""
+    split = prepared.validation
+    train, known = prepared.some_tokens(prepared.train, MAX_TOKENS), prepared.train_text(MAX_TEXT)
+    if text is not None and ids is not None:
+        content = text.encode("utf-8", "surrogatepass")
+        lengths = (len(ids), len(content))
+    else:
+        ids = prepared.some_tokens(split, MAX_TOKENS)
+        content = prepared.text_of(ids)
+        lengths = (split.tokens, split.bytes)
     return yardsticks(
-        ids(prepared.train),
-        ids(prepared.validation),
+        train,
+        ids,
         prepared.tokenizer.vocab_size,
-        prepared.train_text(MAX_TEXT),
-        prepared.validation_text()[:MAX_TEXT],
+        known,
+        content,
         end_id=prepared.tokenizer.end_id,
+        whole=(prepared.train.tokens, lengths[0], prepared.train.bytes, lengths[1]),
     )

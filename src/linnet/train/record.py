@@ -48,6 +48,22 @@ def check_same(asked: Any, now: RunSpec, before: RunSpec, folder: Path) -> None:
         raise ConfigError(listing([*found, f"try: {hint}"], f"{folder} holds another run than this one"))
 
 
+BEFORE_IT_BEGINS = {".lock", "data", "yardsticks.json"}  # what a folder holds until run.yaml says what the run is
+
+
+def never_began(folder: Path) -> bool:
+    """Whether a folder holds nothing but an attempt: text that was read, and a lock that nobody holds."""
+    if not (folder / ".lock").is_file() or not {path.name for path in folder.iterdir()} <= BEFORE_IT_BEGINS:
+        return False
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    lock.release()
+    return True
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run folder; two processes never write one run."""

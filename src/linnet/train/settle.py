@@ -41,8 +41,8 @@ def prepare_data(spec: RunSpec, folder: Path, tell: Callable[[float | None, str]
     def make(texts: Iterable[str]) -> Tokenizer:
         chosen = spec.tokenizer
         if isinstance(chosen, BPE) and chosen.vocab_size is None:
-            texts = list(texts)
-            chosen = chosen.replace(vocab_size=vocabulary_for(sum(len(text) for text in texts)))
+            n_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)  # the texts can be read again
+            chosen = chosen.replace(vocab_size=vocabulary_for(n_bytes))
         return train_tokenizer(chosen, texts)
 
     recipe = json.dumps(dump(spec.tokenizer), sort_keys=True)
