@@ -19,7 +19,7 @@ from linnet.zoo.family import Decoder
 
 
 class Linnet(Decoder):
-    """linnet's own recipe: rotary, QK-norm, squared ReLU, a free head that starts at zero."""
+    """linnet's own recipe: a short convolution, rotary, QK-norm, squared ReLU, a free head that starts at zero."""
 
     kind: Literal["linnet"] = "linnet"
     convolution: int | None = Field(default=3, ge=2)
