@@ -6,7 +6,7 @@
 //! ```
 
 use super::parallel::{for_each, in_turn, Threads};
-use super::simd::{load_some, store_some, Isa, MOST_LANES};
+use super::simd::{load_n, store_n, Isa, MOST_LANES};
 use crate::dispatch;
 
 const NUMBERS: usize = 1 << 13; // of the rows that are one piece of the work
@@ -120,16 +120,16 @@ impl Norm {
             let mut sum = M::splat(0.0);
             if self.center != 0 {
                 for_lanes!(M, d, c, n, {
-                    sum = M::add(sum, load::<M>(x.add(c), n));
+                    sum = M::add(sum, load_n::<M>(x.add(c), n));
                 });
             }
             let mean = M::splat(M::total(sum) / d as f32);
             let (mut along, mut total) = (M::splat(0.0), M::splat(0.0)); // Σ ĝ ∘ x̂ and Σ ĝ
             for_lanes!(M, d, c, n, {
-                let normed = M::mul(M::sub(load::<M>(x.add(c), n), mean), scale);
-                let mut ahead = load::<M>(g.add(c), n);
+                let normed = M::mul(M::sub(load_n::<M>(x.add(c), n), mean), scale);
+                let mut ahead = load_n::<M>(g.add(c), n);
                 if !self.weight.is_null() {
-                    ahead = M::mul(ahead, load::<M>(self.weight.add(c), n));
+                    ahead = M::mul(ahead, load_n::<M>(self.weight.add(c), n));
                 }
                 along = M::fma(ahead, normed, along);
                 total = M::add(total, ahead);
@@ -137,18 +137,18 @@ impl Norm {
             let along = M::splat(M::total(along) / d as f32);
             let total = M::splat(if self.center != 0 { M::total(total) / d as f32 } else { 0.0 });
             for_lanes!(M, d, c, n, {
-                let normed = M::mul(M::sub(load::<M>(x.add(c), n), mean), scale);
-                let g = load::<M>(g.add(c), n);
-                let ahead = if self.weight.is_null() { g } else { M::mul(g, load::<M>(self.weight.add(c), n)) };
+                let normed = M::mul(M::sub(load_n::<M>(x.add(c), n), mean), scale);
+                let g = load_n::<M>(g.add(c), n);
+                let ahead = if self.weight.is_null() { g } else { M::mul(g, load_n::<M>(self.weight.add(c), n)) };
                 let mut away = M::mul(M::sub(M::sub(ahead, total), M::mul(normed, along)), scale);
                 if add {
-                    away = M::add(away, load::<M>(to.add(c), n));
+                    away = M::add(away, load_n::<M>(to.add(c), n));
                 }
-                store::<M>(to.add(c), away, n);
+                store_n::<M>(to.add(c), away, n);
                 if !own.is_null() {
                     let (w, b) = (own.add(c), own.add(d + c));
-                    store::<M>(w, M::fma(g, normed, load::<M>(w, n)), n);
-                    store::<M>(b, M::add(g, load::<M>(b, n)), n);
+                    store_n::<M>(w, M::fma(g, normed, load_n::<M>(w, n)), n);
+                    store_n::<M>(b, M::add(g, load_n::<M>(b, n)), n);
                 }
             });
         }
@@ -167,7 +167,7 @@ impl Norm {
             let mut sums = [M::splat(0.0); R];
             for_lanes!(M, d, c, n, {
                 for r in 0..R {
-                    sums[r] = M::add(sums[r], load::<M>(x[r].add(c), n));
+                    sums[r] = M::add(sums[r], load_n::<M>(x[r].add(c), n));
                 }
             });
             mean = totals::<M, R>(sums);
@@ -190,11 +190,11 @@ impl Norm {
             }
         }
         for_lanes!(M, d, c, n, {
-            let weight = if self.weight.is_null() { M::splat(1.0) } else { load::<M>(self.weight.add(c), n) };
-            let bias = if self.bias.is_null() { M::splat(0.0) } else { load::<M>(self.bias.add(c), n) };
+            let weight = if self.weight.is_null() { M::splat(1.0) } else { load_n::<M>(self.weight.add(c), n) };
+            let bias = if self.bias.is_null() { M::splat(0.0) } else { load_n::<M>(self.bias.add(c), n) };
             for r in 0..R {
-                let normed = M::mul(M::sub(load::<M>(x[r].add(c), n), M::splat(mean[r])), M::splat(scale[r]));
-                store::<M>(self.y.add((first + r) * d + c), M::fma(normed, weight, bias), n);
+                let normed = M::mul(M::sub(load_n::<M>(x[r].add(c), n), M::splat(mean[r])), M::splat(scale[r]));
+                store_n::<M>(self.y.add((first + r) * d + c), M::fma(normed, weight, bias), n);
             }
         });
     }
@@ -260,26 +260,26 @@ unsafe fn backward_some<M: Isa, const R: usize>(task: &Norm, gradients: &NormGra
     }
     let mut along = [M::splat(0.0); R]; // Σ ĝ ∘ x̂
     for_lanes!(M, d, c, n, {
-        let weight = if task.weight.is_null() { M::splat(1.0) } else { load::<M>(task.weight.add(c), n) };
+        let weight = if task.weight.is_null() { M::splat(1.0) } else { load_n::<M>(task.weight.add(c), n) };
         for r in 0..R {
-            let normed = M::mul(load::<M>(x[r].add(c), n), scale[r]);
-            let ahead = M::mul(load::<M>(gradients.y.add((first + r) * d + c), n), weight);
+            let normed = M::mul(load_n::<M>(x[r].add(c), n), scale[r]);
+            let ahead = M::mul(load_n::<M>(gradients.y.add((first + r) * d + c), n), weight);
             along[r] = M::fma(ahead, normed, along[r]);
         }
     });
     let along = totals::<M, R>(along);
     for_lanes!(M, d, c, n, {
-        let weight = if task.weight.is_null() { M::splat(1.0) } else { load::<M>(task.weight.add(c), n) };
+        let weight = if task.weight.is_null() { M::splat(1.0) } else { load_n::<M>(task.weight.add(c), n) };
         let mut grad_weight = M::splat(0.0);
         for r in 0..R {
-            let normed = M::mul(load::<M>(x[r].add(c), n), scale[r]);
-            let g = load::<M>(gradients.y.add((first + r) * d + c), n);
+            let normed = M::mul(load_n::<M>(x[r].add(c), n), scale[r]);
+            let g = load_n::<M>(gradients.y.add((first + r) * d + c), n);
             let away = M::sub(M::mul(g, weight), M::mul(normed, M::splat(along[r] / d as f32)));
-            store::<M>(gradients.x.add((first + r) * d + c), M::mul(away, scale[r]), n);
+            store_n::<M>(gradients.x.add((first + r) * d + c), M::mul(away, scale[r]), n);
             grad_weight = M::fma(g, normed, grad_weight);
         }
         if !own.is_null() {
-            store::<M>(own.add(c), M::add(grad_weight, load::<M>(own.add(c), n)), n);
+            store_n::<M>(own.add(c), M::add(grad_weight, load_n::<M>(own.add(c), n)), n);
         }
     });
 }
@@ -296,24 +296,6 @@ unsafe fn totals<M: Isa, const R: usize>(x: [M::Vector; R]) -> [f32; R] {
         }
     }
     totals
-}
-
-#[inline(always)]
-unsafe fn load<M: Isa>(from: *const f32, n: usize) -> M::Vector {
-    if n == M::LANES {
-        M::load(from)
-    } else {
-        load_some::<M>(from, n)
-    }
-}
-
-#[inline(always)]
-unsafe fn store<M: Isa>(to: *mut f32, x: M::Vector, n: usize) {
-    if n == M::LANES {
-        M::store(to, x);
-    } else {
-        store_some::<M>(to, x, n);
-    }
 }
 
 /// n numbers, and `filler` in the lanes beyond.

@@ -2,7 +2,7 @@
 //! `linnet/train/optimizers.py` and `linnet/train/precision.py` have the formulas.
 
 use super::parallel::{for_each, in_turn, locate, Threads, PIECE};
-use super::simd::{load_some, store_some, Isa};
+use super::simd::{load_n, store_n, Isa};
 use crate::dispatch;
 
 /// n numbers, their gradients, and what AdamW remembers of these: means, means of squares, and the steps taken.
@@ -128,16 +128,14 @@ unsafe fn adamw_piece<M: Isa>(parameter: &Parameter, how: &AdamW, from: usize, t
     let mut i = from;
     while i < to {
         let n = M::LANES.min(to - i);
-        let load = |from: *const f32| if n == M::LANES { M::load(from.add(i)) } else { load_some::<M>(from.add(i), n) };
-        let store = |to: *mut f32, x| if n == M::LANES { M::store(to.add(i), x) } else { store_some::<M>(to.add(i), x, n) };
-        let (g, m) = (load(grad), load(mean));
+        let (g, m) = (load_n::<M>(grad.add(i), n), load_n::<M>(mean.add(i), n));
         let m = M::fma(M::sub(g, m), M::splat(new_mean), m);
-        let v = M::fma(M::mul(g, g), M::splat(new_square), M::mul(load(square), M::splat(old_square)));
+        let v = M::fma(M::mul(g, g), M::splat(new_square), M::mul(load_n::<M>(square.add(i), n), M::splat(old_square)));
         let away = M::add(M::div(M::sqrt(v), M::splat(correction)), M::splat(eps));
-        let p = M::mul(load(value), M::splat(keep));
-        store(mean, m);
-        store(square, v);
-        store(value, M::sub(p, M::div(M::mul(m, M::splat(rate)), away)));
+        let p = M::mul(load_n::<M>(value.add(i), n), M::splat(keep));
+        store_n::<M>(mean.add(i), m, n);
+        store_n::<M>(square.add(i), v, n);
+        store_n::<M>(value.add(i), M::sub(p, M::div(M::mul(m, M::splat(rate)), away)), n);
         i += n;
     }
 }

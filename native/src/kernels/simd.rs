@@ -86,6 +86,32 @@ pub unsafe fn store_some<M: Isa>(to: *mut f32, x: M::Vector, n: usize) {
     std::ptr::copy_nonoverlapping(padded.as_ptr(), to, n);
 }
 
+/// n numbers, which are a whole vector or the last of a row; the lanes beyond are 0.
+///
+/// # Safety
+/// n numbers can be read.
+#[inline(always)]
+pub unsafe fn load_n<M: Isa>(from: *const f32, n: usize) -> M::Vector {
+    if n == M::LANES {
+        M::load(from)
+    } else {
+        load_some::<M>(from, n)
+    }
+}
+
+/// n numbers to where they belong, a whole vector or the last of a row.
+///
+/// # Safety
+/// n numbers can be written.
+#[inline(always)]
+pub unsafe fn store_n<M: Isa>(to: *mut f32, x: M::Vector, n: usize) {
+    if n == M::LANES {
+        M::store(to, x);
+    } else {
+        store_some::<M>(to, x, n);
+    }
+}
+
 /// Any processor: eight numbers that the compiler turns into whatever vectors there are.
 pub struct Portable;
 

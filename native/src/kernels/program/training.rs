@@ -6,7 +6,7 @@
 use super::super::attention::{backward_group, forward_head, Forward, Gradients};
 use super::super::gelu::slope;
 use super::super::norm::Norm;
-use super::super::simd::{load_some, store_some, Isa};
+use super::super::simd::{load_n, store_n, Isa};
 use super::works::sigmoid;
 use super::*;
 
@@ -188,9 +188,9 @@ impl ColumnSum {
                 let n = M::LANES.min(to - c);
                 let mut sum = M::splat(0.0);
                 for r in 0..self.rows as usize {
-                    sum = M::add(sum, some::<M>(self.x.add(r * self.down as usize + c), n));
+                    sum = M::add(sum, load_n::<M>(self.x.add(r * self.down as usize + c), n));
                 }
-                put::<M>(self.y.add(c), sum, n);
+                store_n::<M>(self.y.add(c), sum, n);
                 c += n;
             }
         }
@@ -215,11 +215,11 @@ impl PointwiseBack {
         let mut i = from;
         while i < to {
             let n = M::LANES.min(to - i);
-            let (x, g) = (some::<M>(self.x.add(i), n), some::<M>(self.g.add(i), n));
+            let (x, g) = (load_n::<M>(self.x.add(i), n), load_n::<M>(self.g.add(i), n));
             let grad = match self.what {
                 MULTIPLY => {
-                    put::<M>(self.grad_other.add(i), M::mul(g, x), n);
-                    M::mul(g, some::<M>(self.other.add(i), n))
+                    store_n::<M>(self.grad_other.add(i), M::mul(g, x), n);
+                    M::mul(g, load_n::<M>(self.other.add(i), n))
                 }
                 RELU => M::keep(M::max(zero, x), g),
                 RELU2 => M::mul(g, M::mul(M::splat(2.0), M::max(zero, x))),
@@ -233,7 +233,7 @@ impl PointwiseBack {
                     M::mul(g, M::mul(s, M::sub(one, s)))
                 }
             };
-            put::<M>(self.grad_x.add(i), grad, n);
+            store_n::<M>(self.grad_x.add(i), grad, n);
             i += n;
         }
     }
@@ -292,10 +292,10 @@ impl Convolution {
                 let n = M::LANES.min(d - c);
                 let mut sum = M::splat(0.0);
                 for back in 0..near {
-                    let (tap, x) = (some::<M>(self.taps.add(back * d + c), n), some::<M>(self.x.add((r - back) * d + c), n));
+                    let (tap, x) = (load_n::<M>(self.taps.add(back * d + c), n), load_n::<M>(self.x.add((r - back) * d + c), n));
                     sum = M::fma(tap, x, sum);
                 }
-                put::<M>(self.y.add(r * d + c), sum, n);
+                store_n::<M>(self.y.add(r * d + c), sum, n);
                 c += n;
             }
         }
@@ -334,12 +334,12 @@ impl ConvolutionBack {
             while c < d {
                 let n = M::LANES.min(d - c);
                 let to = self.x.add(r * d + c);
-                let mut sum = if self.add != 0 { some::<M>(to, n) } else { M::splat(0.0) };
+                let mut sum = if self.add != 0 { load_n::<M>(to, n) } else { M::splat(0.0) };
                 for ahead in 0..near {
-                    let tap = some::<M>(self.forward.taps.add(ahead * d + c), n);
-                    sum = M::fma(tap, some::<M>(self.g.add((r + ahead) * d + c), n), sum);
+                    let tap = load_n::<M>(self.forward.taps.add(ahead * d + c), n);
+                    sum = M::fma(tap, load_n::<M>(self.g.add((r + ahead) * d + c), n), sum);
                 }
-                put::<M>(to, sum, n);
+                store_n::<M>(to, sum, n);
                 c += n;
             }
         }
@@ -355,32 +355,13 @@ impl ConvolutionBack {
                 let mut sum = M::splat(0.0);
                 for r in 0..inputs.rows as usize {
                     if r % length >= back + *inputs.begins.add(r) as usize {
-                        let x = some::<M>(self.forward.x.add((r - back) * d + c), n);
-                        sum = M::fma(some::<M>(self.g.add(r * d + c), n), x, sum);
+                        let x = load_n::<M>(self.forward.x.add((r - back) * d + c), n);
+                        sum = M::fma(load_n::<M>(self.g.add(r * d + c), n), x, sum);
                     }
                 }
-                put::<M>(self.taps.add(back * d + c), sum, n);
+                store_n::<M>(self.taps.add(back * d + c), sum, n);
                 c += n;
             }
         }
-    }
-}
-
-/// n numbers, the lanes beyond 0.
-#[inline(always)]
-unsafe fn some<M: Isa>(from: *const f32, n: usize) -> M::Vector {
-    if n == M::LANES {
-        M::load(from)
-    } else {
-        load_some::<M>(from, n)
-    }
-}
-
-#[inline(always)]
-unsafe fn put<M: Isa>(to: *mut f32, x: M::Vector, n: usize) {
-    if n == M::LANES {
-        M::store(to, x);
-    } else {
-        store_some::<M>(to, x, n);
     }
 }

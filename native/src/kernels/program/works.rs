@@ -2,7 +2,7 @@
 
 use super::super::attention::{forward_head, Forward, Rows, Shape};
 use super::super::gelu::value;
-use super::super::simd::{exp, load_some, store_some, Isa};
+use super::super::simd::{exp, load_n, store_n, Isa};
 use super::*;
 
 #[inline(always)]
@@ -50,22 +50,17 @@ unsafe fn pointwise<M: Isa>(work: &Pointwise, from: usize, to: usize) {
     let mut i = from;
     while i < to {
         let n = M::LANES.min(to - i);
-        let load = |from: *const f32| if n == M::LANES { M::load(from.add(i)) } else { load_some::<M>(from.add(i), n) };
-        let x = load(work.x);
+        let x = load_n::<M>(work.x.add(i), n);
         let y = match work.what {
-            ADD => M::add(x, load(work.other)),
-            MULTIPLY => M::mul(x, load(work.other)),
+            ADD => M::add(x, load_n::<M>(work.other.add(i), n)),
+            MULTIPLY => M::mul(x, load_n::<M>(work.other.add(i), n)),
             RELU => M::max(zero, x),
             RELU2 => M::mul(M::max(zero, x), M::max(zero, x)),
             GELU_TANH => value::<M>(x),
             SILU => M::div(x, M::add(one, exp::<M>(M::sub(zero, x)))),
             _ => sigmoid::<M>(x),
         };
-        if n == M::LANES {
-            M::store(work.y.add(i), y);
-        } else {
-            store_some::<M>(work.y.add(i), y, n);
-        }
+        store_n::<M>(work.y.add(i), y, n);
         i += n;
     }
 }
