@@ -105,7 +105,7 @@ impl Norm {
         }
     }
 
-    /// A piece of the backward pass of a program: ∂x, added to what is there if `add`, and this piece's part of ∂w and ∂b, in
+    /// A piece of the backward pass: ∂x, added to what is there if `add`, and this piece's part of ∂w and ∂b, in
     /// `sums` (pieces, 2, d) unless that is NULL.
     #[inline(always)]
     pub(super) unsafe fn backward_piece<M: Isa>(&self, g: *const f32, to: *mut f32, sums: *mut f32, add: bool, piece: usize) {
@@ -216,16 +216,17 @@ pub unsafe fn forward(task: &Norm, threads: Threads) {
 pub unsafe fn backward(task: &Norm, gradients: &NormGradients, threads: Threads) {
     let (d, pieces) = (task.d as usize, task.pieces());
     let wanted = !gradients.weight.is_null();
-    let mut sums = vec![0.0f32; if wanted { d * pieces } else { 0 }]; // each piece's ∂w
+    let mut sums = vec![0.0f32; if wanted { 2 * d * pieces } else { 0 }]; // each piece's ∂w and ∂b
     let start = sums.as_mut_ptr() as usize; // an address, because each thread writes numbers of its own behind it
     let turns = [pieces, if wanted { d.div_ceil(COLUMNS) } else { 0 }];
     in_turn(threads, &turns, |turn, i| {
         let sums = start as *mut f32;
         if turn == 0 {
-            dispatch!(backward_piece(task: &Norm, gradients: &NormGradients, i: usize, sums: *mut f32));
+            let sums = if wanted { sums } else { std::ptr::null_mut() };
+            dispatch!(backward_piece(task: &Norm, gradients: &NormGradients, sums: *mut f32, i: usize));
         } else {
             for c in i * COLUMNS..d.min((i + 1) * COLUMNS) {
-                *gradients.weight.add(c) = (0..pieces).map(|piece| *sums.add(d * piece + c)).sum();
+                *gradients.weight.add(c) = (0..pieces).map(|piece| *sums.add(2 * d * piece + c)).sum();
             }
         }
     });
@@ -237,51 +238,8 @@ unsafe fn forward_piece<M: Isa>(task: &Norm, i: usize) {
 }
 
 #[inline(always)]
-unsafe fn backward_piece<M: Isa>(task: &Norm, gradients: &NormGradients, piece: usize, sums: *mut f32) {
-    let own = if gradients.weight.is_null() { std::ptr::null_mut() } else { sums.add(task.d as usize * piece) };
-    let mut rows = task.range(piece);
-    while rows.len() >= 4 {
-        backward_some::<M, 4>(task, gradients, rows.start, own);
-        rows.start += 4;
-    }
-    for i in rows {
-        backward_some::<M, 1>(task, gradients, i, own);
-    }
-}
-
-/// R rows from `first` on; their part of ∂w is added to what is in `own`, if that is not NULL.
-#[inline(always)]
-unsafe fn backward_some<M: Isa, const R: usize>(task: &Norm, gradients: &NormGradients, first: usize, own: *mut f32) {
-    let d = task.d as usize;
-    let (mut x, mut scale) = ([task.x; R], [M::splat(0.0); R]);
-    for r in 0..R {
-        x[r] = task.row(first + r);
-        scale[r] = M::splat(*task.scale.add(first + r));
-    }
-    let mut along = [M::splat(0.0); R]; // Σ ĝ ∘ x̂
-    for_lanes!(M, d, c, n, {
-        let weight = if task.weight.is_null() { M::splat(1.0) } else { load_n::<M>(task.weight.add(c), n) };
-        for r in 0..R {
-            let normed = M::mul(load_n::<M>(x[r].add(c), n), scale[r]);
-            let ahead = M::mul(load_n::<M>(gradients.y.add((first + r) * d + c), n), weight);
-            along[r] = M::fma(ahead, normed, along[r]);
-        }
-    });
-    let along = totals::<M, R>(along);
-    for_lanes!(M, d, c, n, {
-        let weight = if task.weight.is_null() { M::splat(1.0) } else { load_n::<M>(task.weight.add(c), n) };
-        let mut grad_weight = M::splat(0.0);
-        for r in 0..R {
-            let normed = M::mul(load_n::<M>(x[r].add(c), n), scale[r]);
-            let g = load_n::<M>(gradients.y.add((first + r) * d + c), n);
-            let away = M::sub(M::mul(g, weight), M::mul(normed, M::splat(along[r] / d as f32)));
-            store_n::<M>(gradients.x.add((first + r) * d + c), M::mul(away, scale[r]), n);
-            grad_weight = M::fma(g, normed, grad_weight);
-        }
-        if !own.is_null() {
-            store_n::<M>(own.add(c), M::add(grad_weight, load_n::<M>(own.add(c), n)), n);
-        }
-    });
+unsafe fn backward_piece<M: Isa>(task: &Norm, gradients: &NormGradients, sums: *mut f32, i: usize) {
+    task.backward_piece::<M>(gradients.y, gradients.x, sums, false, i);
 }
 
 /// The totals of R vectors, R being 4 or 1.

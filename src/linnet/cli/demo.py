@@ -23,10 +23,10 @@ def demo(
 ) -> None:
     """Make simple stories by rule, train a tokenizer and a model of one to two million parameters on them, and let it
     write. A checker that knows the rules tells how well it learned them."""
-    from linnet.command import RUNS, free_folder, run
+    from linnet.command import free_folder, run
 
     console = Console()
-    folder = out or (RUNS / "demo" if not (RUNS / "demo").exists() else free_folder("demo"))
+    folder = out or free_folder("demo")
     count = max(4_000, int(STORIES_A_MINUTE * minutes))
     console.print(f"[bold]linnet demo[/bold]  {count:,} stories made by rule, then {minutes:g} minutes in all\n", highlight=False)
     table = {

@@ -48,15 +48,13 @@ class Prepared:
         """The first `limit` bytes of training text; of several sources, each gives its share by size."""
         if limit is None or limit >= self.train.bytes:
             return b"".join(text for stream in self.train.streams for text in self.texts(stream))
-        ends = np.cumsum([stream.bytes for stream in self.train.streams]) * limit // self.train.bytes
-        return b"".join(
-            _first_bytes(self.texts(stream), int(size)) for stream, size in zip(self.train.streams, np.diff(ends, prepend=0))
-        )
+        sizes = _shares([stream.bytes for stream in self.train.streams], limit)
+        return b"".join(_first_bytes(self.texts(stream), size) for stream, size in zip(self.train.streams, sizes))
 
     def some_tokens(self, split: Split, limit: int) -> NDArray[np.int64]:
         """The first `limit` tokens of a split (N,); of several sources, each gives its share by size."""
-        share = min(1.0, limit / max(1, split.tokens))
-        return np.concatenate([stream.read(0, int(stream.tokens * share)) for stream in split.streams]).astype(np.int64)
+        sizes = _shares([stream.tokens for stream in split.streams], min(limit, split.tokens))
+        return np.concatenate([stream.read(0, size) for stream, size in zip(split.streams, sizes)]).astype(np.int64)
 
     def text_of(self, tokens: NDArray[np.int64]) -> bytes:
         """The text of some tokens, without end tokens."""
@@ -67,6 +65,12 @@ class Prepared:
         for ids in document_ids(stream):
             whole = ids.tolist()
             yield self.tokenizer.decode_bytes(whole[:-1] if whole[-1] == self.train.end_id else whole)
+
+
+def _shares(sizes: list[int], limit: int) -> list[int]:
+    """`limit` dealt out in proportion to some sizes, to the last one."""
+    ends = np.cumsum(sizes) * limit // max(1, sum(sizes))
+    return [int(share) for share in np.diff(ends, prepend=0)]
 
 
 def _first_bytes(texts: Iterable[bytes], limit: int) -> bytes:

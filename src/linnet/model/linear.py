@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from linnet.model.spec import Linear
 from linnet.ops.kernels import few_rows
 from linnet.ops.linear import linear, takes_few_rows
-from linnet.ops.program import Program
+from linnet.ops.program import Program, untouched
 
 TOGETHER_ROWS = 256  # fewer rows and laying the matrices together costs more than it saves
 
@@ -53,7 +53,7 @@ def project(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
     core, by (128, 384) 2.6 ms, and ∂x needs no sums. In decoding, one call reads them one after the other.
     A layer that is anything but a plain matrix, or that is listened to by a hook, is called as it stands.
     """
-    plain = all(type(layer) is LinearLayer and not layer._forward_hooks and not layer._forward_pre_hooks for layer in layers)
+    plain = all(type(layer) is LinearLayer and untouched(layer) for layer in layers)
     if not plain:
         return [layer(x) for layer in layers]
     weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]

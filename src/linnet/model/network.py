@@ -23,7 +23,7 @@ from linnet.model.spec import Model
 from linnet.model.state import State, Tail
 from linnet.model.training_programs import TrainingPrograms
 from linnet.ops.linear import linear
-from linnet.ops.program import CannotRun, Program, hooks_of, lower, rewritten
+from linnet.ops.program import CannotRun, Program, lower, untouched
 
 
 class Output(NamedTuple):
@@ -86,7 +86,7 @@ class Network(nn.Module):
     def lower(self, program: Program) -> Tensor:
         """Write down what makes hidden states (rows, D) of a program's tokens."""
         spec = self.spec
-        if type(self.embedding) is not nn.Embedding or any(hooks_of(self.embedding)) or rewritten(self.embedding):
+        if type(self.embedding) is not nn.Embedding or not untouched(self.embedding):
             raise CannotRun("an embedding that is not a plain one")
         x = program.embed(self.embedding.weight, spec.d_model**0.5 if spec.embedding_scale == "sqrt_d_model" else 1.0)
         if self.position is not None:

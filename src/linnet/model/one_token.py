@@ -55,10 +55,13 @@ class OneToken:
         memories = iter(self.program.memories)
         layers: list[LayerState | None] = []
         for layer in state.layers:
-            longer = [] if not isinstance(layer, Tails) else [tail.reserve(1) for tail in layer.tails()]
+            if not isinstance(layer, Tails):
+                layers.append(None)
+                continue
+            longer = [tail.reserve(1) for tail in layer.tails()]
             for tail in longer:
                 next(memories).show(tail.line.store, tail.start, tail.stop - tail.start, tail.first)
-            layers.append(type(layer)(*longer) if isinstance(layer, Tails) else None)
+            layers.append(type(layer)(*longer))
         positions = context.positions.reshape(-1)  # (1,) or (B,)
         if not self.program.run(tokens[:, 0], positions, state.length - positions):
             return None

@@ -170,7 +170,7 @@ def lower(module: nn.Module, program: Program, *inputs: Tensor) -> Tensor:
     """Write down what a module does, as its very class says in `lower`: a subclass may do something else."""
     if "lower" not in vars(type(module)):
         raise CannotRun(f"{type(module).__name__}, which no program knows")
-    if any(hooks_of(module)) or rewritten(module) or nn.modules.module._has_any_global_hook():
+    if not untouched(module) or nn.modules.module._has_any_global_hook():
         raise CannotRun(f"{type(module).__name__} with hooks")
     return module.lower(program, *inputs)  # type: ignore[operator]
 
@@ -183,3 +183,8 @@ def hooks_of(module: nn.Module) -> list[Any]:
 def rewritten(module: nn.Module) -> bool:
     """Whether another method was put on this very module."""
     return not INSTANCE_METHODS.isdisjoint(vars(module))
+
+
+def untouched(module: nn.Module) -> bool:
+    """Whether a module is what its class says: its works may be done without calling it."""
+    return not any(hooks_of(module)) and not rewritten(module)
