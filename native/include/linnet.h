@@ -4,10 +4,10 @@
  * Computes in float32, to within rounding, what linnet/ops/*.py and linnet/train/optimizers.py define.
  * Written by hand and in the plain subset of C that cffi reads. native/src/lib.rs implements it.
  *
- * Memory   Every array belongs to the caller, before and after the call; nothing is kept of it. A trainer or a merger
- *          is made by *_new and freed once by the *_free beside it.
- * Threads  A merger may be used by several threads at once, a trainer by one at a time. The kernels run on the threads
- *          of an OpenMP library that the caller names.
+ * Memory   Every array belongs to the caller, before and after the call; nothing is kept of it. What a *_new makes, or
+ *          an encoder, is freed once by the *_free beside it.
+ * Threads  An encoder may be used by several threads at once, a counter or a trainer by one at a time. The kernels run on
+ *          the threads of an OpenMP library that the caller names.
  * Errors   Functions that return int64_t return a negative LINNET_* code; functions that return a handle return
  *          NULL. No panic crosses this border.
  */
@@ -20,13 +20,35 @@ uint32_t linnet_interface(void);
 /* The version of the build, NUL-terminated, valid for ever. */
 const char *linnet_version(void);
 
+/* ── Splitting ── */
+
+/* A splitting pattern (linnet/tokenizer/pretokenize.py) is 0 gpt2, 1 gpt4, 2 cl100k, 3 qwen, 4 o200k. Text is UTF-8; a byte that
+ * belongs to no character is one without a class, and so is a surrogate of three bytes. Texts, chunks and tokens are given as
+ * bytes, one after the other, and where each of them ends. */
+
+/* Where each chunk of a text ends. ends: room for n_bytes. Returns how many there are. */
+int64_t linnet_chunks(uint32_t pattern, const uint8_t *text, uint64_t n_bytes, uint64_t *ends);
+
 /* ── Learning ── */
+
+typedef struct linnet_counter linnet_counter;
+
+/* Counts the chunks of texts, on n_threads threads of its own. */
+linnet_counter *linnet_counter_new(uint32_t pattern);
+
+/* Returns 0. */
+int64_t linnet_counter_add(
+    linnet_counter *counter, const uint8_t *bytes, const uint64_t *ends, uint64_t n_texts, uint64_t n_threads);
+
+void linnet_counter_free(linnet_counter *counter);
 
 typedef struct linnet_trainer linnet_trainer;
 
-/* A trainer over n_chunks chunks. bytes: all chunks, one after the other; ends[i]: where chunk i ends in them (it
- * begins where the one before it ends); weights[i]: how often it occurs. At most 2^31 bytes. */
-linnet_trainer *linnet_trainer_new(const uint8_t *bytes, const uint64_t *ends, const uint64_t *weights, uint64_t n_chunks);
+/* A trainer over what a counter has counted, which then begins anew. */
+linnet_trainer *linnet_counter_trainer(linnet_counter *counter);
+
+/* A trainer over n_chunks chunks, of at most 2^31 bytes. counts[i]: how often chunk i occurs. */
+linnet_trainer *linnet_trainer_new(const uint8_t *bytes, const uint64_t *ends, const uint64_t *counts, uint64_t n_chunks);
 
 /* Learn up to n_merges more merges. pairs: room for 2 * n_merges ids, filled as a, b, a, b, … Merge number r, counted
  * from 0 over all calls, makes id 256 + r. Returns how many were learned; fewer than asked: no pair occurs twice. */
@@ -34,18 +56,31 @@ int64_t linnet_trainer_learn(linnet_trainer *trainer, uint32_t *pairs, uint64_t 
 
 void linnet_trainer_free(linnet_trainer *trainer);
 
-/* ── Applying ── */
+/* ── Encoding ── */
 
-typedef struct linnet_merger linnet_merger;
+typedef struct linnet_encoder linnet_encoder;
 
-/* A merger. byte_ids: the ids of the 256 single bytes; merges: n_merges times a, b, and the id that they make, in the
- * order of their rank. */
-linnet_merger *linnet_merger_new(const uint32_t *byte_ids, const uint32_t *merges, uint64_t n_merges);
+/* An encoder for a vocabulary: the bytes of every id, none for an id that ordinary text never gets. merges: n_merges times a, b,
+ * and the id that they make, in the order of their rank; NULL: any two tokens that spell a third make it, the lowest id first, and
+ * a chunk that is a token stays one. NULL is returned where a byte has no token, or there are more than 2^21 ids or 2^22 merges. */
+linnet_encoder *linnet_encoder_new(
+    uint32_t pattern, const uint8_t *bytes, const uint64_t *ends, uint64_t n_tokens, const uint32_t *merges, uint64_t n_merges);
 
-/* The ids of one chunk. ids: room for n_bytes. Returns how many ids there are. */
-int64_t linnet_merger_merge(const linnet_merger *merger, const uint8_t *bytes, uint64_t n_bytes, uint32_t *ids);
+void linnet_encoder_free(linnet_encoder *encoder);
 
-void linnet_merger_free(linnet_merger *merger);
+/* The ids of texts. They belong to the library until they are freed. */
+typedef struct linnet_ids linnet_ids;
+
+linnet_ids *linnet_encode(const linnet_encoder *encoder, const uint8_t *text, uint64_t n_bytes);
+
+/* On n_threads threads of its own. */
+linnet_ids *linnet_encode_batch(
+    const linnet_encoder *encoder, const uint8_t *bytes, const uint64_t *ends, uint64_t n_texts, uint64_t n_threads);
+
+/* The n_ids ids of all texts, and after a batch where those of each of the n_ends texts end. */
+const uint32_t *linnet_ids_look(const linnet_ids *ids, uint64_t *n_ids, uint64_t *n_ends, const uint64_t **ends);
+
+void linnet_ids_free(linnet_ids *ids);
 
 /* ── Kernels ── */
 

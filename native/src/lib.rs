@@ -1,19 +1,21 @@
 //! The border to C: every function of `include/linnet.h`, and nothing else.
 //!
-//! Each one checks its pointers, turns them into slices, calls `learn`, `apply` or one of the `kernels`, and catches
+//! Each one checks its pointers, turns them into slices, calls `bpe` or one of the `kernels`, and catches
 //! panics, because a panic must not unwind into a caller that is not Rust.
 
-pub mod apply;
-mod hash;
+pub mod bpe;
 pub mod kernels;
-pub mod learn;
 
 use std::ffi::c_char;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
-use apply::Merger;
+use bpe::count::{Counted, Counter};
+use bpe::encode::Encoder;
+use bpe::learn::Trainer;
+use bpe::merge::{Merger, Rule};
+use bpe::scan::{self, Pattern};
 use kernels::attention::{Forward, Gradients};
 use kernels::few_rows::FewRows;
 use kernels::norm::{Norm, NormGradients};
@@ -22,14 +24,13 @@ use kernels::parallel::Threads;
 use kernels::program::{Inputs, Instruction};
 use kernels::simd::Kind;
 use kernels::{attention, few_rows, gelu, norm, optimizer, program, simd};
-use learn::Trainer;
 
 const BAD_ARGUMENT: i64 = -1;
 const BUG: i64 = -2;
 
 #[no_mangle]
 pub extern "C" fn linnet_interface() -> u32 {
-    4
+    5
 }
 
 #[no_mangle]
@@ -37,22 +38,70 @@ pub extern "C" fn linnet_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
+#[no_mangle]
+pub extern "C" fn linnet_counter_new(pattern: u32) -> *mut Counter {
+    boxed(|| Some(Counter::new(Pattern::numbered(pattern)?)))
+}
+
 /// # Safety
-/// `ends` and `weights` hold `n_chunks` numbers, `bytes` as many bytes as the last of `ends` says.
+/// `counter` comes from `linnet_counter_new` and is not freed; `ends` holds `n_texts` numbers, `bytes` as many bytes as the last says.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_counter_add(
+    counter: *mut Counter,
+    bytes: *const u8,
+    ends: *const u64,
+    n_texts: u64,
+    n_threads: u64,
+) -> i64 {
+    if counter.is_null() || bytes.is_null() || ends.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| match parts(bytes, ends, n_texts) {
+        Some(texts) => {
+            (*counter).add(&texts, n_threads as usize);
+            0
+        }
+        None => BAD_ARGUMENT,
+    })
+}
+
+/// # Safety
+/// `counter` comes from `linnet_counter_new` and is not freed.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_counter_trainer(counter: *mut Counter) -> *mut Trainer {
+    if counter.is_null() {
+        return null_mut();
+    }
+    boxed(|| Trainer::new(&(*counter).finish()))
+}
+
+/// # Safety
+/// `counter` comes from `linnet_counter_new` and is not used again; NULL is allowed.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_counter_free(counter: *mut Counter) {
+    free(counter);
+}
+
+/// # Safety
+/// `ends` and `counts` hold `n_chunks` numbers, `bytes` as many bytes as the last of `ends` says.
 #[no_mangle]
 pub unsafe extern "C" fn linnet_trainer_new(
     bytes: *const u8,
     ends: *const u64,
-    weights: *const u64,
+    counts: *const u64,
     n_chunks: u64,
 ) -> *mut Trainer {
-    if bytes.is_null() || ends.is_null() || weights.is_null() {
+    if bytes.is_null() || ends.is_null() || counts.is_null() {
         return null_mut();
     }
     boxed(|| {
-        let (ends, weights) = (from_raw_parts(ends, n_chunks as usize), from_raw_parts(weights, n_chunks as usize));
-        let bytes = from_raw_parts(bytes, ends.last().copied().unwrap_or(0) as usize);
-        Trainer::new(bytes, ends, weights)
+        let chunks = parts(bytes, ends, n_chunks)?;
+        let counts = from_raw_parts(counts, n_chunks as usize);
+        Trainer::new(&Counted {
+            bytes: chunks.concat(),
+            ends: from_raw_parts(ends, n_chunks as usize).to_vec(),
+            counts: counts.to_vec(),
+        })
     })
 }
 
@@ -84,34 +133,121 @@ pub unsafe extern "C" fn linnet_trainer_free(trainer: *mut Trainer) {
 }
 
 /// # Safety
-/// `byte_ids` holds 256 numbers, `merges` `3 * n_merges`.
+/// `ends` holds `n_tokens` numbers, `bytes` as many bytes as the last of them says; `merges` holds `3 * n_merges` or is NULL.
 #[no_mangle]
-pub unsafe extern "C" fn linnet_merger_new(byte_ids: *const u32, merges: *const u32, n_merges: u64) -> *mut Merger {
-    if byte_ids.is_null() || merges.is_null() {
+pub unsafe extern "C" fn linnet_encoder_new(
+    pattern: u32,
+    bytes: *const u8,
+    ends: *const u64,
+    n_tokens: u64,
+    merges: *const u32,
+    n_merges: u64,
+) -> *mut Encoder {
+    if bytes.is_null() || ends.is_null() {
         return null_mut();
     }
-    boxed(|| Some(Merger::new(from_raw_parts(byte_ids, 256), from_raw_parts(merges, 3 * n_merges as usize))))
+    boxed(|| {
+        let tokens = parts(bytes, ends, n_tokens)?;
+        let rule = match merges.cast::<[u32; 3]>() {
+            none if none.is_null() => Rule::Ids,
+            some => Rule::Merges(from_raw_parts(some, n_merges as usize)),
+        };
+        Some(Encoder::new(Pattern::numbered(pattern)?, Merger::new(&tokens, rule)?))
+    })
+}
+
+/// Byte strings that lie one after the other. None where the ends descend.
+unsafe fn parts<'a>(bytes: *const u8, ends: *const u64, n: u64) -> Option<Vec<&'a [u8]>> {
+    let ends = from_raw_parts(ends, n as usize);
+    let bytes = from_raw_parts(bytes, ends.last().copied().unwrap_or(0) as usize);
+    let begins = std::iter::once(&0).chain(ends);
+    begins.zip(ends).map(|(&from, &to)| bytes.get(from as usize..to as usize)).collect()
 }
 
 /// # Safety
-/// `merger` comes from `linnet_merger_new` and is not freed; `bytes` holds `n_bytes`, `ids` has room for as many numbers.
+/// `encoder` comes from `linnet_encoder_new` and is not freed; `text` holds `n_bytes`.
 #[no_mangle]
-pub unsafe extern "C" fn linnet_merger_merge(merger: *const Merger, bytes: *const u8, n_bytes: u64, ids: *mut u32) -> i64 {
-    if merger.is_null() || bytes.is_null() || ids.is_null() {
-        return BAD_ARGUMENT;
+pub unsafe extern "C" fn linnet_encode(encoder: *const Encoder, text: *const u8, n_bytes: u64) -> *mut Ids {
+    if encoder.is_null() || text.is_null() {
+        return null_mut();
     }
-    caught(|| {
-        let merged = (*merger).merge(from_raw_parts(bytes, n_bytes as usize));
-        from_raw_parts_mut(ids, n_bytes as usize)[..merged.len()].copy_from_slice(&merged);
-        merged.len() as i64
+    boxed(|| Some(Ids { ids: (*encoder).encode(from_raw_parts(text, n_bytes as usize)), ends: Vec::new() }))
+}
+
+/// # Safety
+/// `encoder` comes from `linnet_encoder_new` and is not freed; `ends` holds `n_texts` numbers, `bytes` as many bytes as the last says.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_encode_batch(
+    encoder: *const Encoder,
+    bytes: *const u8,
+    ends: *const u64,
+    n_texts: u64,
+    n_threads: u64,
+) -> *mut Ids {
+    if encoder.is_null() || bytes.is_null() || ends.is_null() {
+        return null_mut();
+    }
+    boxed(|| {
+        let (ids, ends) = (*encoder).encode_batch(&parts(bytes, ends, n_texts)?, n_threads as usize);
+        Some(Ids { ids, ends })
     })
 }
 
 /// # Safety
-/// `merger` comes from `linnet_merger_new` and is not used again; NULL is allowed.
+/// `encoder` comes from `linnet_encoder_new` and is not used again; NULL is allowed.
 #[no_mangle]
-pub unsafe extern "C" fn linnet_merger_free(merger: *mut Merger) {
-    free(merger);
+pub unsafe extern "C" fn linnet_encoder_free(encoder: *mut Encoder) {
+    free(encoder);
+}
+
+/// Ids, and where those of each text end, for the caller to look at.
+pub struct Ids {
+    ids: Vec<u32>,
+    ends: Vec<u64>,
+}
+
+/// # Safety
+/// `text` holds `n_bytes`, `ends` has room for as many numbers.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_chunks(pattern: u32, text: *const u8, n_bytes: u64, ends: *mut u64) -> i64 {
+    let Some(pattern) = Pattern::numbered(pattern) else { return BAD_ARGUMENT };
+    if text.is_null() || ends.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        let (mut n, mut end) = (0, 0);
+        scan::chunks(from_raw_parts(text, n_bytes as usize), pattern, |chunk| {
+            end += chunk.len() as u64;
+            *ends.add(n) = end;
+            n += 1;
+        });
+        n as i64
+    })
+}
+
+/// # Safety
+/// `ids` comes from a function of this library and is not freed.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_ids_look(
+    ids: *const Ids,
+    n_ids: *mut u64,
+    n_ends: *mut u64,
+    ends: *mut *const u64,
+) -> *const u32 {
+    if ids.is_null() || n_ids.is_null() || n_ends.is_null() || ends.is_null() {
+        return null();
+    }
+    *n_ids = (*ids).ids.len() as u64;
+    *n_ends = (*ids).ends.len() as u64;
+    *ends = (*ids).ends.as_ptr();
+    (*ids).ids.as_ptr()
+}
+
+/// # Safety
+/// `ids` comes from a function of this library and is not used again; NULL is allowed.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_ids_free(ids: *mut Ids) {
+    free(ids);
 }
 
 #[no_mangle]

@@ -178,7 +178,7 @@ DAMAGE: dict[str, tuple[Callable[[dict], Any], str]] = {
     "special tokens that are no list": (lambda d: d.update(added_tokens=None), "added_tokens is null"),
     "another pattern": (
         lambda d: d["pre_tokenizer"]["pretokenizers"][0]["pattern"].update(Regex=r"\w+"),
-        "known patterns: gpt2, gpt4, qwen",
+        "known patterns: gpt2, gpt4, cl100k, qwen, o200k",
     ),
     "a prefix space": (lambda d: d["pre_tokenizer"]["pretokenizers"][1].update(add_prefix_space=True), "without a prefix space"),
     "no pre-tokenizer": (lambda d: d.update(pre_tokenizer=None), "pre_tokenizer is null"),

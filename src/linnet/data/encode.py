@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,9 @@ def encode_all(
     batch: list[tuple[StreamWriter, str, bool, int]] = []
 
     def flush() -> None:
-        for (writer, _, ends, size), ids in zip(batch, tokenizer.encode_batch([text for _, text, _, _ in batch])):
-            array, unknown = check(ids, size, ends)
+        ids, borders = tokenizer.encode_to_arrays([text for _, text, _, _ in batch])
+        for (writer, _, ends, size), each in zip(batch, np.split(ids, borders[:-1].astype(np.int64))):
+            array, unknown = check(each, size, ends)
             writer.append(array, size, unknown)
         batch.clear()
         tell(done / total, f"encoding: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
@@ -114,7 +115,7 @@ class _Check:
         self.special = np.zeros(tokenizer.vocab_size, bool)
         self.special[list(tokenizer.special.values())] = True
 
-    def __call__(self, ids: Sequence[int], size: int, ends: bool) -> tuple[NDArray[np.unsignedinteger], int]:
+    def __call__(self, ids: NDArray[np.uint32], size: int, ends: bool) -> tuple[NDArray[np.unsignedinteger], int]:
         """The ids as an array, with the end token if the document ends, and how many unknown tokens are among them.
 
         Raises TokenizerError if they do not stand for `size` bytes and none is unknown.

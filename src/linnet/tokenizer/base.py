@@ -6,6 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 END_OF_TEXT = "<|endoftext|>"  # stands after every document; also where generation starts and stops
 
 
@@ -34,6 +37,12 @@ class Tokenizer(ABC):
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts."""
         return [self.encode(text) for text in texts]
+
+    def encode_to_arrays(self, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        """Ids of many texts (N,), one text after the other, and where those of each text end (texts,)."""
+        ids = self.encode_batch(texts)
+        ends = np.cumsum(np.fromiter(map(len, ids), np.uint64, len(ids)), dtype=np.uint64)
+        return np.fromiter((token for each in ids for token in each), np.uint32, int(ends[-1]) if len(ends) else 0), ends
 
     @abstractmethod
     def decode_bytes(self, ids: Sequence[int]) -> bytes:

@@ -13,15 +13,19 @@ A `tokenizer.json` from elsewhere may order its ids in any other way (GPT-2's by
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from linnet.core.errors import TokenizerError, explain
 from linnet.core.names import nearest
+from linnet.core.native import native_available
 from linnet.tokenizer import native
-from linnet.tokenizer.bpe import FIRST_MERGE, Pair
-from linnet.tokenizer.pretokenize import PATTERNS, chunks_of, splitter, text_to_bytes
+from linnet.tokenizer.bpe import FIRST_MERGE, OnMerge, Pair, learn_merges, merge_chunk
+from linnet.tokenizer.pretokenize import PATTERNS, chunks_of, chunks_of_bytes, splitter, text_to_bytes
 from linnet.tokenizer.vocabulary import Progress, VocabularyTokenizer, special_names
 
 CACHE_CHUNKS = 65_536  # remembered chunks; when they are that many, all are forgotten
@@ -92,10 +96,36 @@ class BPETokenizer(VocabularyTokenizer):
         return table
 
     @cached_property
-    def _merge(self) -> native.Merger:
-        return native.merger(self._byte_ids, self._merge_table)
+    def _encoder(self) -> native.Encoder | None:
+        """The same in Rust, where that is there and takes a vocabulary of this size."""
+        if not native_available() or len(self._table) > native.MOST_IDS or len(self.merges) > native.MOST_MERGES:
+            return None
+        tokens = [b""] * len(self._table)
+        for token, token_id in self.tokens.items():
+            tokens[token_id] = token
+        by_rank = sorted((rank, a, b, merged) for (a, b), (rank, merged) in self._merge_table.items())
+        return native.Encoder(self.pattern, tokens, [(a, b, merged) for _, a, b, merged in by_rank])
 
     def encode_ordinary(self, text: str) -> list[int]:
+        if self._encoder is None:
+            return self.encode_plainly(text)
+        ids: list[int] = self._encoder.encode(text_to_bytes(text)).tolist()
+        return ids
+
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """The ids of bytes that need not be UTF-8, such as a part of a file: a byte of no character is a chunk's as a mark is."""
+        if self._encoder is not None:
+            ids: list[int] = self._encoder.encode(data).tolist()
+            return ids
+        return [token for chunk in chunks_of_bytes(data, self.pattern) for token in self._merge(chunk)]
+
+    def encode_to_arrays(self, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        if self._encoder is None:
+            return super().encode_to_arrays(texts)
+        return self._encoder.encode_batch([text_to_bytes(text) for text in texts])
+
+    def encode_plainly(self, text: str) -> list[int]:
+        """`encode_ordinary` in Python: every chunk by itself. What was met before is remembered."""
         cache = self._cache
         ids: list[int] = []
         for chunk in self._split(text):
@@ -110,6 +140,9 @@ class BPETokenizer(VocabularyTokenizer):
                 self._cache.clear()
             self._cache[chunk] = ids
         return ids
+
+    def _merge(self, chunk: bytes) -> list[int]:
+        return merge_chunk([self._byte_ids[byte] for byte in chunk], self._merge_table)
 
     def rules(self) -> dict[str, Any]:
         return {"pattern": PATTERNS[self.pattern], "merges": self.merges}
@@ -130,9 +163,32 @@ def train_bpe(
     if n_merges < 0:
         need = f"at least {FIRST_MERGE + len(names)}: 256 bytes and {len(names)} special token(s)"
         raise TokenizerError(explain(f"vocab_size = {vocab_size}", need=need, hint="1024 for a small text, 8192 for a large one"))
-    chunks = count_chunks(texts, pattern, progress)
     on_merge = (lambda done: progress("merging", done, n_merges)) if progress is not None else None
-    return BPETokenizer.from_merges(native.learn_merges(chunks, n_merges, on_merge), pattern=pattern, special=special)
+    if native_available():
+        merges = _learn_natively(texts, n_merges, pattern, progress, on_merge)
+    else:
+        merges = learn_merges(count_chunks(texts, pattern, progress), n_merges, on_merge)
+    return BPETokenizer.from_merges(merges, pattern=pattern, special=special)
+
+
+def _learn_natively(
+    texts: Iterable[str], n_merges: int, pattern: str, progress: Progress | None, on_merge: OnMerge | None
+) -> list[Pair]:
+    """`count_chunks` and `learn_merges` in Rust."""
+    n_bytes = 0
+
+    def encoded() -> Iterator[bytes]:
+        nonlocal n_bytes
+        for text in checked_texts(texts):
+            data = text_to_bytes(text)
+            n_bytes += len(data)
+            yield data
+
+    on_text = (lambda done: progress("reading", done, None)) if progress is not None else None
+    merges = native.count_and_learn(encoded(), n_merges, pattern, on_text=on_text, on_merge=on_merge)
+    if not n_bytes:
+        raise no_text()
+    return merges
 
 
 def count_chunks(texts: Iterable[str], pattern: str, progress: Progress | None = None) -> dict[bytes, int]:
@@ -143,8 +199,12 @@ def count_chunks(texts: Iterable[str], pattern: str, progress: Progress | None =
         if progress is not None:
             progress("reading", done, None)
     if not counts:
-        raise TokenizerError(explain("no text to learn from", need="at least one that is not empty"))
+        raise no_text()
     return {text_to_bytes(chunk): count for chunk, count in counts.items()}
+
+
+def no_text() -> TokenizerError:
+    return TokenizerError(explain("no text to learn from", need="at least one that is not empty"))
 
 
 def checked_texts(texts: Iterable[str]) -> Iterable[str]:

@@ -1,84 +1,96 @@
-"""The same two functions of `bpe` in Rust, and the one place that chooses between the two languages.
+"""Byte-pair encoding in Rust, with the results of the Python in `pretokenize` and `bpe`.
 
-    learn_merges   the merges of some chunks; about 20 times as fast in Rust
-    merger         a function from the bytes of a chunk to ids; about 10 times as fast in Rust
+    split_bytes       where chunks end; by hand in place of a regular expression
+    count_and_learn   merges from texts; on all cores
+    learn_merges      merges from counted chunks
+    Encoder           a vocabulary's ids of texts, as arrays; batches on all cores
 
-Results are identical. core/native.py opens the library; without it everything works in Python.
+core/native.py opens the library. Whoever calls these asks `native_available()` first and has the Python otherwise.
 """
 
 from __future__ import annotations
 
+import os
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
-from linnet.core.native import checked, made, native_available, opened
-from linnet.tokenizer import bpe
-from linnet.tokenizer.bpe import MergeTable, OnMerge, Pair
+import numpy as np
+from numpy.typing import NDArray
 
-Merger = Callable[[bytes], list[int]]  # bytes of one chunk → its ids
+from linnet.core.native import checked, made, opened
+from linnet.tokenizer.bpe import OnMerge, Pair
 
+PATTERN_NUMBERS = {"gpt2": 0, "gpt4": 1, "cl100k": 2, "qwen": 3, "o200k": 4}  # as in native/include/linnet.h
 REPORT_EVERY = 64  # merges between two calls of on_merge, where Python can also be interrupted
+BATCH_BYTES = 2**23  # of texts that are counted together
+
+MOST_IDS, MOST_MERGES = 2**21, 2**22 - 1  # that an encoder takes
+
+Ids = NDArray[np.uint32]
+Ends = NDArray[np.uint64]
+
+
+def n_cores() -> int:
+    """How many threads are worth having: the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def split_bytes(text: bytes, pattern: str) -> list[bytes]:
+    """The chunks of a text, in order."""
+    ffi, lib, _ = opened()
+    ends = np.empty(max(len(text), 1), np.uint64)
+    room = ffi.from_buffer("uint64_t[]", ends)
+    n = checked(lib.linnet_chunks(PATTERN_NUMBERS[pattern], ffi.from_buffer(text), len(text), room), "linnet_chunks")
+    borders = [0, *ends[:n].tolist()]
+    return [text[start:end] for start, end in pairwise(borders)]
 
 
 def learn_merges(chunks: Mapping[bytes, int], n_merges: int, on_merge: OnMerge | None = None) -> list[Pair]:
-    """`bpe.learn_merges`, in Rust where that is there; `on_merge` then hears of every 64th merge or so."""
-    learn = native_learn_merges if native_available() else bpe.learn_merges
-    return learn(chunks, n_merges, on_merge)
-
-
-def merger(byte_ids: Sequence[int], table: MergeTable) -> Merger:
-    """A function that merges chunks, in Rust where that is there.
-
-    byte_ids   the ids of the 256 single bytes
-    table      (a, b) → (rank, id of the merged token)
-    """
-    make = native_merger if native_available() else python_merger
-    return make(byte_ids, table)
-
-
-def python_merger(byte_ids: Sequence[int], table: MergeTable) -> Merger:
-    """`merger` in Python."""
-    return lambda chunk: bpe.merge_chunk([byte_ids[byte] for byte in chunk], table)
-
-
-def native_merger(byte_ids: Sequence[int], table: MergeTable) -> Merger:
-    """`merger` in Rust. Needs `native_available()`."""
-    ffi, lib, _ = opened()
-    by_rank = sorted((rank, a, b, merged) for (a, b), (rank, merged) in table.items())
-    numbers = array("I", [number for _, a, b, merged in by_rank for number in (a, b, merged)])
-    handle = lib.linnet_merger_new(
-        ffi.from_buffer("uint32_t[]", array("I", byte_ids)),
-        ffi.from_buffer("uint32_t[]", numbers) if numbers else ffi.new("uint32_t[1]"),
-        len(by_rank),
-    )
-    handle = ffi.gc(made(handle, "linnet_merger_new"), lib.linnet_merger_free)
-
-    def merge(chunk: bytes) -> list[int]:
-        ids = ffi.new("uint32_t[]", max(len(chunk), 1))
-        n_ids = checked(
-            lib.linnet_merger_merge(handle, ffi.from_buffer("uint8_t[]", chunk), len(chunk), ids), "linnet_merger_merge"
-        )
-        found: list[int] = ffi.unpack(ids, n_ids)
-        return found
-
-    return merge
-
-
-def native_learn_merges(chunks: Mapping[bytes, int], n_merges: int, on_merge: OnMerge | None = None) -> list[Pair]:
-    """`bpe.learn_merges` in Rust. Needs `native_available()`."""
-    ffi, lib, _ = opened()
+    """`bpe.learn_merges`; `on_merge` hears of every 64th merge or so."""
+    _, lib, _ = opened()
     if not any(chunks) or n_merges <= 0:
         return []
-    ends, end = array("Q"), 0
-    for chunk in chunks:
-        end += len(chunk)
-        ends.append(end)
-    handle = lib.linnet_trainer_new(
-        ffi.from_buffer("uint8_t[]", b"".join(chunks)),
-        ffi.from_buffer("uint64_t[]", ends),
-        ffi.from_buffer("uint64_t[]", array("Q", chunks.values())),
-        len(chunks),
-    )
+    joined, ends = _joined(list(chunks))
+    counts = array("Q", chunks.values())
+    return _learn(lib.linnet_trainer_new(joined, ends, _numbers(counts), len(chunks)), n_merges, on_merge)
+
+
+def count_and_learn(
+    texts: Iterable[bytes],
+    n_merges: int,
+    pattern: str,
+    *,
+    on_text: Callable[[int], None] | None = None,
+    on_merge: OnMerge | None = None,
+) -> list[Pair]:
+    """The merges of some texts, which are read once, a few megabytes at a time. `on_text` hears how many have been read."""
+    ffi, lib, _ = opened()
+    counter = ffi.gc(made(lib.linnet_counter_new(PATTERN_NUMBERS[pattern]), "linnet_counter_new"), lib.linnet_counter_free)
+    batch: list[bytes] = []
+    waiting = 0
+
+    def count() -> None:
+        joined, ends = _joined(batch)
+        checked(lib.linnet_counter_add(counter, joined, ends, len(batch), n_cores()), "linnet_counter_add")
+        batch.clear()
+
+    for done, text in enumerate(texts, 1):
+        batch.append(text)
+        waiting += len(text)
+        if waiting >= BATCH_BYTES:
+            count()
+            waiting = 0
+        if on_text is not None:
+            on_text(done)
+    count()
+    return _learn(lib.linnet_counter_trainer(counter), n_merges, on_merge)
+
+
+def _learn(handle: Any, n_merges: int, on_merge: OnMerge | None) -> list[Pair]:
+    """Up to n merges by a trainer that was just made."""
+    ffi, lib, _ = opened()
     trainer = ffi.gc(made(handle, "linnet_trainer_new"), lib.linnet_trainer_free)
     pairs = ffi.new("uint32_t[]", 2 * REPORT_EVERY)
     merges: list[Pair] = []
@@ -92,3 +104,63 @@ def native_learn_merges(chunks: Mapping[bytes, int], n_merges: int, on_merge: On
         if learned < asked:
             break
     return merges
+
+
+class Encoder:
+    """The ids of texts by a vocabulary, in Rust. Safe to use from many threads; the GIL is free while it works.
+
+    pattern   a name of `pretokenize.PATTERNS`
+    tokens    the bytes of each id; empty for ids that ordinary text never gets (special tokens)
+    merges    a, b and the id that they make, by rank; None: any two tokens that spell a third make it, the lowest id first
+    """
+
+    def __init__(self, pattern: str, tokens: Sequence[bytes], merges: Sequence[tuple[int, int, int]] | None) -> None:
+        ffi, lib, _ = opened()
+        joined, ends = _joined(tokens)
+        table = np.ascontiguousarray(merges, dtype=np.uint32).reshape(-1, 3) if merges is not None else None
+        rows = ffi.NULL if table is None else ffi.from_buffer("uint32_t[]", table) if len(table) else ffi.new("uint32_t[3]")
+        handle = lib.linnet_encoder_new(PATTERN_NUMBERS[pattern], joined, ends, len(tokens), rows, 0 if table is None else len(table))
+        self._handle = ffi.gc(made(handle, "linnet_encoder_new"), lib.linnet_encoder_free)
+
+    def encode(self, text: bytes) -> Ids:
+        """The ids (N,) of a text."""
+        ffi, lib, _ = opened()
+        return _look(lib.linnet_encode(self._handle, ffi.from_buffer(text), len(text)), "linnet_encode")[0]
+
+    def encode_batch(self, texts: Sequence[bytes], n_threads: int | None = None) -> tuple[Ids, Ends]:
+        """The ids (N,) of many texts, one after the other, and where those of each text end. n_threads: all cores by default."""
+        _, lib, _ = opened()
+        joined, ends = _joined(texts)
+        threads = n_cores() if n_threads is None else n_threads
+        return _look(lib.linnet_encode_batch(self._handle, joined, ends, len(texts), threads), "linnet_encode_batch")
+
+
+def _look(handle: Any, name: str) -> tuple[Ids, Ends]:
+    """Ids and ends where the library has them, without a copy; they are freed with the last array that looks at them."""
+    ffi, lib, _ = opened()
+    owner = ffi.gc(made(handle, name), lib.linnet_ids_free)
+    n_ids, n_ends, ends = ffi.new("uint64_t *"), ffi.new("uint64_t *"), ffi.new("uint64_t **")
+    ids = lib.linnet_ids_look(owner, n_ids, n_ends, ends)
+    return _array(ids, n_ids[0], np.uint32, owner), _array(ends[0], n_ends[0], np.uint64, owner)
+
+
+def _array(start: Any, n: int, dtype: Any, owner: Any) -> NDArray[Any]:
+    """n numbers from `start` on, which belong to `owner`."""
+    ffi = opened()[0]
+    if n == 0:
+        return np.empty(0, dtype)
+    kept = ffi.gc(start, lambda _, owner=owner: None)  # the array holds its buffer, the buffer this pointer, the pointer its owner
+    return np.frombuffer(ffi.buffer(kept, n * np.dtype(dtype).itemsize), dtype)
+
+
+def _joined(parts: Sequence[bytes]) -> tuple[Any, Any]:
+    """Byte strings one after the other, and where each ends, as the library takes them."""
+    ffi = opened()[0]
+    ends = np.cumsum(np.fromiter(map(len, parts), np.uint64, len(parts)), dtype=np.uint64)
+    return ffi.from_buffer("uint8_t[]", b"".join(parts)), _numbers(ends)
+
+
+def _numbers(numbers: Any) -> Any:
+    """A buffer of 64-bit numbers as the library takes it."""
+    ffi = opened()[0]
+    return ffi.from_buffer("uint64_t[]", numbers) if len(numbers) else ffi.new("uint64_t[1]")

@@ -13,7 +13,7 @@ from typing import Any
 
 from linnet.core.errors import TokenizerError, explain
 from linnet.tokenizer.base import END_OF_TEXT
-from linnet.tokenizer.bpe_tokenizer import checked_texts
+from linnet.tokenizer.bpe_tokenizer import checked_texts, no_text
 from linnet.tokenizer.pretokenize import text_to_bytes
 from linnet.tokenizer.vocabulary import Progress, VocabularyTokenizer, special_names
 
@@ -74,7 +74,7 @@ def train_char(texts: Iterable[str], *, progress: Progress | None = None) -> Cha
         if progress is not None:
             progress("reading", done, None)
     if not found:
-        raise TokenizerError(explain("no text to learn from", need="at least one that is not empty"))
+        raise no_text()
     ordered = sorted(character for character in found if not is_surrogate(character))
     return CharTokenizer(
         {character: token_id for token_id, character in enumerate(ordered)},

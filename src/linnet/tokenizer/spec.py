@@ -49,7 +49,7 @@ class BPE(TokenizerSpec):
 
     kind: Literal["bpe"] = "bpe"
     vocab_size: Annotated[int, Field(ge=257)] | None = None
-    pattern: Literal["gpt2", "gpt4", "qwen"] = "gpt4"
+    pattern: Literal["gpt2", "gpt4", "cl100k", "qwen", "o200k"] = "gpt4"
     special: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
 
     def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:

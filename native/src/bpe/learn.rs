@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::hash::{Pair, PairMap};
+use super::count::Counted;
+use super::hash::{Pair, PairMap};
 
 const FIRST_MERGE: u32 = 256;
 const NOWHERE: u32 = u32::MAX;
@@ -30,7 +31,8 @@ pub struct Trainer {
 
 impl Trainer {
     /// None where the ends do not ascend, or there are too many bytes.
-    pub fn new(bytes: &[u8], ends: &[u64], weights: &[u64]) -> Option<Trainer> {
+    pub fn new(chunks: &Counted) -> Option<Trainer> {
+        let Counted { bytes, ends, counts: weights } = chunks;
         let ascending = ends.windows(2).all(|two| two[0] <= two[1]);
         if !ascending || bytes.len() > MOST_BYTES || ends.len() > MOST_BYTES || ends.len() != weights.len() {
             return None;
@@ -146,7 +148,7 @@ mod tests {
             ends.push(ends.last().copied().unwrap_or(0) + chunk.len() as u64);
         }
         let weights: Vec<u64> = chunks.iter().map(|&(_, weight)| weight).collect();
-        let mut trainer = Trainer::new(&bytes, &ends, &weights).unwrap();
+        let mut trainer = Trainer::new(&Counted { bytes, ends, counts: weights }).unwrap();
         std::iter::from_fn(|| trainer.learn_one()).take(n).collect()
     }
 
@@ -168,6 +170,6 @@ mod tests {
 
     #[test]
     fn ends_that_descend_are_refused() {
-        assert!(Trainer::new(b"abc", &[3, 1], &[1, 1]).is_none());
+        assert!(Trainer::new(&Counted { bytes: b"abc".to_vec(), ends: vec![3, 1], counts: vec![1, 1] }).is_none());
     }
 }

@@ -1,0 +1,13 @@
+//! Byte-pair encoding, as `linnet/tokenizer/` defines it: text into chunks (`scan`), chunks into ids (`merge`, `encode`), and how
+//! merges are learned (`count`, `learn`).
+
+mod borders;
+pub mod count;
+pub mod encode;
+mod hash;
+pub mod learn;
+pub mod merge;
+mod pairs;
+pub mod scan;
+mod trie;
+mod unicode;
