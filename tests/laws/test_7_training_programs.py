@@ -6,6 +6,7 @@ import copy
 import math
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -131,8 +132,41 @@ def test_weights_that_were_changed_before_the_way_back_raise() -> None:
     loss = network(text).hidden.sum()
     with torch.no_grad():
         network.embedding.weight.mul_(2)
-    with pytest.raises(RuntimeError, match="changed in place"):
+    with pytest.raises(RuntimeError, match="changed or replaced"):
         loss.backward()
+
+
+def test_weights_that_were_replaced_before_the_way_back_raise() -> None:
+    """Where they lay may belong to somebody else by then."""
+    network = build(SENTENCES[ROPE]).train()
+    network.programs = TrainingPrograms()
+    hidden = network(tokens(ROWS, LENGTH)).hidden
+    for weight in network.parameters():
+        weight.data = weight.data.clone()
+    with pytest.raises(RuntimeError, match="changed or replaced"):
+        hidden.sum().backward()
+
+
+def test_threads_may_share_a_network() -> None:
+    """One of them is in a program's buffers, the others run the network as ever."""
+    network = build(SENTENCES[ROPE]).train()
+    texts = [tokens(ROWS, LENGTH).roll(i, 1) for i in range(3)]
+    weights = list(network.parameters())
+
+    def gradients_of(text: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(network(text).hidden.sin().sum(), weights, allow_unused=True)
+
+    network.programs = None
+    right = [gradients_of(text) for text in texts]
+    network.programs = TrainingPrograms()
+
+    def work(i: int) -> list[float]:
+        return [laws.gap(g, r) for _ in range(30) for g, r in zip(gradients_of(texts[i]), right[i], strict=True) if r is not None]
+
+    with ThreadPoolExecutor(len(texts)) as threads:
+        worst = max(error for errors in threads.map(work, range(len(texts))) for error in errors)
+    assert used(network)
+    assert worst <= ROUNDING
 
 
 def test_hidden_states_outlive_the_next_pass() -> None:

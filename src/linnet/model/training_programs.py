@@ -9,6 +9,7 @@ definition of all this.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from operator import is_not
 from typing import Any
@@ -30,6 +31,7 @@ class TrainingPrograms:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, int, bool], _Pass | None] = {}
+        self._lock = threading.Lock()  # buffers are those of one pass at a time
 
     def __reduce__(self) -> Any:
         return TrainingPrograms, ()  # a copy writes its own
@@ -38,8 +40,16 @@ class TrainingPrograms:
         """hidden (B, T, D) of tokens (B, T), which gradients flow back through; None where no program is for this pass."""
         if not (kernels_available() and torch.is_grad_enabled() and tokens.is_cpu) or torch.is_autocast_enabled("cpu"):
             return None
-        if network.decoder.recompute or (network.spec.dropout and context.generator is not None):
+        if not tokens.numel() or network.decoder.recompute or (network.spec.dropout and context.generator is not None):
             return None
+        if not self._lock.acquire(blocking=False):
+            return None  # another thread is in a pass of this network
+        try:
+            return self._hidden(network, tokens, context)
+        finally:
+            self._lock.release()
+
+    def _hidden(self, network: Any, tokens: Tensor, context: Context) -> Tensor | None:
         key = (*tokens.shape, context.documents is not None)
         if key not in self._kept:
             if len(self._kept) >= MOST:
@@ -120,8 +130,8 @@ class _Run(torch.autograd.Function):
         of = ctx.of
         if of.owner is None or of.owner() is not ctx.graph:
             raise RuntimeError("the gradients of a pass were asked for a second time; needed: another forward pass")
-        if ctx.versions != [p._version for p in of.program.parameters]:
-            raise RuntimeError("weights were changed in place between a pass and its way back; needed: another forward pass")
+        if ctx.versions != [p._version for p in of.program.parameters] or not of.program.weights_stay():
+            raise RuntimeError("weights were changed or replaced between a pass and its way back; needed: another forward pass")
         gradients = of.program.backward(g.reshape(of.program.hidden.shape))
         of.owner = None
         return None, None, *gradients
