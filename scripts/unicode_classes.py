@@ -32,7 +32,9 @@ def database(version: str) -> Any:
             continue
         if module.unidata_version == version:
             return module
-    raise SystemExit(f"no Unicode {version} in Python {sys.version_info[0]}.{sys.version_info[1]}; try: pip install unicodedata2=={version}")
+    raise SystemExit(
+        f"no Unicode {version} in Python {sys.version_info[0]}.{sys.version_info[1]}; try: pip install unicodedata2=={version}"
+    )
 
 
 def class_of(code: int, category: str) -> str:

@@ -23,6 +23,8 @@ from linnet.evaluate.metrics import count_words, metrics
 from linnet.interop.native import load_model
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
+from linnet.train import run as train_run
+from linnet.train.estimate import Estimate
 from linnet.train.evaluation import final_metrics, measure_yardsticks, token_window_losses
 from linnet.train.record import never_began, read_run
 from linnet.train.run import Result, train
@@ -61,20 +63,39 @@ def run(
             )
         result = train(read_run(folder), folder, resume=True, console=console, quiet=quiet, began=began)
     else:
-        table, name = asked_of(what)
-        if (minutes is not None or steps is not None) and isinstance(table.get("train") or {}, dict):
-            timing = {"minutes": minutes, "steps": steps}
-            table["train"] = {key: value for key, value in (table.get("train") or {}).items() if key not in timing} | {
-                key: value for key, value in timing.items() if value is not None
-            }
-        for assignment in set:
-            override(with_default_word(table, assignment), assignment)
-        spec = load(RunSpec, table, path="run")
+        spec, table, name = wanted(what, minutes, steps, set)
         folder = folder or (RUNS / name if resume else free_folder(spec.name or name))
         result = train(spec, folder, asked=table, resume=resume, console=console, quiet=quiet, began=began)
     if result.why != "interrupted" and has("matplotlib") and has("jinja2"):
         write_report(result.folder)
     return result
+
+
+def look_ahead(
+    what: What,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    set: Sequence[str] = (),
+    console: Console | None = None,
+    began: float | None = None,
+) -> Estimate:
+    """What `run` would do with the same arguments, and what it would need; nothing is trained and nothing is left behind."""
+    spec, table, _ = wanted(what, minutes, steps, set)
+    return train_run.look_ahead(spec, asked=table, console=console, began=began)
+
+
+def wanted(what: What, minutes: float | None, steps: int | None, set: Sequence[str]) -> tuple[RunSpec, dict[str, Any], str]:
+    """The run that was asked for, what was asked as a plain table, and a name for it."""
+    table, name = asked_of(what)
+    if (minutes is not None or steps is not None) and isinstance(table.get("train") or {}, dict):
+        timing = {"minutes": minutes, "steps": steps}
+        table["train"] = {key: value for key, value in (table.get("train") or {}).items() if key not in timing} | {
+            key: value for key, value in timing.items() if value is not None
+        }
+    for assignment in set:
+        override(with_default_word(table, assignment), assignment)
+    return load(RunSpec, table, path="run"), table, name
 
 
 def with_default_word(table: dict[str, Any], assignment: str) -> dict[str, Any]:

@@ -247,6 +247,7 @@ def test_models_that_are_none(refused: Linnet, tmp_path: Path, monkeypatch: pyte
     assert "empty" in refused("eval", folder, "empty.txt")
     for place in (folder / "checkpoints").iterdir():
         (place / "model.safetensors").write_bytes(b"")
+    (folder / "summary.json").unlink()  # as where it was stopped before its end
     assert "no checkpoint of this run is whole" in refused("train", folder, "--resume")
     assert weights.read_bytes() == whole
 
@@ -254,6 +255,9 @@ def test_models_that_are_none(refused: Linnet, tmp_path: Path, monkeypatch: pyte
 def test_words_that_are_none(refused: Linnet) -> None:
     assert "did you mean 'attention'" in refused("words", "atention")
     assert "generat" in refused("generat")
-    assert "neither --minutes nor --tokens" in refused("plan")
+    assert "neither a text nor --minutes nor --tokens" in refused("plan")
+    assert "linnet plan notes/ --steps 500" in refused("plan", "--steps", "5")
+    assert "nowhere does not exist" in refused("plan", "nowhere")
+    assert "one of them" in refused("plan", "stories", "--tokens", "1e6")
     assert "did you mean 'llama'" in refused("plan", "--tokens", "1e6", "--family", "lama")
     assert "No such option" in refused("train", "x", "--mintues", "3")

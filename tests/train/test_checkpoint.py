@@ -218,6 +218,7 @@ def test_a_damaged_best_checkpoint_costs_the_best_and_not_the_run(tmp_path: Path
     kept = (folder / "model.safetensors").read_bytes()
     assert torch.equal(load_checkpoint(best).model["embedding.weight"], load_weights(folder)["embedding.weight"])
     truncate(best / "model.safetensors")
+    (folder / "summary.json").unlink()  # as where it was stopped before its end
     tiny_run.go(folder, table, resume=True)
     assert "the best checkpoint is damaged" in (folder / "summary.json").read_text("utf-8")
     assert (folder / "model.safetensors").read_bytes() != kept

@@ -94,17 +94,13 @@ class Spec(BaseModel):
             raise PydanticCustomError(
                 "word",
                 "{msg}",
-                {"msg": f"{value!r} is not a {cls.__name__}; write one of {sorted(cls._words)} or a mapping with its kind"},
+                {"msg": f"got {value!r}; write one of {', '.join(sorted(cls._words))}, or a table with its kind"},
             )
         kind = value.get("kind")
         if kind is None:
-            raise PydanticCustomError(
-                "word", "{msg}", {"msg": f"a {cls.__name__} needs a 'kind'; known: {', '.join(sorted(cls._words))}"}
-            )
+            raise PydanticCustomError("word", "{msg}", {"msg": f"has no 'kind'; known: {', '.join(sorted(cls._words))}"})
         if not isinstance(kind, str) or kind not in cls._words:
-            raise PydanticCustomError(
-                "word", "{msg}", {"msg": f"kind {kind!r} is not a {cls.__name__}; {nearest(kind, cls._words)}"}
-            )
+            raise PydanticCustomError("word", "{msg}", {"msg": f"kind {kind!r} is not known here; {nearest(kind, cls._words)}"})
         return cls._words[kind].model_validate(dict(value))
 
     @model_validator(mode="wrap")
@@ -135,15 +131,20 @@ class Spec(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked like any other input."""
         unknown = [
-            f"{type(self).__name__} has no field {k!r}; {nearest(k, type(self).model_fields)}"
+            f"{called(type(self))} has no field {k!r}; {nearest(k, type(self).model_fields)}"
             for k in changes
             if k not in type(self).model_fields
         ]
         if unknown:
-            raise ConfigError(listing(unknown, f"{type(self).__name__}.replace"))
+            raise ConfigError(listing(unknown, f"{called(type(self))} cannot be changed so"))
         return load(
-            type(self), {name: getattr(self, name) for name in type(self).model_fields} | changes, path=type(self).__name__
+            type(self), {name: getattr(self, name) for name in type(self).model_fields} | changes, path=called(type(self))
         )
+
+
+def called(cls: type[Spec]) -> str:
+    """What people call a spec: its word, or its part of a run file."""
+    return word_of(cls) or cls.__name__.removesuffix("Spec").lower()
 
 
 def families_of(cls: type[Spec]) -> Iterator[type[Spec]]:
@@ -162,13 +163,20 @@ def _reword(cls: type[Spec], error: Any) -> InitErrorDetails:
     message = str(error["msg"]).removeprefix("Value error, ")
     loc = error["loc"]
     if error["type"] == "extra_forbidden" and len(loc) == 1:
-        message = f"{cls.__name__} has no such field; {nearest(str(loc[0]), cls.model_fields)}"
+        message = f"there is no such field; {nearest(str(loc[0]), cls.model_fields)}"
     elif error["type"] == "missing":
-        message = f"is missing; {cls.__name__} needs it"
+        message = "is missing, and has no default"
     elif error["type"] not in ("word", "linnet", "value_error") and not message.startswith("got "):
-        message = f"got {error['input']!r} ({type(error['input']).__name__}); {message[:1].lower()}{message[1:]}"
+        message = f"got {error['input']!r}{_sort(error['input'])}; {message[:1].lower()}{message[1:]}"
     kind = "linnet" if error["type"] != "word" else "word"
     return InitErrorDetails(type=PydanticCustomError(kind, "{msg}", {"msg": message}), loc=loc, input=error["input"])
+
+
+def _sort(value: Any) -> str:
+    """What sort of thing a value is, where its looks do not tell: the text '5' and the number 5."""
+    if isinstance(value, str):
+        return " (text)"
+    return " (nothing)" if value is None else ""
 
 
 def load(cls: type[S], table: Any, *, path: str = "run") -> S:

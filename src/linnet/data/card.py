@@ -66,8 +66,9 @@ class DataCard:
         """One line for the terminal: sizes, and how each source was split."""
         splits = ", ".join(f"{source.name} by {source.split}" for source in self.sources)
         unknown = sum(sum(source.unknown.values()) for source in self.sources)
+        kept = sum(source.documents_read - source.documents_dropped - source.duplicates_dropped for source in self.sources)
         return (
-            f"{sum(self.documents.values()):,} documents, {self.bytes['train']:,} + {self.bytes['validation']:,} bytes, "
+            f"{kept:,} document{'s' if kept != 1 else ''}, {self.bytes['train']:,} + {self.bytes['validation']:,} bytes, "
             f"{self.tokens['train']:,} + {self.tokens['validation']:,} tokens (train + validation); split: {splits}"
             + (f"; {unknown:,} tokens are unknown to the tokenizer" if unknown else "")
         )

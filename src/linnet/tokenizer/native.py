@@ -119,7 +119,9 @@ class Encoder:
         joined, ends = _joined(tokens)
         table = np.ascontiguousarray(merges, dtype=np.uint32).reshape(-1, 3) if merges is not None else None
         rows = ffi.NULL if table is None else ffi.from_buffer("uint32_t[]", table) if len(table) else ffi.new("uint32_t[3]")
-        handle = lib.linnet_encoder_new(PATTERN_NUMBERS[pattern], joined, ends, len(tokens), rows, 0 if table is None else len(table))
+        handle = lib.linnet_encoder_new(
+            PATTERN_NUMBERS[pattern], joined, ends, len(tokens), rows, 0 if table is None else len(table)
+        )
         self._handle = ffi.gc(made(handle, "linnet_encoder_new"), lib.linnet_encoder_free)
 
     def encode(self, text: bytes) -> Ids:
@@ -149,7 +151,9 @@ def _array(start: Any, n: int, dtype: Any, owner: Any) -> NDArray[Any]:
     ffi = opened()[0]
     if n == 0:
         return np.empty(0, dtype)
-    kept = ffi.gc(start, lambda _, owner=owner: None)  # the array holds its buffer, the buffer this pointer, the pointer its owner
+    kept = ffi.gc(
+        start, lambda _, owner=owner: None
+    )  # the array holds its buffer, the buffer this pointer, the pointer its owner
     return np.frombuffer(ffi.buffer(kept, n * np.dtype(dtype).itemsize), dtype)
 
 

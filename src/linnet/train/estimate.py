@@ -74,11 +74,14 @@ def estimate(
         assert spec.train.minutes is not None
         whole = spec.train.minutes * 60
     data = sum(file.stat().st_size for file in (folder / "data").rglob("*") if file.is_file())
-    checkpoint = cost.weight_bytes + probe.optimizer_bytes
     saves = math.ceil(steps / (spec.checkpoint.every or every))
-    kept = min(saves, spec.checkpoint.keep_last + int(spec.checkpoint.keep_best))
-    disk = data + kept * checkpoint + cost.weight_bytes + steps * LINE_BYTES + REPORT_BYTES
+    disk = disk_bytes(cost, probe.optimizer_bytes, min(saves, spec.checkpoint.kept), steps, data)
     return Estimate(whole, max(probe.memory_bytes, peak_memory_bytes()), disk, one, steps)
+
+
+def disk_bytes(cost: Cost, optimizer_bytes: int, kept: int, steps: int, data: int) -> int:
+    """What a run folder takes in the end: the text, `kept` checkpoints, the model, a line a step, the report."""
+    return data + kept * (cost.weight_bytes + optimizer_bytes) + cost.weight_bytes + steps * LINE_BYTES + REPORT_BYTES
 
 
 def check_room(folder: Path, cost: Cost, rows: int, context: int, device: str) -> None:

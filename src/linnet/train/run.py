@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -47,10 +48,12 @@ from linnet.train.checkpoint import (
     prune_checkpoints,
     restore_optimizers,
     save_checkpoint,
+    step_of,
+    steps_in,
 )
 from linnet.train.clock import Clock
 from linnet.train.compiling import compiled
-from linnet.train.estimate import check_room, estimate, scorecard, validate_every
+from linnet.train.estimate import Estimate, check_room, estimate, scorecard, validate_every
 from linnet.train.evaluation import final_metrics, measure_yardsticks, validator
 from linnet.train.events import Notice, Sampled, Saved
 from linnet.train.hooks import MetricsFile, tensorboard
@@ -108,9 +111,22 @@ def train(
             before = read_run(folder)
             check_same(asked, spec, before, folder)
             spec = before
-        return Run(
-            spec, folder, asked, started, console or Console(), quiet, time.perf_counter() if began is None else began
-        ).go()
+        run = Run(spec, folder, asked, started, console or Console(), quiet, time.perf_counter() if began is None else began)
+        return run.ended() or run.go()
+
+
+def look_ahead(
+    spec: RunSpec, *, asked: Any = None, console: Console | None = None, quiet: bool = False, began: float | None = None
+) -> Estimate:
+    """What `train` would do with a spec, and what it would need: everything that comes before the first step, and then no more.
+
+    Arguments as for `train`. The text is read and a few steps are timed; nothing is left behind.
+    """
+    with tempfile.TemporaryDirectory(prefix="linnet-plan-") as folder:
+        run = Run(spec, Path(folder), asked, False, console or Console(), quiet, time.perf_counter() if began is None else began)
+        run.read()
+        run.size_up()
+        return run.estimate
 
 
 class Run:
@@ -142,6 +158,23 @@ class Run:
             self.say(f"stopped at step {run.step:,} and saved; go on with: linnet train {self.folder} --resume")
             return Result(self.folder, why, run.step, None, None)
         return self.finish(run, why)
+
+    def ended(self) -> Result | None:
+        """How this run ended, where an earlier sitting has brought it to its end: nothing is computed again."""
+        files = [
+            self.folder / name for name in ("model.safetensors", "evaluation.json", "summary.json")
+        ]  # the last is written last
+        if not self.goes_on or not all(file.is_file() for file in files):
+            return None
+        model = json.loads(files[1].read_text("utf-8"))["model"]
+        step = max(map(step_of, steps_in(self.folder / "checkpoints")), default=0)
+        self.say(
+            f"this run has ended, at step {step:,}; what came of it stands below\n"
+            f"for more, begin another: linnet train … --set train.steps={max(2 * step, 2)} --out {self.folder}-longer"
+        )
+        bits = model.get("bits_per_byte")
+        why = json.loads(files[2].read_text("utf-8")).get("why", "finished")
+        return Result(self.folder, why, step, model["nats_per_token"]["value"], bits["value"] if bits else None)
 
     # ---- before training ------------------------------------------------------------------------------------------
 
@@ -184,6 +217,7 @@ class Run:
         except ValidationError as error:  # numbers that are each right and do not go together
             raise refusal(error, "run.model") from None
         self.peak_flops = measure_peak(self.device, self.precision.dtype)
+        chosen: list[str] = []  # what is said of it, once it is known that the text is long enough
         if not self.goes_on:
             with self.status("timing a few steps of each size that could fit"):
                 self.spec = settle(
@@ -193,7 +227,7 @@ class Run:
                     precision=self.precision,
                     began=self.began,
                     peak_flops=self.peak_flops,
-                    say=self.say,
+                    say=chosen.append,
                 )
         spec, train = self.spec, self.spec.train
         self.sentence = spec.model.sentence(self.prepared.tokenizer.vocab_size)
@@ -209,6 +243,8 @@ class Run:
             document_mask=spec.data.document_mask,
             rows=spec.data.rows,
         )
+        for line in chosen:
+            self.say(line)
         if not self.goes_on:  # from here on the folder holds a run; what was wrong with the question was said before
             write_text(
                 self.folder / "run.yaml",
@@ -236,7 +272,11 @@ class Run:
         """What will run, what it needs, what it has to beat."""
         train, card, tokenizer = self.spec.train, self.prepared.card, self.prepared.tokenizer
         bits, name = min((row["bits_per_byte"], row["name"]) for row in self.yardsticks)
-        length = f"{train.steps:,} steps" if train.steps is not None else f"{train.minutes:g} minutes in all"
+        length = (
+            f"{train.steps:,} steps"
+            if train.steps is not None
+            else f"{train.minutes:g} minute{'s' if train.minutes != 1 else ''} in all"
+        )
         for word, text in (
             ("data", card.announcement()),
             ("tokens", f"{tokenizer.vocab_size:,} ids, {self.prepared.train.bytes_per_token:.2f} bytes a token"),
@@ -393,6 +433,7 @@ class Run:
             "versions": manifest.versions,
             "machine": describe_machine(self.device),
             "warnings": self.warnings,
+            "why": why,
         }
         write_json(self.folder / "summary.json", summary)
         card = scorecard(self.spec, self.estimate, self.folder, run.step, self.began)

@@ -55,8 +55,12 @@ class TrainSpec(Spec):
 
 
 class ValidationSpec(Spec):
-    """every: steps between validations (None: about twenty a run) · batches: how many (None: the whole part)
-    · patience: stop after so many validations without a better one (None: never)."""
+    """When the validation part is read, and when a run that learns no more is ended.
+
+    every      steps between validations; None: about twenty a run
+    batches    how many batches of it; None: the whole part
+    patience   stop after so many validations without a better one; None: never
+    """
 
     every: int | None = Field(default=None, ge=1)
     batches: int | None = Field(default=None, ge=1)
@@ -64,15 +68,30 @@ class ValidationSpec(Spec):
 
 
 class CheckpointSpec(Spec):
-    """every: steps between checkpoints (None: at each validation) · keep_last of them · keep_best besides."""
+    """When a run is saved, and what is kept.
+
+    every       steps between checkpoints; None: at each validation
+    keep_last   so many, the newest ones
+    keep_best   the best by validation, besides
+    """
 
     every: int | None = Field(default=None, ge=1)
     keep_last: int = Field(default=2, ge=1)
     keep_best: bool = True
 
+    @property
+    def kept(self) -> int:
+        """How many checkpoints there are at most."""
+        return self.keep_last + int(self.keep_best)
+
 
 class SampleSpec(Spec):
-    """What is written at each validation; tokens = 0 writes nothing."""
+    """What the model writes at each validation.
+
+    prompt        what it goes on from; empty: a new document
+    tokens        how many it writes; 0: nothing
+    temperature   0 takes the likeliest token; 1 draws from the model as it is
+    """
 
     prompt: str = ""
     tokens: int = Field(default=120, ge=0)
@@ -80,7 +99,21 @@ class SampleSpec(Spec):
 
 
 class RunSpec(Spec):
-    """A whole run."""
+    """A run file: everything that decides a run.
+
+    data         the text: where it comes from, what is done with it
+    name         the run folder's name under runs/; None: that of the text or the run file
+    seed         the same seed and the same text give the same model
+    tokenizer    how text becomes ids
+    model        a family of models and its size, or a sentence of the grammar
+    objective    what is learned
+    optimizer    how gradients become steps
+    schedule     how the learning rate changes over the run
+    train        how long, in what portions, in what precision
+    validation   when the validation part is read, and when a run that learns no more is ended
+    checkpoint   when a run is saved, and what is kept
+    sample       what the model writes at each validation
+    """
 
     data: DataSpec
     name: str | None = None
