@@ -15,9 +15,9 @@ import pytest
 
 from linnet.core.errors import DataError
 from linnet.data.worlds.check import check
+from linnet.data.worlds.lexicon import FREE, KINDS, NAMES, PLACES, THINGS
 from linnet.data.worlds.shapes import _shape, sentences_of, shapes
 from linnet.data.worlds.stories import stories, story
-from linnet.data.worlds.words import FREE, KINDS, NAMES, PLACES, THINGS
 
 
 def test_a_story_depends_on_seed_and_index_alone():

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linnet.data.worlds.check import check
+from linnet.data.worlds.lexicon import FREE, KINDS, NAMES, THINGS
 from linnet.data.worlds.shapes import sentences_of
 from linnet.data.worlds.stories import Story, story
-from linnet.data.worlds.words import FREE, KINDS, NAMES, THINGS
 
 SHAKESPEARE = """Shall I compare thee to a summer's day? Thou art more lovely and more temperate. Rough winds do shake
 the darling buds of May. "To be, or not to be, that is the question." What light through yonder window breaks? It is the

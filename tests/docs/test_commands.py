@@ -34,7 +34,7 @@ def shortened(command: str) -> list[str]:
     """The words of a command line, its comment left out, made short."""
     words = shlex.split(command, comments=True)
     verb = words[1]
-    if verb == "train":
+    if verb == "train" or (verb == "plan" and any("/" in word for word in words[2:])):  # of a text
         words = without(words, "--minutes")
         if "--resume" not in words:
             changes = list(TINY)

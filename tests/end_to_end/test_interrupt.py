@@ -64,7 +64,7 @@ def test_a_signal_at_the_last_step_leaves_and_resume_finishes(tmp_path: Path) ->
 
 def test_a_signal_that_comes_during_a_save_takes_one_more_step_and_saves_that(tmp_path: Path) -> None:
     """`saved` is never said of a step that was not."""
-    from linnet.train.run import save_checkpoint
+    from linnet.train.checkpoint import save_checkpoint
 
     with pytest.MonkeyPatch.context() as patch:
 
@@ -73,7 +73,7 @@ def test_a_signal_that_comes_during_a_save_takes_one_more_step_and_saves_that(tm
                 os.kill(os.getpid(), signal.SIGINT)
             return save_checkpoint(folder, checkpoint)
 
-        patch.setattr("linnet.train.run.save_checkpoint", save)
+        patch.setattr("linnet.train.resume.save_checkpoint", save)
         result = tiny_run.go(tmp_path / "run")
     assert (result.why, result.step) == ("interrupted", 5)
     assert (tmp_path / "run" / "checkpoints" / "step-00000005").is_dir()

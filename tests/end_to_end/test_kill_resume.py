@@ -104,7 +104,7 @@ def forget_position(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_optimizer(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("linnet.train.run.restore_optimizers", lambda *args: None)
+    patch.setattr("linnet.train.resume.restore_optimizers", lambda *args: None)
 
 
 def forget_one_moment(patch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def forget_one_moment(patch: pytest.MonkeyPatch) -> None:
         name = max(tensors)
         restore_optimizers(network, optimizers, tensors | {name: torch.zeros_like(tensors[name])})
 
-    patch.setattr("linnet.train.run.restore_optimizers", restore)
+    patch.setattr("linnet.train.resume.restore_optimizers", restore)
 
 
 def forget_offsets(patch: pytest.MonkeyPatch) -> None:
@@ -131,9 +131,7 @@ def forget_streams(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_tokens(patch: pytest.MonkeyPatch) -> None:
-    from linnet.train.run import load_checkpoint, newest_checkpoint
-
-    assert load_checkpoint is not None
+    from linnet.train.checkpoint import newest_checkpoint
 
     def newest(folder: Path) -> Any:
         found, damaged = newest_checkpoint(folder)
@@ -141,11 +139,11 @@ def forget_tokens(patch: pytest.MonkeyPatch) -> None:
         found.progress.update(tokens=0)
         return found, damaged
 
-    patch.setattr("linnet.train.run.newest_checkpoint", newest)
+    patch.setattr("linnet.train.resume.newest_checkpoint", newest)
 
 
 def forget_weights(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("linnet.train.run.restore_model", lambda network, tensors: None)
+    patch.setattr("linnet.train.resume.restore_model", lambda network, tensors: None)
 
 
 MUTANTS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import lzma
 import math
@@ -59,10 +60,24 @@ def test_the_table_is_json_and_consistent():
     assert rows[0]["nats_per_token"] == pytest.approx(cross, rel=2e-3)
 
 
-def test_notes_say_what_was_left_out():
+def test_notes_say_what_the_caller_left_out():
+    data = noise(1000)
+    tokens = np.frombuffer(data, np.uint8)
+    rows = yardsticks(tokens, tokens[:500], 256, data, data[:500], whole=(3000, 600, 4000, 700))
+    for row in rows[:2]:
+        assert row["note"].endswith("; the first 1,000 of 3,000 training tokens; the first 500 of 600 validation tokens")
+    for row in rows[2:]:
+        assert "the first 0.000954 of 0.00381 MiB of training text" in row["note"]
+        assert "the first 0.000477 of 0.000668 MiB of validation text" in row["note"]
+    assert not any("first" in row["note"] for row in yardsticks(tokens, tokens[:500], 256, data, data[:500]))
+
+
+def test_notes_say_what_xz_left_out(monkeypatch):
+    bounded = functools.partial(xz_bits_per_byte, max_train=700, max_valid=300)
+    monkeypatch.setattr("linnet.evaluate.yardsticks.xz_bits_per_byte", bounded)
     data = noise(3000)
     tokens = np.frombuffer(data, np.uint8)
-    rows = yardsticks(tokens, tokens[:500], 256, data, data[:500], max_tokens=1000, max_train_bytes=700, max_valid_bytes=300)
-    assert "last 1,000 of 3,000 training tokens" in rows[1]["note"]
-    assert "training text" in rows[2]["note"]
-    assert "validation text" in rows[3]["note"]
+    rows = yardsticks(tokens, tokens[:500], 256, data, data[:500])
+    for row in rows[2:]:
+        assert "the last 0.000668 of 0.00286 MiB of training text" in row["note"]
+        assert "the first 0.000286 of 0.000477 MiB of validation text" in row["note"]

@@ -1,4 +1,4 @@
-"""Charts and the words around numbers."""
+"""Charts, and numbers as people read them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from linnet.report import words
+from linnet.report import numbers
 from linnet.report.plots import INK, VARIABLES, Curve, bars_chart, curve_chart, loss_chart, smoothed, thinned
 
 
 def test_examples_of_words_hold():
-    assert doctest.testmod(words).failed == 0
+    assert doctest.testmod(numbers).failed == 0
 
 
 def test_cells():
-    assert [words.cell(v) for v in (None, True, 3, 0.5, [1, 2], {"a": 1}, "x", math.nan)] == [
+    assert [numbers.cell(v) for v in (None, True, 3, 0.5, [1, 2], {"a": 1}, "x", math.nan)] == [
         "–",
         "yes",
         "3",
@@ -30,18 +30,18 @@ def test_cells():
         "x",
         "–",
     ]
-    assert (words.cell(3900, "s"), words.cell(2048, "bytes")) == ("1 h 05 min", "2 KiB")
+    assert (numbers.cell(3900, "s"), numbers.cell(2048, "bytes")) == ("1 h 05 min", "2 KiB")
 
 
 def test_error_in_percent():
-    assert words.error_percent(100, 110) == pytest.approx(10)
-    assert words.error_percent(-4.0, -5.0) == pytest.approx(-25)
-    assert [words.error_percent(*pair) for pair in ((0, 1), (None, 1), (1, "x"), (1, math.inf))] == [None] * 4
+    assert numbers.error_percent(100, 110) == pytest.approx(10)
+    assert numbers.error_percent(-4.0, -5.0) == pytest.approx(-25)
+    assert [numbers.error_percent(*pair) for pair in ((0, 1), (None, 1), (1, "x"), (1, math.inf))] == [None] * 4
 
 
 def test_durations_never_show_sixty_of_anything():
     for seconds in [*np.linspace(0, 400_000, 7001), 59.4, 59.6, 3599.6, 7199.9]:
-        assert not re.search(r"\b60 (s|min)|d 24 h", words.duration(float(seconds)))
+        assert not re.search(r"\b60 (s|min)|d 24 h", numbers.duration(float(seconds)))
 
 
 def test_smoothing_keeps_constants_lines_and_the_mean():

@@ -20,14 +20,14 @@ from run_folder import make_run
 
 from linnet.core.errors import LinnetError
 from linnet.report import run_report
-from linnet.report.read_run import read_run
+from linnet.report.contents import read_contents
 from linnet.report.run_report import render, write_report
 
 
 @pytest.fixture
 def no_charts(monkeypatch):
     """For what is about text: drawing takes most of a report's second."""
-    monkeypatch.setattr(run_report, "_charts", lambda record: {})
+    monkeypatch.setattr(run_report, "_charts", lambda run: {})
 
 
 VOID = {"meta", "input", "br", "img", "link", "hr", "source", "col"}
@@ -128,7 +128,7 @@ def test_the_page_loads_nothing(tmp_path):
     ],
 )
 def test_the_law_catches_pages_that_load(no_charts, tmp_path, bad):
-    html = render(read_run(make_run(tmp_path / "r", steps=3)))
+    html = render(read_contents(make_run(tmp_path / "r", steps=3)))
     with pytest.raises(AssertionError):
         loads_nothing_law(html.replace("</main>", bad + "</main>"))
 
@@ -171,7 +171,7 @@ def test_the_inert_law_catches_a_page_without_escaping(tmp_path, monkeypatch):
     real = jinja2.Environment
     monkeypatch.setattr(jinja2, "Environment", lambda **options: real(**(options | {"autoescape": False})))
     with pytest.raises(AssertionError):
-        inert_law(render(read_run(hostile_run(tmp_path / "r"))))
+        inert_law(render(read_contents(hostile_run(tmp_path / "r"))))
 
 
 @pytest.mark.parametrize("missing", FILES)
@@ -233,9 +233,9 @@ def write_metrics(folder: Path, lines: list[dict], tail: str = "") -> None:
 def test_a_step_done_again_after_a_resume_counts_once(tmp_path):
     lines = [{"event": "train", "step": s, "tokens": s, "loss": float(s)} for s in (1, 2, 3, 4)]
     write_metrics(tmp_path, [*lines, {"event": "train", "step": 3, "tokens": 3, "loss": 30.0}])
-    record = read_run(tmp_path)
-    assert record.train["step"].tolist() == [1, 2, 3, 4]
-    assert record.train["loss"].tolist() == [1, 2, 30, 4]
+    run = read_contents(tmp_path)
+    assert run.train["step"].tolist() == [1, 2, 3, 4]
+    assert run.train["loss"].tolist() == [1, 2, 30, 4]
 
 
 def test_a_loss_that_is_not_a_number_is_said(tmp_path):
@@ -248,10 +248,10 @@ def test_a_loss_that_is_not_a_number_is_said(tmp_path):
 def test_broken_lines_are_counted(tmp_path):
     good = {"event": "train", "step": 1, "tokens": 1, "loss": 2.0}
     write_metrics(tmp_path, [good], tail='{"event"')
-    assert "last line of metrics.jsonl is incomplete" in read_run(tmp_path).warnings[0]
+    assert "last line of metrics.jsonl is incomplete" in read_contents(tmp_path).warnings[0]
     write_metrics(tmp_path, [good], tail='oops\n{"event"')
-    assert "2 lines of metrics.jsonl" in read_run(tmp_path).warnings[0]
-    assert len(read_run(tmp_path).train["step"]) == 1
+    assert "2 lines of metrics.jsonl" in read_contents(tmp_path).warnings[0]
+    assert len(read_contents(tmp_path).train["step"]) == 1
 
 
 def test_a_lone_surrogate_in_a_sample_does_not_stop_the_page(no_charts, tmp_path):
@@ -304,6 +304,6 @@ def test_the_same_folder_gives_the_same_page(tmp_path):
 
 
 def test_charts_are_well_formed_xml(tmp_path):
-    html = render(read_run(make_run(tmp_path / "r", steps=20)))
+    html = render(read_contents(make_run(tmp_path / "r", steps=20)))
     for svg in re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL):
         ElementTree.fromstring(svg)

@@ -64,7 +64,7 @@ def summarise(console: Console, folder: Path) -> None:
 
     from rich.table import Table
 
-    from linnet.report.words import cell, error_percent, signed_percent
+    from linnet.report.numbers import cell, error_percent, signed_percent
 
     evaluation = json.loads((folder / "evaluation.json").read_text("utf-8"))
     table = Table("on the validation part", "nats a token", "bits a byte", box=None, header_style="bold", pad_edge=False)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from linnet.core.errors import LinnetError, explain
-from linnet.evaluate.compressors import MAX_TRAIN, MAX_VALID, MIB, xz_bits_per_byte
+from linnet.evaluate.compressors import MIB, xz_bits_per_byte
 from linnet.evaluate.ngram import KneserNey
 
-MAX_TOKENS = 5_000_000  # training tokens that the n-gram sees: about 10 s and 1 GB
+MAX_TOKENS = 5_000_000  # training tokens that an n-gram should be given: about 10 s and 1 GB
 
 
 def yardsticks(
@@ -28,9 +28,6 @@ def yardsticks(
     *,
     end_id: int | None = None,
     order: int = 5,
-    max_tokens: int = MAX_TOKENS,
-    max_train_bytes: int = MAX_TRAIN,
-    max_valid_bytes: int = MAX_VALID,
     whole: tuple[int, int, int, int] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows {"name", "nats_per_token", "bits_per_byte", "note"}, plain JSON data.
@@ -38,9 +35,10 @@ def yardsticks(
     train_tokens, valid_tokens (N,)   ids of the model's tokenizer, end tokens counted in as the model scores them
     train_bytes, valid_bytes          the same texts in UTF-8, without special tokens
     end_id, order                     see `KneserNey`
-    max_…                             bounds on time and memory; where one cut something off, the note says so
-    whole                             how long the four were before the caller cut them, for the notes; None: as they are
+    whole                             how long these were, (training tokens, validation tokens, training bytes, validation
+                                      bytes), before the caller took their beginnings; None: as they are
 
+    What was cut, here by xz (`xz_bits_per_byte`) or before, is said in the notes.
     Validation tokens and bytes are of the same text, cut or not: what a token costs is said for a byte by their ratio.
 
     Raises LinnetError for an empty validation text or ids out of range.
@@ -50,22 +48,20 @@ def yardsticks(
         raise LinnetError(explain(f"{len(valid)} validation tokens, {len(valid_bytes)} bytes", need="some of both"))
     of_train, of_valid, of_train_bytes, of_valid_bytes = whole or (len(train), len(valid), len(train_bytes), len(valid_bytes))
     bits_per_nat_per_token = len(valid) / len(valid_bytes) / math.log(2)  # bits per byte = this · nats per token
-    seen = train[max(0, len(train) - max_tokens) :]
-    side = "last" if len(seen) < len(train) else "first"
-    cut = f"; the {side} {len(seen):,} of {of_train:,} training tokens" if len(seen) < of_train else ""
+    cut = f"; the first {len(train):,} of {of_train:,} training tokens" if len(train) < of_train else ""
     cut += f"; the first {len(valid):,} of {of_valid:,} validation tokens" if len(valid) < of_valid else ""
     rows = []
     for name, n, what in (
         ("unigram", 1, "how often each token occurs"),
         (f"{order}-gram", order, "modified Kneser-Ney, interpolated"),
     ):
-        nats = float(KneserNey(seen, vocab_size, n, end_id).nats(valid).mean())
+        nats = float(KneserNey(train, vocab_size, n, end_id).nats(valid).mean())
         rows.append(_row(name, nats, nats * bits_per_nat_per_token, what + cut))
-    xz = xz_bits_per_byte(train_bytes, valid_bytes, max_train=max_train_bytes, max_valid=max_valid_bytes)
+    xz = xz_bits_per_byte(train_bytes, valid_bytes)
     cuts = [
         f"the {side} {used / MIB:.3g} of {length / MIB:.3g} MiB of {what} text"
         for side, used, length, what in (
-            ("last" if len(train_bytes) == of_train_bytes else "first", xz.train_bytes, of_train_bytes, "training"),
+            ("last" if xz.train_bytes < len(train_bytes) else "first", xz.train_bytes, of_train_bytes, "training"),
             ("first", xz.valid_bytes, of_valid_bytes, "validation"),
         )
         if used < length

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.extras import need
-from linnet.report.words import short
+from linnet.report.numbers import short
 
 Floats = NDArray[np.float64]
 

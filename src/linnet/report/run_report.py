@@ -1,6 +1,6 @@
 """One self-contained report.html for a run: what was asked, what was estimated, what happened.
 
-    read_run (files → RunRecord) → charts (SVG) and tables here → templates/run.html (jinja2, autoescaped)
+    read_contents (files → RunContents) → charts (SVG) and tables here → templates/run.html (jinja2, autoescaped)
 
 The page loads nothing: style and charts are inline, there are no scripts, no fonts and no links to elsewhere. Whatever a
 user's text contains comes out as text.
@@ -19,9 +19,9 @@ import numpy as np
 from linnet.core.extras import need
 from linnet.core.files import write_text
 from linnet.report import plots
+from linnet.report.contents import RunContents, number, read_contents
+from linnet.report.numbers import NOTHING, UNITS_SAID, cell, duration, error_percent, plain, short, signed_percent, size
 from linnet.report.plots import Curve
-from linnet.report.read_run import RunRecord, number, read_run
-from linnet.report.words import NOTHING, UNITS_SAID, cell, duration, error_percent, plain, short, signed_percent, size
 
 REPORT = "report.html"
 MAX_SAMPLES = 24  # steps whose samples are shown; of more, evenly chosen ones with the first and the last
@@ -40,12 +40,12 @@ def write_report(folder: Path) -> Path:
     summary.json. Raises LinnetError where there is no folder, MissingExtraError without matplotlib or jinja2.
     """
     path = Path(folder) / REPORT
-    html = render(read_run(folder))
+    html = render(read_contents(folder))
     write_text(path, html.encode("utf-8", errors="replace").decode("utf-8"))  # lone surrogates of a sample become "?"
     return path
 
 
-def render(record: RunRecord) -> str:
+def render(run: RunContents) -> str:
     """The page of a run."""
     jinja2 = need("jinja2", extra="report", to="write a report")
     template = resources.files("linnet.report").joinpath("templates/run.html").read_text("utf-8")
@@ -53,69 +53,69 @@ def render(record: RunRecord) -> str:
     environment.filters["cell"] = cell
     environment.filters["title_of"] = _title
     markup = need("markupsafe", extra="report", to="write a report").Markup
-    charts = defaultdict(str, {name: markup(svg) for name, svg in _charts(record).items()})  # a missing chart is ""
+    charts = defaultdict(str, {name: markup(svg) for name, svg in _charts(run).items()})  # a missing chart is ""
     return environment.from_string(template).render(
-        name=record.name,
-        subtitle=" · ".join(str(record.summary[key]) for key in ("family", "size") if record.summary.get(key)),
-        tiles=_tiles(record),
-        warnings=record.warnings,
-        scorecard=_scorecard(record),
+        name=run.name,
+        subtitle=" · ".join(str(run.summary[key]) for key in ("family", "size") if run.summary.get(key)),
+        tiles=_tiles(run),
+        warnings=run.warnings,
+        scorecard=_scorecard(run),
         charts=charts,
-        metrics=_metrics(record),
-        yardsticks=[_yardstick(row) for row in record.yardsticks],
-        verdict=_verdict(record),
-        samples=_thin_samples(record.samples),
-        sample_count=len(record.samples),
-        sentence=str(record.summary.get("sentence") or "").rstrip(),
-        sources=_wide_table(record.sources),
-        data_notes=record.data_notes,
-        versions=_pairs(record.summary.get("versions")),
-        machine=_pairs(record.summary.get("machine")),
-        run_yaml=record.run_yaml.rstrip(),
+        metrics=_metrics(run),
+        yardsticks=[_yardstick(row) for row in run.yardsticks],
+        verdict=_verdict(run),
+        samples=_thin_samples(run.samples),
+        sample_count=len(run.samples),
+        sentence=str(run.summary.get("sentence") or "").rstrip(),
+        sources=_wide_table(run.sources),
+        data_notes=run.data_notes,
+        versions=_pairs(run.summary.get("versions")),
+        machine=_pairs(run.summary.get("machine")),
+        run_yaml=run.run_yaml.rstrip(),
     )
 
 
-def _tiles(record: RunRecord) -> list[tuple[str, str, str]]:
+def _tiles(run: RunContents) -> list[tuple[str, str, str]]:
     """The few numbers that are looked for first: (what, value, remark)."""
     tiles: list[tuple[str, str, str]] = []
-    bits, loss = record.model.get("bits_per_byte"), record.validation["loss"]
+    bits, loss = run.model.get("bits_per_byte"), run.validation["loss"]
     if bits is not None and bits["value"] is not None:
         tiles.append(("bits per byte", plain(bits["value"], 4), _interval(bits)))
-    elif not np.isnan(record.validation["bits_per_byte"]).all():
-        tiles.append(("bits per byte", plain(float(np.nanmin(record.validation["bits_per_byte"])), 4), "best in validation"))
+    elif not np.isnan(run.validation["bits_per_byte"]).all():
+        tiles.append(("bits per byte", plain(float(np.nanmin(run.validation["bits_per_byte"])), 4), "best in validation"))
     if not np.isnan(loss).all():
         best = int(np.nanargmin(loss))
-        tiles.append(("validation loss", plain(float(loss[best]), 4), f"best, at step {plain(record.validation['step'][best])}"))
-    parameters, flops = (number(record.summary.get(key)) for key in ("parameters", "flops_per_token"))
+        tiles.append(("validation loss", plain(float(loss[best]), 4), f"best, at step {plain(run.validation['step'][best])}"))
+    parameters, flops = (number(run.summary.get(key)) for key in ("parameters", "flops_per_token"))
     if not math.isnan(parameters):
         tiles.append(
             ("parameters", short(parameters), f"{short(flops)}FLOP a token" if not math.isnan(flops) else plain(parameters))
         )
-    tokens, steps = _last(record.train["tokens"]), _last(record.train["step"])
+    tokens, steps = _last(run.train["tokens"]), _last(run.train["step"])
     if not math.isnan(tokens):
         tiles.append(("tokens read", short(tokens), f"in {plain(steps)} steps"))
-    seconds = _last(record.timings["seconds"])
+    seconds = _last(run.timings["seconds"])
     if not math.isnan(seconds):
-        tiles.append(("time", duration(seconds), _waiting(record)))
-    speed = record.timings["tokens_per_second"]
+        tiles.append(("time", duration(seconds), _waiting(run)))
+    speed = run.timings["tokens_per_second"]
     if not np.isnan(speed).all():
-        memory = record.timings["memory_bytes"]
+        memory = run.timings["memory_bytes"]
         remark = "median" if np.isnan(memory).all() else f"median; {size(float(np.nanmax(memory)))} at the peak"
         tiles.append(("tokens a second", short(float(np.nanmedian(speed))), remark))
     return tiles
 
 
-def _waiting(record: RunRecord) -> str:
+def _waiting(run: RunContents) -> str:
     """What share of the steps' time went into waiting for data."""
-    data, step = record.timings["data_seconds"], record.timings["step_seconds"]
+    data, step = run.timings["data_seconds"], run.timings["step_seconds"]
     known = ~(np.isnan(data) | np.isnan(step))
     total = float(step[known].sum())
     return f"{100 * float(data[known].sum()) / total:.2g} % of it waiting for data" if total > 0 else ""
 
 
-def _scorecard(record: RunRecord) -> list[dict[str, str]]:
+def _scorecard(run: RunContents) -> list[dict[str, str]]:
     rows = []
-    for row in record.scorecard:
+    for row in run.scorecard:
         unit = str(row.get("unit") or "")
         error = error_percent(row.get("estimated"), row.get("measured"))
         rows.append(
@@ -130,13 +130,13 @@ def _scorecard(record: RunRecord) -> list[dict[str, str]]:
     return rows
 
 
-def _charts(record: RunRecord) -> dict[str, str]:
+def _charts(run: RunContents) -> dict[str, str]:
     """Every chart that there are numbers for."""
     charts: dict[str, str] = {}
-    train, validation, timings = record.train, record.validation, record.timings
+    train, validation, timings = run.train, run.validation, run.timings
     yardsticks = {
         str(row["name"]): number(row.get("nats_per_token"))
-        for row in record.yardsticks
+        for row in run.yardsticks
         if not math.isnan(number(row.get("nats_per_token")))
     }
     for axis, label in (("step", "steps"), ("tokens", "tokens")):
@@ -156,10 +156,10 @@ def _charts(record: RunRecord) -> dict[str, str]:
             charts[name] = plots.curve_chart(curve, xlabel="steps", ylabel=ylabel, name=name, **options)
     bars: list[tuple[str, float, float | None, float | None, bool]] = [
         (str(row["name"]), number(row.get("bits_per_byte")), None, None, False)
-        for row in record.yardsticks
+        for row in run.yardsticks
         if number(row.get("bits_per_byte")) > 0
     ]
-    bits = record.model.get("bits_per_byte")
+    bits = run.model.get("bits_per_byte")
     if bits is not None and bits["value"] is not None:
         bars.append(("this model", bits["value"], bits["low"], bits["high"], True))
     if bars:
@@ -167,11 +167,10 @@ def _charts(record: RunRecord) -> dict[str, str]:
     return charts
 
 
-def _metrics(record: RunRecord) -> list[tuple[str, str, str]]:
-    known = [name for name in METRICS if name in record.model] + [name for name in record.model if name not in METRICS]
+def _metrics(run: RunContents) -> list[tuple[str, str, str]]:
+    known = [name for name in METRICS if name in run.model] + [name for name in run.model if name not in METRICS]
     return [
-        (METRICS.get(name, _title(name)), plain(record.model[name]["value"] or 0.0), _interval(record.model[name]))
-        for name in known
+        (METRICS.get(name, _title(name)), plain(run.model[name]["value"] or 0.0), _interval(run.model[name])) for name in known
     ]
 
 
@@ -179,10 +178,10 @@ def _yardstick(row: dict[str, Any]) -> dict[str, str]:
     return {key: cell(row.get(key)) for key in ("name", "nats_per_token", "bits_per_byte", "note")}
 
 
-def _verdict(record: RunRecord) -> str:
+def _verdict(run: RunContents) -> str:
     """One honest sentence: the model against the best yardstick."""
-    bits = record.model.get("bits_per_byte")
-    rows = [(number(row.get("bits_per_byte")), str(row["name"])) for row in record.yardsticks]
+    bits = run.model.get("bits_per_byte")
+    rows = [(number(row.get("bits_per_byte")), str(row["name"])) for row in run.yardsticks]
     rows = [row for row in rows if row[0] > 0]
     if bits is None or bits["value"] is None or not rows:
         return ""

@@ -41,7 +41,7 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write `folder`/step-…; returns its path. A finished checkpoint of that step is left as it is."""
-    target = Path(folder) / f"step-{checkpoint.step:08d}"
+    target = step_folder(folder, checkpoint.step)
     if target.exists():
         if not problems_of(target):
             return target
@@ -109,6 +109,11 @@ def steps_in(folder: Path) -> list[Path]:
     if not Path(folder).is_dir():
         return []
     return sorted((p for p in Path(folder).iterdir() if re.fullmatch(r"step-\d{8,}", p.name)), key=step_of)
+
+
+def step_folder(folder: Path, step: int) -> Path:
+    """Where in `folder` the checkpoint of a step lies, or would."""
+    return Path(folder) / f"step-{step:08d}"
 
 
 def step_of(path: Path) -> int:

@@ -17,12 +17,12 @@ from linnet.data.prepare import Prepared
 from linnet.data.shards import Split
 from linnet.data.spec import Rows
 from linnet.evaluate.bootstrap import neighbours
+from linnet.evaluate.compressors import MAX_TRAIN
 from linnet.evaluate.metrics import Metrics, count_words, metrics
 from linnet.evaluate.yardsticks import MAX_TOKENS, yardsticks
 from linnet.model.network import Network
 from linnet.ops.loss import token_losses
 
-MAX_TEXT = 32 * 2**20  # bytes of text that the compressor sees
 TOKENS_AT_ONCE = 8192
 
 
@@ -110,7 +110,7 @@ def measure_yardsticks(prepared: Prepared, text: str | None = None, ids: NDArray
     """Unigram, 5-gram and xz, which have read the training part, as rows for evaluation.json: on the validation part, or on a
     text and its ids. A part that is too long for them is cut, tokens and bytes at one place."""
     split = prepared.validation
-    train, known = prepared.some_tokens(prepared.train, MAX_TOKENS), prepared.train_text(MAX_TEXT)
+    train, known = prepared.some_tokens(prepared.train, MAX_TOKENS), prepared.train_text(MAX_TRAIN)
     if text is not None and ids is not None:
         content = text.encode("utf-8", "surrogatepass")
         lengths = (len(ids), len(content))

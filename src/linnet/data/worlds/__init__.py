@@ -4,5 +4,5 @@
     stories.stories(seed, start)    the endless stream of them
     check.check(text)               which sentences are of the world, and is it one consistent story?
 
-To be read in this order: words → plots → shapes (the grammar) → stories (the writer) → check (the reader).
+To be read in this order: lexicon → plots → shapes (the grammar) → stories (the writer) → check (the reader).
 """

@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 
 from linnet.core.errors import DataError, explain
 from linnet.core.names import nearest
+from linnet.data.worlds.lexicon import FREE, KINDS, NAMES, PLACES, PRONOUNS, THINGS
 from linnet.data.worlds.plots import PLOTS
 from linnet.data.worlds.shared import SHARED
-from linnet.data.worlds.words import FREE, KINDS, NAMES, PLACES, PRONOUNS, THINGS
 
 Binding = tuple[tuple[str, str], ...]  # (fact, value) pairs that a word in a slot says
 

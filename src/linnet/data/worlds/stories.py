@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from linnet.data.worlds.lexicon import FREE, KINDS, NAMES, PLACES, THINGS
 from linnet.data.worlds.shapes import Shape, Unit, shapes
-from linnet.data.worlds.words import FREE, KINDS, NAMES, PLACES, THINGS
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ TIMINGS = ("step", "seconds", "tokens_per_second", "utilisation", "memory_bytes"
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class RunContents:
     """Everything that the report shows, as plain data."""
 
     name: str
@@ -45,7 +45,7 @@ class RunRecord:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_run(folder: Path) -> RunRecord:
+def read_contents(folder: Path) -> RunContents:
     """Read a run folder. Raises LinnetError only where there is no folder."""
     folder = Path(folder)
     if not folder.is_dir():
@@ -61,7 +61,7 @@ def read_run(folder: Path) -> RunRecord:
     bad = int(np.isnan(train["loss"]).sum())
     if bad:
         warnings.append(f"The training loss is not a number at {bad} of {len(train['loss'])} logged steps.")
-    return RunRecord(
+    return RunContents(
         name=folder.resolve().name,
         train=train,
         validation=_columns(by_event["validation"], VALIDATION),

@@ -1,0 +1,33 @@
+"""What a run says to the person who started it, before and after training; meanwhile train/progress.py does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+
+
+class Talk:
+    """Lines, warnings and a spinner. With `quiet` nothing is shown; warnings are remembered in any case, for the report."""
+
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+        self.console, self.quiet = console or Console(), quiet
+        self.warnings: list[str] = []
+
+    def say(self, message: str) -> None:
+        if not self.quiet:
+            self.console.print(message, highlight=False, soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+        self.say(f"[yellow]! {message}[/yellow]")
+
+    @contextlib.contextmanager
+    def status(self, what: str) -> Iterator[Callable[[str], None]]:
+        """A spinner with a word on what is going on, where there is a terminal to show it on; yields what changes the word."""
+        if self.quiet or not self.console.is_terminal:
+            yield lambda text: None
+            return
+        with self.console.status(what) as spinner:
+            yield spinner.update
