@@ -142,6 +142,7 @@ pub unsafe extern "C" fn linnet_encoder_new(
     n_tokens: u64,
     merges: *const u32,
     n_merges: u64,
+    whole: u32,
 ) -> *mut Encoder {
     if bytes.is_null() || ends.is_null() {
         return null_mut();
@@ -152,7 +153,24 @@ pub unsafe extern "C" fn linnet_encoder_new(
             none if none.is_null() => Rule::Ids,
             some => Rule::Merges(from_raw_parts(some, n_merges as usize)),
         };
-        Some(Encoder::new(Pattern::numbered(pattern)?, Merger::new(&tokens, rule)?))
+        Some(Encoder::new(Pattern::numbered(pattern)?, Merger::new(&tokens, rule, whole != 0)?))
+    })
+}
+
+/// # Safety
+/// `ends` holds `n_tokens` numbers, `bytes` as many bytes as the last of them says; `merges` has room for `3 * n_tokens`.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_merges_of_ids(bytes: *const u8, ends: *const u64, n_tokens: u64, merges: *mut u32) -> i64 {
+    if bytes.is_null() || ends.is_null() || merges.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        let Some(merger) = parts(bytes, ends, n_tokens).and_then(|tokens| Merger::new(&tokens, Rule::Ids, false)) else {
+            return BAD_ARGUMENT;
+        };
+        let found = merger.merges();
+        from_raw_parts_mut(merges.cast::<[u32; 3]>(), n_tokens as usize)[..found.len()].copy_from_slice(&found);
+        found.len() as i64
     })
 }
 

@@ -33,10 +33,10 @@ def test_bad_arguments_are_codes_and_not_crashes() -> None:
     assert lib.linnet_chunks(99, b"a", 1, ffi.new("uint64_t[1]")) == -1
     assert lib.linnet_chunks(0, ffi.NULL, 1, ffi.NULL) == -1
     all_bytes, ends = bytes(range(256)), ffi.new("uint64_t[]", list(range(1, 257)))
-    assert lib.linnet_encoder_new(99, all_bytes, ends, 256, ffi.NULL, 0) == ffi.NULL
-    assert lib.linnet_encoder_new(0, all_bytes, ends, 255, ffi.NULL, 0) == ffi.NULL  # a byte without a token
-    assert lib.linnet_encoder_new(0, ffi.NULL, ffi.NULL, 256, ffi.NULL, 0) == ffi.NULL
-    encoder = ffi.gc(lib.linnet_encoder_new(0, all_bytes, ends, 256, ffi.NULL, 0), lib.linnet_encoder_free)
+    assert lib.linnet_encoder_new(99, all_bytes, ends, 256, ffi.NULL, 0, 0) == ffi.NULL
+    assert lib.linnet_encoder_new(0, all_bytes, ends, 255, ffi.NULL, 0, 0) == ffi.NULL  # a byte without a token
+    assert lib.linnet_encoder_new(0, ffi.NULL, ffi.NULL, 256, ffi.NULL, 0, 0) == ffi.NULL
+    encoder = ffi.gc(lib.linnet_encoder_new(0, all_bytes, ends, 256, ffi.NULL, 0, 0), lib.linnet_encoder_free)
     assert encoder != ffi.NULL
     assert lib.linnet_encode(encoder, ffi.NULL, 1) == ffi.NULL
     assert lib.linnet_encode_batch(encoder, ffi.new("uint8_t[]", 3), descending, 2, 1) == ffi.NULL

@@ -154,7 +154,7 @@ def by_the_book(tokens: Sequence[bytes], merges: Sequence[Pair] | None, pattern:
 def native_encoder(tokens: Sequence[bytes], merges: Sequence[Pair] | None, pattern: str) -> native.Encoder:
     ids = {token: token_id for token_id, token in enumerate(tokens) if token}
     rows = None if merges is None else [(a, b, ids[tokens[a] + tokens[b]]) for a, b in merges]
-    return native.Encoder(pattern, tokens, rows)
+    return native.Encoder(pattern, tokens, rows, whole=merges is None)
 
 
 def random_vocabulary(chance: random.Random, n_merges: int, letters: bytes, learned: bool) -> tuple[list[bytes], list[Pair]]:

@@ -156,7 +156,7 @@ DAMAGE: dict[str, tuple[Callable[[dict], Any], str]] = {
     "no model": (lambda d: d.pop("model"), "model is of type None"),
     "dropout": (lambda d: d["model"].update(dropout=0.1), "model.dropout is 0.1"),
     "an unknown option": (lambda d: d["model"].update(shortcut=True), "model.shortcut is not known"),
-    "ignore_merges": (lambda d: d["model"].update(ignore_merges=True), "ignore_merges is true"),
+    "ignore_merges": (lambda d: d["model"].update(ignore_merges="yes"), 'ignore_merges is "yes"'),
     "no vocabulary": (lambda d: d["model"].update(vocab=[]), "model.vocab is"),
     "no merges": (lambda d: d["model"].update(merges=None), "model.merges is null"),
     "a gap in the ids": (lambda d: d["model"]["vocab"].update({"Ġsmall": 5000}), r"missing: \[\d+\], outside: \[5000\]"),

@@ -42,7 +42,7 @@ pub struct Merger {
     trie: Trie,                 // of the tokens that merging makes
     borders: Borders,           // … and where none of them goes across
     in_order: bool,             // whether every merge has a higher rank than those that made its parts
-    whole: Vec<(Vec<u8>, u32)>, // under Rule::Ids: tokens that merging does not make, sorted; a chunk that is one stays one
+    whole: Vec<(Vec<u8>, u32)>, // where a chunk that is a token stays one: tokens that merging does not make, sorted; a chunk that is one stays one
 }
 
 /// Which merges there are.
@@ -54,8 +54,8 @@ pub enum Rule<'a> {
 }
 
 impl Merger {
-    /// `tokens`: the bytes of each id; empty: not an ordinary token. None where there are too many, or a byte has no token.
-    pub fn new(tokens: &[&[u8]], rule: Rule) -> Option<Merger> {
+    /// `tokens`: the bytes of each id; empty: not an ordinary token. `whole`: a chunk that is a token stays one. None where there are too many, or a byte has no token.
+    pub fn new(tokens: &[&[u8]], rule: Rule, whole: bool) -> Option<Merger> {
         if tokens.len() > MOST_IDS as usize {
             return None;
         }
@@ -70,7 +70,6 @@ impl Merger {
         if byte_ids.contains(&NO_TOKEN) {
             return None;
         }
-        let by_ids = matches!(rule, Rule::Ids);
         let pairs = match rule {
             Rule::Merges(merges) if merges.len() < MOST_MERGES as usize => {
                 let ranked = merges.iter().enumerate().map(|(rank, &[a, b, _])| (a, b, rank as u32));
@@ -100,7 +99,7 @@ impl Merger {
             if let Some(form) = form {
                 merger.forms[id as usize] = form;
                 made.push((token, id));
-            } else if by_ids {
+            } else if whole {
                 merger.whole.push((token.to_vec(), id));
             }
         }
@@ -126,6 +125,12 @@ impl Merger {
         self.pairs = Pairs::new(merges.iter().copied(), merges.len(), ids);
         self.of_bytes = (0..1 << 16).map(|i| self.pairs.rank(self.byte_ids[i >> 8], self.byte_ids[i & 255])).collect();
         Some(())
+    }
+
+    /// The merges that happen: a, b and the id that they make, by id.
+    pub fn merges(&self) -> Vec<[u32; 3]> {
+        let made = self.forms.iter().enumerate().filter(|(_, form)| form.len > 1);
+        made.map(|(id, form)| [form.left, form.right, id as u32]).collect()
     }
 
     /// Calls `each` with pieces of a chunk whose ids, one after the other, are those of the chunk.

@@ -39,11 +39,20 @@ class BPETokenizer(VocabularyTokenizer):
     merges    pairs of ids in the order of their rank; the token that a pair makes is the one of their joined bytes
     pattern   a name of `pretokenize.PATTERNS`
     special   name → id
+    whole     whether a chunk that is a token stays one, whatever the merges make of it (`ignore_merges` in tokenizer.json)
     """
 
     kind = "bpe"
 
-    def __init__(self, tokens: Mapping[bytes, int], merges: Sequence[Pair], *, pattern: str, special: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        tokens: Mapping[bytes, int],
+        merges: Sequence[Pair],
+        *,
+        pattern: str,
+        special: Mapping[str, int],
+        whole: bool = False,
+    ) -> None:
         super().__init__(tokens, special)
         if pattern not in PATTERNS:
             raise TokenizerError(
@@ -56,6 +65,7 @@ class BPETokenizer(VocabularyTokenizer):
             )
         self.pattern = pattern
         self.merges = tuple(merges)
+        self.whole = whole
         self._split = splitter(pattern)
         self._byte_ids = tuple(self.tokens[bytes([byte])] for byte in range(256))
         self._cache: dict[str, list[int]] = {}
@@ -104,7 +114,7 @@ class BPETokenizer(VocabularyTokenizer):
         for token, token_id in self.tokens.items():
             tokens[token_id] = token
         by_rank = sorted((rank, a, b, merged) for (a, b), (rank, merged) in self._merge_table.items())
-        return native.Encoder(self.pattern, tokens, [(a, b, merged) for _, a, b, merged in by_rank])
+        return native.Encoder(self.pattern, tokens, [(a, b, merged) for _, a, b, merged in by_rank], whole=self.whole)
 
     def encode_ordinary(self, text: str) -> list[int]:
         if self._encoder is None:
@@ -142,10 +152,12 @@ class BPETokenizer(VocabularyTokenizer):
         return ids
 
     def _merge(self, chunk: bytes) -> list[int]:
+        if self.whole and chunk in self.tokens:
+            return [self.tokens[chunk]]
         return merge_chunk([self._byte_ids[byte] for byte in chunk], self._merge_table)
 
     def rules(self) -> dict[str, Any]:
-        return {"pattern": PATTERNS[self.pattern], "merges": self.merges}
+        return {"pattern": PATTERNS[self.pattern], "merges": self.merges} | ({"whole": True} if self.whole else {})
 
 
 def train_bpe(

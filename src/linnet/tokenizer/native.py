@@ -3,6 +3,7 @@
     split_bytes       where chunks end; by hand in place of a regular expression
     count_and_learn   merges from texts; on all cores
     learn_merges      merges from counted chunks
+    merges_of_ids     the merges of a vocabulary that says only which token comes before which
     Encoder           a vocabulary's ids of texts, as arrays; batches on all cores
 
 core/native.py opens the library. Whoever calls these asks `native_available()` first and has the Python otherwise.
@@ -112,16 +113,18 @@ class Encoder:
     pattern   a name of `pretokenize.PATTERNS`
     tokens    the bytes of each id; empty for ids that ordinary text never gets (special tokens)
     merges    a, b and the id that they make, by rank; None: any two tokens that spell a third make it, the lowest id first
+    whole     whether a chunk that is a token stays one, whatever the merges make of it
     """
 
-    def __init__(self, pattern: str, tokens: Sequence[bytes], merges: Sequence[tuple[int, int, int]] | None) -> None:
+    def __init__(
+        self, pattern: str, tokens: Sequence[bytes], merges: Sequence[tuple[int, int, int]] | None, *, whole: bool = False
+    ) -> None:
         ffi, lib, _ = opened()
         joined, ends = _joined(tokens)
         table = np.ascontiguousarray(merges, dtype=np.uint32).reshape(-1, 3) if merges is not None else None
         rows = ffi.NULL if table is None else ffi.from_buffer("uint32_t[]", table) if len(table) else ffi.new("uint32_t[3]")
-        handle = lib.linnet_encoder_new(
-            PATTERN_NUMBERS[pattern], joined, ends, len(tokens), rows, 0 if table is None else len(table)
-        )
+        count = 0 if table is None else len(table)
+        handle = lib.linnet_encoder_new(PATTERN_NUMBERS[pattern], joined, ends, len(tokens), rows, count, whole)
         self._handle = ffi.gc(made(handle, "linnet_encoder_new"), lib.linnet_encoder_free)
 
     def encode(self, text: bytes) -> Ids:
@@ -135,6 +138,16 @@ class Encoder:
         joined, ends = _joined(texts)
         threads = n_cores() if n_threads is None else n_threads
         return _look(lib.linnet_encode_batch(self._handle, joined, ends, len(texts), threads), "linnet_encode_batch")
+
+
+def merges_of_ids(tokens: Sequence[bytes]) -> list[tuple[int, int, int]]:
+    """`ranks.merges_of_ranks`: a, b and the id that they make, in the order of the ids."""
+    ffi, lib, _ = opened()
+    joined, ends = _joined(tokens)
+    merges = np.empty((max(len(tokens), 1), 3), np.uint32)
+    room = ffi.from_buffer("uint32_t[]", merges)
+    n = checked(lib.linnet_merges_of_ids(joined, ends, len(tokens), room), "linnet_merges_of_ids")
+    return [(a, b, made) for a, b, made in merges[:n].tolist()]
 
 
 def _look(handle: Any, name: str) -> tuple[Ids, Ends]:

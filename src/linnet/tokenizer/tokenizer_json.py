@@ -59,7 +59,8 @@ def write_tokenizer(tokenizer: VocabularyTokenizer) -> str:
     match tokenizer:
         case BPETokenizer():
             pre_tokenizer = {"type": "Sequence", "pretokenizers": [split_at(PATTERNS[tokenizer.pattern]), BYTE_LEVEL]}
-            model = BPE_MODEL | {"merges": [[spelling[a], spelling[b]] for a, b in tokenizer.merges]}
+            merges = [[spelling[a], spelling[b]] for a, b in tokenizer.merges]
+            model = BPE_MODEL | {"ignore_merges": tokenizer.whole, "merges": merges}
         case ByteTokenizer():
             pre_tokenizer = BYTE_LEVEL
             model = BPE_MODEL | {"merges": []}
@@ -98,7 +99,7 @@ BPE_MUST_BE: dict[str, tuple[Any, ...]] = {
     "continuing_subword_prefix": (None, ""),
     "end_of_word_suffix": (None, ""),
     "byte_fallback": (False, None),
-    "ignore_merges": (False, None),
+    "ignore_merges": (False, True, None),
 }
 BPE_KEYS = {*BPE_MODEL, "vocab", "merges"}  # unk_token and fuse_unk may be anything: every byte is known
 ADDED_TOKEN_MUST_BE = {
@@ -171,7 +172,8 @@ def read_bpe(
     if lacking:
         hint = "train with initial_alphabet=pre_tokenizers.ByteLevel.alphabet()"
         problems.append(explain(f"{len(lacking)} of the 256 bytes have no token", need="one for each", hint=hint))
-    merges = read_merges(model.get("merges"), ordinary, problems)
+    whole = model.get("ignore_merges") is True
+    merges = read_merges(model.get("merges"), ordinary, problems, whole=whole)
     if problems:
         raise TokenizerError("\n    ".join(capped(problems)))
     if pattern is None:
@@ -179,7 +181,7 @@ def read_bpe(
             got = "merges, or bytes in another order, without a splitting pattern"
             raise TokenizerError(explain(got, need="a Split with a Regex before ByteLevel"))
         return ByteTokenizer(special)
-    return BPETokenizer(tokens, merges, pattern=pattern, special=special)
+    return BPETokenizer(tokens, merges, pattern=pattern, special=special, whole=whole)
 
 
 def read_pattern(part: Any, problems: list[str]) -> str | None:
@@ -238,8 +240,11 @@ def read_vocabulary(part: Any, special: Mapping[str, int], problems: list[str]) 
     return ordinary
 
 
-def read_merges(part: Any, ordinary: Mapping[str, int], problems: list[str]) -> list[Pair]:
-    """The merges as pairs of ids. Both ways of writing them are read: ["a", "b"] and "a b"."""
+def read_merges(part: Any, ordinary: Mapping[str, int], problems: list[str], *, whole: bool = False) -> list[Pair]:
+    """The merges as pairs of ids. Both ways of writing them are read: ["a", "b"] and "a b".
+
+    whole: whether a chunk that is a token stays one, so that a token that no merge makes has its use.
+    """
     if not isinstance(part, list):
         problems.append(f"model.merges is {shortened(part)}; needed: a list")
         return []
@@ -259,7 +264,7 @@ def read_merges(part: Any, ordinary: Mapping[str, int], problems: list[str]) -> 
         merges.append((ordinary[pair[0]], ordinary[pair[1]]))
     wrong += [f"the merge of {a} and {b} stands there {count} times" for (a, b), count in Counter(merges).items() if count > 1]
     problems += capped(wrong)
-    if not wrong:
+    if not wrong and not whole:
         orphans = [token for token in ordinary if len(token) > 1 and token not in made]
         problems += capped([f"no merge makes the token {token!r}" for token in orphans])
     return merges

@@ -1,0 +1,179 @@
+"""Vocabularies of other programs: tiktoken's ranks, and GPT-2's two files.
+
+    tiktoken   a line a token: its bytes in base64, a space, its rank, which is its id
+    GPT-2      encoder.json (token → id, spelled as in tokenizer.json) and vocab.bpe (a merge a line)
+
+tiktoken has no merges: any two neighbours whose bytes are a token's may become it, the lowest rank first. But of all the ways
+to cut a token in two, only one ever happens: the one that is there when its bytes stand alone, because whatever stands beside
+them has no part in it. `merges_of_ranks` finds it for each token, and then it is byte-pair encoding with merges as ever.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import json
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+from linnet.core.errors import TokenizerError, explain, listing
+from linnet.core.native import native_available
+from linnet.tokenizer import native
+from linnet.tokenizer.base import END_OF_TEXT
+from linnet.tokenizer.bpe import Pair
+from linnet.tokenizer.bpe_tokenizer import BPETokenizer
+from linnet.tokenizer.spelling import unspell
+
+SHOWN = 5  # problems of a file that are listed
+
+
+def load_tiktoken(path: Path | str, *, pattern: str, special: Mapping[str, int] | None = None) -> BPETokenizer:
+    """The tokenizer of a file of ranks, plain or .gz, as tiktoken reads it.
+
+    pattern   how text is split, by its name: the file does not say it
+    special   name → id; None: <|endoftext|> after the last rank. Ids between that nothing has become <|reserved_N|>
+
+    Raises TokenizerError with the line of what cannot be read, for a rank that is missing or there twice, and for a byte without one.
+    """
+    path = Path(path)
+    ranks: dict[bytes, int] = {}
+    problems = []
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            spelled, rank = line.split()
+            token = base64.b64decode(spelled, validate=True)
+            if not token or token in ranks:
+                raise ValueError("the token stands there already" if token else "a token of no bytes")
+            ranks[token] = int(rank)
+        except (ValueError, binascii.Error) as error:
+            problems.append(f"line {number}: {line[:60].decode('utf-8', 'replace')!r} ({error})")
+    missing = sorted(set(range(len(ranks))) - set(ranks.values()))
+    if missing and not problems:
+        problems.append(
+            f"{len(ranks)} tokens need the ranks 0 to {len(ranks) - 1}; missing: {', '.join(map(str, missing[:SHOWN]))}"
+        )
+    lacking = [byte for byte in range(256) if bytes([byte]) not in ranks]
+    if lacking and not problems:
+        problems.append(f"no rank for the bytes {', '.join(map(str, lacking[:SHOWN]))}{' …' if len(lacking) > SHOWN else ''}")
+    if problems:
+        raise refusal(path, problems, "a file of ranks: a token in base64 and its rank on every line")
+    return of_ranks(ranks, pattern=pattern, special=special)
+
+
+def of_ranks(ranks: Mapping[bytes, int], *, pattern: str, special: Mapping[str, int] | None = None) -> BPETokenizer:
+    """The tokenizer of ranks 0 … n - 1. Arguments and errors are those of `load_tiktoken`."""
+    names = dict(special) if special is not None else {END_OF_TEXT: len(ranks)}
+    taken = {*ranks.values(), *names.values()}
+    names |= {f"<|reserved_{free}|>": free for free in range(max(taken) + 1) if free not in taken}
+    merges = merges_of_ranks(ranks)
+    made = {ranks_id for _, _, ranks_id in merges}
+    whole = any(len(token) > 1 and rank not in made for token, rank in ranks.items())
+    return BPETokenizer(ranks, [(a, b) for a, b, _ in merges], pattern=pattern, special=names, whole=whole)
+
+
+def merges_of_ranks(ranks: Mapping[bytes, int]) -> list[tuple[int, int, int]]:
+    """The merges that ever happen where the lowest rank of any two neighbours' bytes decides: a, b and what they make, by rank."""
+    by_rank = sorted(ranks, key=ranks.__getitem__)
+    if native_available() and len(ranks) <= native.MOST_IDS:
+        return native.merges_of_ids(by_rank)
+    splits: dict[Pair, tuple[int, int]] = {}
+    for token, rank in ranks.items():
+        for cut in range(1, len(token)):
+            a, b = ranks.get(token[:cut]), ranks.get(token[cut:])
+            if a is not None and b is not None:
+                splits[a, b] = (rank, rank)
+    found = []
+    for rank, token in enumerate(by_rank):
+        last = last_merge(token, rank, ranks, splits)
+        if last is not None:
+            found.append((*last, rank))
+    return found
+
+
+def last_merge(token: bytes, rank: int, ranks: Mapping[bytes, int], splits: Mapping[Pair, tuple[int, int]]) -> Pair | None:
+    """The two tokens that become this one where its bytes stand alone; None where merging makes something else of them."""
+    symbols = [ranks[bytes([byte])] for byte in token]
+    while len(symbols) > 2:
+        found = [(*splits[pair], i) for i, pair in enumerate(pairwise(symbols)) if pair in splits]
+        if not found:
+            return None
+        _, made, i = min(found)
+        symbols[i : i + 2] = [made]
+    pair = (symbols[0], symbols[-1])
+    return pair if len(symbols) == 2 and splits.get(pair, (None,))[0] == rank else None
+
+
+def load_gpt2(folder: Path | str) -> BPETokenizer:
+    """The tokenizer in a folder with GPT-2's `encoder.json` and `vocab.bpe`, under their other names `vocab.json` and `merges.txt`, too.
+
+    Raises TokenizerError where one is missing, cannot be read, or names a token that the other does not have.
+    """
+    folder = Path(folder)
+    vocabulary, merges_file = one_of(folder, "encoder.json", "vocab.json"), one_of(folder, "vocab.bpe", "merges.txt")
+    try:
+        table = json.loads(vocabulary.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise TokenizerError(explain(f"{vocabulary} cannot be read ({error})", need="a table of tokens and ids")) from error
+    tokens: dict[bytes, int] = {}
+    special: dict[str, int] = {}
+    problems = []
+    for spelling, token_id in table.items() if isinstance(table, dict) else ():
+        token = unspell(spelling)
+        if type(token_id) is not int:
+            problems.append(f"{vocabulary.name}: the id of {spelling!r} is {token_id!r}")
+        elif spelling.startswith("<|") and spelling.endswith("|>"):
+            special[spelling] = token_id
+        elif not token:
+            problems.append(f"{vocabulary.name}: the token {spelling!r} is not spelled in bytes")
+        else:
+            tokens[token] = token_id
+    merges: list[Pair] = []
+    for number, line in enumerate(read_lines(merges_file), 1):
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
+        if not text or (number == 1 and text.startswith("#version")):
+            continue
+        sides = [unspell(side) for side in text.split(" ")]
+        if (
+            len(sides) != 2
+            or any(side is None or side not in tokens for side in sides)
+            or (sides[0] or b"") + (sides[1] or b"") not in tokens
+        ):
+            problems.append(f"{merges_file.name}, line {number}: {text[:60]!r} is not a merge of two tokens into a third")
+            continue
+        merges.append((tokens[sides[0] or b""], tokens[sides[1] or b""]))
+    if problems or not tokens:
+        raise refusal(folder, problems or [f"{vocabulary.name} holds no tokens"], "GPT-2's two files, undamaged")
+    return BPETokenizer(tokens, merges, pattern="gpt2", special=special)
+
+
+def read_lines(path: Path) -> list[bytes]:
+    """The lines of a file, unpacked where it is a .gz. Raises TokenizerError for one that is missing or cut."""
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).split(b"\n")
+    except (OSError, EOFError) as error:
+        raise TokenizerError(
+            explain(f"{path} cannot be read ({error})", need="a file of a vocabulary", hint="an undamaged copy of it")
+        ) from error
+
+
+def one_of(folder: Path, *names: str) -> Path:
+    """The first of some files that is in a folder."""
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise TokenizerError(
+        explain(f"{folder} has no {names[0]}", need=f"{' or '.join(names)}", hint="the folder with GPT-2's two files")
+    )
+
+
+def refusal(path: Path, problems: list[str], need: str) -> TokenizerError:
+    """The error that lists the problems of a file."""
+    shown = [*problems[:SHOWN], *([f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else [])]
+    return TokenizerError(
+        listing(shown, f"{path} is not what it should be") + f"\n  needed: {need}\n  try: an undamaged copy of it"
+    )
