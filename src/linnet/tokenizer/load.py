@@ -1,23 +1,41 @@
-"""Reading a tokenizer from its `tokenizer.json`."""
+"""Reading a tokenizer: from its `tokenizer.json`, or from the files of another program."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from linnet.core.errors import TokenizerError, explain
+from linnet.tokenizer.pretokenize import PATTERNS
+from linnet.tokenizer.ranks import GPT2_FILES, load_gpt2, load_tiktoken
 from linnet.tokenizer.tokenizer_json import read_tokenizer
 from linnet.tokenizer.vocabulary import VocabularyTokenizer
 
 FILE_NAME = "tokenizer.json"
+PATTERN_OF = {"cl100k_base": "cl100k", "o200k_base": "o200k", "r50k_base": "gpt2", "qwen": "qwen"}  # files of ranks, by name
 
 
-def load_tokenizer(path: Path | str) -> VocabularyTokenizer:
-    """The tokenizer in a `tokenizer.json`, or in the folder that holds one; strictly, see `read_tokenizer`.
+def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> VocabularyTokenizer:
+    """The tokenizer in a file, or in the folder that holds one.
+
+    tokenizer.json                      strictly, see `read_tokenizer`
+    encoder.json and vocab.bpe          GPT-2's, in a folder
+    *.tiktoken, *.model, also .gz       tiktoken's ranks; `pattern` says how text is split, where the name does not tell
 
     Raises TokenizerError where there is no such file, or one that does not say exactly which ids text has.
     """
     path = Path(path)
+    if path.is_dir() and not (path / FILE_NAME).exists() and any((path / name).exists() for name in GPT2_FILES):
+        return load_gpt2(path)
     file = path / FILE_NAME if path.is_dir() else path
+    plain = file.with_suffix("") if file.suffix == ".gz" else file
+    if plain.suffix in (".tiktoken", ".model") and file.exists():
+        pattern = pattern or PATTERN_OF.get(plain.stem)
+        if pattern is None:
+            known = ", ".join(PATTERNS)
+            raise TokenizerError(
+                explain(f"{file} says no splitting pattern", need=f"one of {known}", hint="--pattern gpt4 (Llama 3)")
+            )
+        return load_tiktoken(file, pattern=pattern)
     try:
         content = file.read_text("utf-8")
     except FileNotFoundError as error:

@@ -26,6 +26,7 @@ from linnet.tokenizer.bpe import Pair
 from linnet.tokenizer.bpe_tokenizer import BPETokenizer
 from linnet.tokenizer.spelling import unspell
 
+GPT2_FILES = ("encoder.json", "vocab.json")  # its vocabulary, under either name
 SHOWN = 5  # problems of a file that are listed
 
 
@@ -113,7 +114,7 @@ def load_gpt2(folder: Path | str) -> BPETokenizer:
     Raises TokenizerError where one is missing, cannot be read, or names a token that the other does not have.
     """
     folder = Path(folder)
-    vocabulary, merges_file = one_of(folder, "encoder.json", "vocab.json"), one_of(folder, "vocab.bpe", "merges.txt")
+    vocabulary, merges_file = one_of(folder, *GPT2_FILES), one_of(folder, "vocab.bpe", "merges.txt")
     try:
         table = json.loads(vocabulary.read_text("utf-8"))
     except (OSError, ValueError) as error:

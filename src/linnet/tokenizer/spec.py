@@ -79,17 +79,22 @@ class Byte(TokenizerSpec):
 
 
 class TokenizerFile(TokenizerSpec):
-    """A `tokenizer.json` that exists already; learns nothing from the texts."""
+    """A tokenizer that exists already; learns nothing from the texts.
+
+    path      a tokenizer.json, a run folder, a folder with GPT-2's two files, or tiktoken's ranks
+    pattern   how text is split, for ranks whose name does not tell
+    """
 
     kind: Literal["file"] = "file"
     path: str
+    pattern: Literal["gpt2", "gpt4", "cl100k", "qwen", "o200k"] | None = None
 
     @classmethod
     def examples(cls) -> tuple[TokenizerFile, ...]:
         return (cls(path="tokenizer.json"),)
 
     def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
-        return load_tokenizer(Path(self.path))
+        return load_tokenizer(Path(self.path), pattern=self.pattern)
 
 
 def train_tokenizer(spec: TokenizerSpec, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:

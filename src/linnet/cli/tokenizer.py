@@ -1,0 +1,211 @@
+"""linnet tokenizer: train one, turn text into ids and back, look at tokens, compare vocabularies."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from linnet.tokenizer import Tokenizer
+
+app = typer.Typer(
+    help="Train a tokenizer, turn text into ids and back, look at tokens, compare vocabularies.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Which = Annotated[
+    Path,
+    typer.Argument(
+        help="A tokenizer.json, a run folder, a folder with GPT-2's encoder.json and vocab.bpe, or tiktoken's ranks (*.tiktoken, also .gz)."
+    ),
+]
+Pattern = Annotated[
+    str | None, typer.Option(help="How text is split, for ranks whose name does not tell: gpt2, gpt4, cl100k, qwen, o200k.")
+]
+Text = Annotated[str, typer.Argument(help="The text; [b]-[/b] reads standard input.")]
+COLORS = ("#ffd6a5", "#caffbf", "#9bf6ff", "#bdb2ff", "#ffadad")  # one after the other, so that neighbours differ
+
+
+@app.command()
+def train(
+    what: Annotated[
+        list[str], typer.Argument(help="Text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b].")
+    ],
+    vocab_size: Annotated[int, typer.Option(help="All ids: 256 bytes, merges, special tokens.")] = 8192,
+    pattern: Annotated[str, typer.Option(help="How text is split: gpt2, gpt4, cl100k, qwen, o200k.")] = "gpt4",
+    special: Annotated[list[str] | None, typer.Option(help="A special token besides <|endoftext|>. May be given again.")] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("tokenizer.json"),
+) -> None:
+    """Learn a byte-level BPE from text and write its tokenizer.json.
+
+    [b]linnet tokenizer train notes/ --vocab-size 4096[/b]
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from linnet.core.errors import ConfigError, explain
+    from linnet.core.spec import load
+    from linnet.tokenizer.spec import BPE, train_tokenizer
+
+    if out.exists():
+        raise ConfigError(explain(f"{out} exists already", need="a new file", hint="--out another.json"))
+    console = Console()
+    spec = load(BPE, {"vocab_size": vocab_size, "pattern": pattern, "special": special or []}, path="tokenizer")
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    ) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def tell(stage: str, done: int, total: int | None) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        made = train_tokenizer(spec, texts_of(what), progress=tell)
+    made.save(out)
+    console.print(f"[bold]{out}[/bold]  {made.vocab_size:,} ids, of them special: {', '.join(made.special)}", highlight=False, soft_wrap=True)
+    if made.vocab_size < vocab_size:
+        console.print(
+            f"fewer than the {vocab_size:,} asked: no two tokens stand beside each other twice any more", highlight=False
+        )
+
+
+@app.command()
+def encode(
+    which: Which,
+    text: Text,
+    allow_special: Annotated[
+        bool, typer.Option("--allow-special", help="Names of special tokens in the text are those tokens.")
+    ] = False,
+    pattern: Pattern = None,
+) -> None:
+    """Print the ids of a text.
+
+    [b]linnet tokenizer encode runs/demo "Once upon a time"[/b]
+    """
+    print(*opened(which, pattern).encode(read(text), allow_special=allow_special))
+
+
+@app.command()
+def decode(
+    which: Which,
+    ids: Annotated[list[str], typer.Argument(help="The ids; [b]-[/b] reads them from standard input.")],
+    pattern: Pattern = None,
+) -> None:
+    """Print the text of some ids, byte by byte as they say.
+
+    [b]linnet tokenizer decode runs/demo 32 97[/b]
+    """
+    from linnet.core.errors import TokenizerError, explain
+
+    words = (sys.stdin.read() if ids == ["-"] else " ".join(ids)).replace(",", " ").split()
+    wrong = [word for word in words if not word.isdecimal()]
+    if wrong:
+        raise TokenizerError(
+            explain(f"the id {wrong[0]!r}", need="whole numbers", hint="linnet tokenizer encode, which prints them")
+        )
+    sys.stdout.flush()
+    sys.stdout.buffer.write(opened(which, pattern).decode_bytes([int(word) for word in words]) + b"\n")
+
+
+@app.command()
+def show(
+    which: Which,
+    text: Text,
+    html: Annotated[Path | None, typer.Option(help="Write a page to this file instead.")] = None,
+    pattern: Pattern = None,
+) -> None:
+    """Show how a text falls into tokens, one color a token; in the terminal, or as a page with ids to point at.
+
+    [b]linnet tokenizer show runs/demo "Unbelievable!"[/b]
+    """
+    from linnet.report.tokens import as_html, as_text
+
+    tokenizer = opened(which, pattern)
+    ids = tokenizer.encode(read(text))
+    pieces = [tokenizer.token_bytes(token) for token in ids]
+    if html is not None:
+        from linnet.core.files import write_text
+
+        write_text(html, as_html(ids, pieces, COLORS))
+        print(html)
+        return
+    console = Console()
+    console.print(as_text(pieces, COLORS), soft_wrap=True)
+    n_bytes = sum(map(len, pieces))
+    console.print(
+        f"{len(ids):,} tokens, {n_bytes:,} bytes, {n_bytes / max(1, len(ids)):.2f} bytes a token", style="dim", highlight=False
+    )
+
+
+@app.command()
+def compare(
+    which: Annotated[list[Path], typer.Argument(help="Two or more tokenizers; each as for the other verbs.")],
+    text: Annotated[
+        list[str], typer.Option("--text", help="A text file, folder or glob, stories, python-docs. May be given again.")
+    ],
+    pattern: Pattern = None,
+) -> None:
+    """Compare vocabularies on a text: how many tokens they need for it.
+
+    [b]linnet tokenizer compare runs/a runs/b --text notes/[/b]
+    """
+    from rich.table import Table
+
+    tokenizers = {str(path): opened(path, pattern) for path in which}
+    texts = list(texts_of(text))
+    n_bytes = sum(len(each.encode("utf-8", "surrogatepass")) for each in texts)
+    n_words = sum(len(each.split()) for each in texts)
+    table = Table("tokenizer", box=None, header_style="bold", pad_edge=False)
+    for column in ("ids", "tokens", "bytes a token", "tokens a word", "ids used"):
+        table.add_column(column, justify="right")
+    for name, tokenizer in tokenizers.items():
+        ids, _ = tokenizer.encode_to_arrays(texts)
+        used = len(set(ids.tolist())) / tokenizer.vocab_size
+        row = (
+            f"{tokenizer.vocab_size:,}",
+            f"{len(ids):,}",
+            f"{n_bytes / max(1, len(ids)):.2f}",
+            f"{len(ids) / max(1, n_words):.2f}",
+        )
+        table.add_row(name, *row, f"{used:.0%}")
+    console = Console()
+    console.print(table)
+    console.print(f"on {n_bytes:,} bytes, {n_words:,} words", style="dim", highlight=False)
+
+
+def opened(which: Path, pattern: str | None) -> Tokenizer:
+    from linnet.core.errors import TokenizerError, explain
+    from linnet.core.names import nearest
+    from linnet.tokenizer import load_tokenizer
+    from linnet.tokenizer.pretokenize import PATTERNS
+
+    if pattern is not None and pattern not in PATTERNS:
+        raise TokenizerError(
+            explain(f"the splitting pattern {pattern!r}", need="one that is known", hint=nearest(pattern, PATTERNS))
+        )
+    return load_tokenizer(which, pattern=pattern)
+
+
+def read(text: str) -> str:
+    """The text, or standard input's. Raises DataError where that is not UTF-8."""
+    from linnet.cli.generate import read_prompt
+
+    return read_prompt() if text == "-" else text
+
+
+def texts_of(what: list[str]) -> Iterator[str]:
+    """The documents of some sources, as `linnet train` reads them. Raises ConfigError or DataError."""
+    from linnet.command import asked_of
+    from linnet.core.spec import load
+    from linnet.data.spec import DataSpec
+
+    table, _ = asked_of(what)
+    for source in load(DataSpec, table["data"], path="data").sources:
+        for document in source.documents(seed=0):
+            yield document.text
