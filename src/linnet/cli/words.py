@@ -1,69 +1,130 @@
-"""linnet words: everything that a run file can say."""
+"""linnet words: everything that a run file can say, what each means, and what it is where it is not said."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from linnet.core.spec import Spec
 
 
 def words(
-    word: Annotated[str | None, typer.Argument(help="A word, to see its fields and defaults.")] = None,
+    word: Annotated[
+        str | None, typer.Argument(help="A part of a run file (train) or a word (llama), to see all of it.", show_default=False)
+    ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a run file, for editors.")] = False,
 ) -> None:
-    """List the words of the grammar: families, mixers, norms, optimizers, sources, and what each can be set to.
+    """List everything that a run file can say: defaults, meanings.
 
-    [b]linnet words[/b]              all of them
-    [b]linnet words attention[/b]    one, with its fields
+    [b]linnet words[/b]          all parts, and the words that fit them
+    [b]linnet words train[/b]    one part: its fields, and what each takes
+    [b]linnet words llama[/b]    one word, in the same way
     """
     from linnet.core.errors import ConfigError, explain
     from linnet.core.names import nearest
-    from linnet.core.spec import dump, first_line, json_schema
-    from linnet.core.spec import words as words_of
-    from linnet.data.clean import CleanStep
-    from linnet.data.sources import Source
-    from linnet.model.spec import AttentionPosition, ChannelMixer, InputPosition, Linear, Norm, TokenMixer
-    from linnet.objective.next_token import ObjectiveSpec
-    from linnet.tokenizer.spec import TokenizerSpec
-    from linnet.train.optimizers import Optimizer
-    from linnet.train.schedule import Schedule
+    from linnet.core.spec import json_schema
+    from linnet.train.catalogue import GROUPS, tables
     from linnet.train.spec import RunSpec
-    from linnet.zoo import SIZES, Family
 
-    console = Console()
     if schema:
         print(json.dumps(json_schema(RunSpec), indent=2))
         return
-    groups = {
-        "model": Family, "token mixer": TokenMixer, "channel mixer": ChannelMixer, "norm": Norm, "position, added": InputPosition,
-        "position, in attention": AttentionPosition, "linear": Linear, "tokenizer": TokenizerSpec, "data source": Source, "cleaning": CleanStep,
-        "objective": ObjectiveSpec, "optimizer": Optimizer, "schedule": Schedule,
-    }  # fmt: skip
-    known = {kind: cls for family in groups.values() for kind, cls in words_of(family).items()}
+    console, known = Console(highlight=False), tables()
     if word is None:
-        table = Table("", "word", "", box=None, show_header=False, pad_edge=False)
-        for group, family in groups.items():
-            for index, (kind, cls) in enumerate(words_of(family).items()):
-                table.add_row(f"[bold]{group}[/bold]" if index == 0 else "", kind, f"[dim]{first_line(cls)}[/dim]")
-        console.print(table)
-        sizes = ", ".join(f"{name} {12 * s.n_layers * s.d_model**2 / 1e6:.1f} M" for name, s in SIZES.items())
-        console.print(f"[bold]sizes[/bold]  {sizes} (parameters in the layers)", highlight=False)
+        show_all(console)
         return
-    if word not in known:
-        raise ConfigError(explain(f"no word {word!r}", need="a word of the grammar", hint=nearest(word, known)))
-    import inspect
+    name = next(
+        (each for each in (word, word.partition(".")[0]) if each in known or each in GROUPS), None
+    )  # of train.steps train
+    if name is None:
+        hint = nearest(word, {*known, *GROUPS})
+        raise ConfigError(explain(f"no word {word!r}", need="a part or a word of a run file", hint=hint))
+    if name in known:
+        show_table(console, name, known[name])
+    else:
+        show_group(console, name, GROUPS[name])
 
-    console.print(f"[bold]{word}[/bold]\n{inspect.getdoc(known[word]) or ''}", highlight=False)
-    table = Table("field", "type", "default", box=None, header_style="bold", pad_edge=False)
-    for name, field in known[word].model_fields.items():
-        shown = getattr(field.annotation, "__name__", None) if not hasattr(field.annotation, "__args__") else None
-        default = (
-            "needed"
-            if field.is_required()
-            else json.dumps(dump(field.get_default(call_default_factory=True)), ensure_ascii=False)
-        )
-        table.add_row(name, shown or str(field.annotation).replace("typing.", ""), default)
-    console.print(table)
+
+def show_all(console: Console) -> None:
+    """All of it, in the order in which a run file is read."""
+    from linnet.core.meanings import meanings
+    from linnet.train.catalogue import NOT_SAID, OF_A_SENTENCE, OF_DATA, PARTS, SENTENCE, default_of, is_table
+    from linnet.train.spec import RunSpec
+    from linnet.zoo import SIZES
+
+    console.print(
+        "A run file is YAML: its parts, in any order. It needs [b]data[/b] and nothing else; what is left out is as "
+        f"shown ({NOT_SAID}: see what it means). For what a field takes: [b]linnet words train[/b], [b]linnet words llama[/b]."
+    )
+    means = meanings(RunSpec)
+    for name, field in RunSpec.model_fields.items():
+        plain = not is_table(field.annotation) and name not in PARTS and default_of(field) != NOT_SAID
+        console.print(f"\n[b]{name}[/b]  {means[name]}" + (f"; default: {default_of(field)}" if plain else ""))
+        if is_table(field.annotation):
+            console.print(table_of(field.annotation))  # type: ignore[arg-type]
+        elif name in PARTS:
+            console.print(words_of(PARTS[name], field.default))
+        if name == "data":
+            for title, family in OF_DATA.items():
+                show_group(console, title, family)
+        if name == "model":
+            shown = ", ".join(f"{size} {12 * s.n_layers * s.d_model**2 / 1e6:.1f} M" for size, s in SIZES.items())
+            console.print(f"  sizes: {shown} (parameters in the layers)")
+    console.print("\n[b]sentence[/b]  any model that the grammar can say, written out: model: {kind: sentence, model: …}")
+    for name, cls in SENTENCE.items():
+        console.print(f"  [b]{name}[/b]")
+        console.print(table_of(cls, indent=4))
+    for title, family in OF_A_SENTENCE.items():
+        show_group(console, title, family)
+
+
+def show_group(console: Console, title: str, family: type[Spec]) -> None:
+    """The words of a family under its name."""
+    console.print(f"  [b]{title}[/b], one of")
+    console.print(words_of(family, None, indent=4))
+
+
+def show_table(console: Console, name: str, cls: type[Spec]) -> None:
+    """A part or a word: what it is, its fields, what each takes."""
+    from linnet.core.meanings import summary
+
+    console.print(f"[b]{name}[/b]  {escape(summary(cls))}")
+    console.print(table_of(cls, takes=True))
+
+
+def bare_table() -> Table:
+    return Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def words_of(family: type[Spec], default: Any, *, indent: int = 2) -> Table:
+    """The words of a family: each in one line, and the fields that it has."""
+    from linnet.core.meanings import first_line
+    from linnet.core.spec import words
+    from linnet.train.catalogue import NOT_SAID, default_of, fields_of
+
+    table = bare_table()
+    for kind, cls in words(family).items():
+        defaults = {name: default_of(field) for name, field in fields_of(cls).items()}
+        fields = ", ".join(name if shown == NOT_SAID else f"{name}: {shown}" for name, shown in defaults.items())
+        mark = " (default)" if kind == getattr(default, "kind", None) else ""
+        below = f"\n[dim]{escape(fields)}[/dim]" if fields else ""
+        table.add_row(" " * indent + kind, escape(first_line(cls)) + mark + below)
+    return table
+
+
+def table_of(cls: type[Spec], *, indent: int = 2, takes: bool = False) -> Table:
+    """The fields of a spec: name, default, meaning; with `takes` also what can be written there."""
+    from linnet.core.meanings import meanings
+    from linnet.train.catalogue import accepted, default_of, fields_of
+
+    table, means = bare_table(), meanings(cls)
+    for name, field in fields_of(cls).items():
+        below = f"\n[dim]{escape(accepted(field))}[/dim]" if takes else ""
+        table.add_row(" " * indent + name, f"[cyan]{escape(default_of(field))}[/cyan]", escape(means.get(name, "")) + below)
+    return table

@@ -42,7 +42,7 @@ def _read_names(value: Any) -> Any:
 class BPE(TokenizerSpec):
     """Byte-level BPE, trained on the texts.
 
-    vocab_size   all ids: 256 bytes, merges, special tokens; None leaves the choice to whoever trains
+    vocab_size   all ids: 256 bytes, merges, special tokens; default: by the length of the text
     pattern      how text is split before merging, by the name of the model that brought it
     special      special tokens besides <|endoftext|>
     """
@@ -79,7 +79,10 @@ class Byte(TokenizerSpec):
 
 
 class TokenizerFile(TokenizerSpec):
-    """A `tokenizer.json` that exists already; learns nothing from the texts."""
+    """A `tokenizer.json` that exists already; learns nothing from the texts.
+
+    path   of the file
+    """
 
     kind: Literal["file"] = "file"
     path: str

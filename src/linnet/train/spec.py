@@ -24,15 +24,18 @@ from linnet.zoo import Family, Linnet
 class TrainSpec(Spec):
     """How long, in what portions, in what precision.
 
-    steps / minutes    one of them says when the run ends; minutes count the whole command
-    batch_size         rows a step; micro_batch_size rows at a time (None: all), which changes memory, not the result
-                       (but for dropout, which draws anew for each micro-batch)
-    context_length     tokens a row; None: what the model was made for
-    clip               largest gradient norm; None: none
+    steps              end after so many; default: 2,000, where minutes are not given either
+    minutes            end after so many, the whole command counted; in place of steps
+    batch_size         rows a step
+    micro_batch_size   rows at a time, which changes memory and not the result (but for dropout, which draws anew for
+                       each); default: all
+    context_length     tokens a row; default: what the model was made for
+    clip               largest gradient norm; null: none
     precision          auto: bfloat16 on a GPU that has it, float32 on a CPU
     compile            auto: try torch.compile at the start on a GPU and keep it if it pays; a CPU run never compiles by itself
     recompute          trade time for memory: activations inside blocks are computed again in the backward pass
-    threads            CPU threads; None: all cores
+    device             auto: a GPU where there is one; else a name of torch's, such as cpu or cuda:1
+    threads            CPU threads; default: all cores
     """
 
     steps: int | None = Field(default=None, ge=1)
@@ -55,8 +58,12 @@ class TrainSpec(Spec):
 
 
 class ValidationSpec(Spec):
-    """every: steps between validations (None: about twenty a run) · batches: how many (None: the whole part)
-    · patience: stop after so many validations without a better one (None: never)."""
+    """How often the model is tried on text that it is not trained on.
+
+    every      steps between validations; default: about twenty a run
+    batches    batches of the validation part that are read each time; default: all of it
+    patience   stop after so many validations without a better one; default: never
+    """
 
     every: int | None = Field(default=None, ge=1)
     batches: int | None = Field(default=None, ge=1)
@@ -64,7 +71,12 @@ class ValidationSpec(Spec):
 
 
 class CheckpointSpec(Spec):
-    """every: steps between checkpoints (None: at each validation) · keep_last of them · keep_best besides."""
+    """What a run that was stopped goes on from.
+
+    every       steps between checkpoints; default: at each validation
+    keep_last   how many of the last ones are kept
+    keep_best   keep that of the best validation besides; the model at the end is that one
+    """
 
     every: int | None = Field(default=None, ge=1)
     keep_last: int = Field(default=2, ge=1)
@@ -72,7 +84,12 @@ class CheckpointSpec(Spec):
 
 
 class SampleSpec(Spec):
-    """What is written at each validation; tokens = 0 writes nothing."""
+    """What the model writes at each validation.
+
+    prompt        what it goes on from; empty: a new document
+    tokens        how many it writes; 0: nothing
+    temperature   0 takes the likeliest token; 1 draws from the model as it is
+    """
 
     prompt: str = ""
     tokens: int = Field(default=120, ge=0)
@@ -80,7 +97,21 @@ class SampleSpec(Spec):
 
 
 class RunSpec(Spec):
-    """A whole run."""
+    """A whole run.
+
+    data         where text comes from, and how it is cleaned and split
+    name         the folder is runs/NAME; default: by the file or the text
+    seed         every use of chance follows from it
+    tokenizer    how text becomes ids
+    model        a family with a size, or a sentence of the grammar
+    objective    what is learned
+    optimizer    how gradients become steps
+    schedule     how the learning rate moves
+    train        how long, in what portions, in what precision
+    validation   how often the model is tried on text that it is not trained on
+    checkpoint   what a run that was stopped goes on from
+    sample       what the model writes at each validation
+    """
 
     data: DataSpec
     name: str | None = None
