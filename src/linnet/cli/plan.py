@@ -2,104 +2,166 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+
+from linnet.cli.began import began
+from linnet.cli.options import Minutes, Set, Steps, above_zero
+
+if TYPE_CHECKING:
+    from linnet.train.spec import RunSpec
+
+FAMILY, VOCABULARY, CONTEXT = "linnet", 1024, 256  # of a text that is only imagined
+LOSS = "loss: what is left to size and text by 2203.15556; only the order of sizes means something"
 
 
 def plan(
-    minutes: Annotated[float | None, typer.Option(help="Time for training.")] = None,
-    tokens: Annotated[
-        float | None, typer.Option(help="Distinct tokens of text there are, e.g. 3e6. Without it: no limit.")
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="A run file (.yaml), text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b] for standard input.",
+            show_default=False,
+        ),
     ] = None,
-    family: Annotated[str, typer.Option(help="The family, see [b]linnet words[/b].")] = "linnet",
-    vocab_size: Annotated[int, typer.Option(help="Ids of the tokenizer.")] = 1024,
-    context_length: Annotated[int, typer.Option(help="Tokens a row.")] = 256,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    set: Set = None,
+    tokens: Annotated[
+        float | None,
+        typer.Option(help="Without a text: how many different tokens there would be, e.g. 3e6.", callback=above_zero),
+    ] = None,
+    family: Annotated[str | None, typer.Option(help="Without a text: the family (linnet).")] = None,
+    vocab_size: Annotated[int | None, typer.Option(min=1, help="Without a text: ids of the tokenizer (1,024).")] = None,
+    context_length: Annotated[int | None, typer.Option(min=1, help="Without a text: tokens a row (256).")] = None,
 ) -> None:
-    """Say which size promises most: within a time on this machine, or for an amount of text.
+    """Say what [b]linnet train[/b] would do, and train nothing.
 
-    [b]linnet plan --minutes 30 --tokens 3e6[/b]   time a few steps of each size here, choose one
-    [b]linnet plan --tokens 1e8[/b]                the compute-optimal size for that much text (2203.15556)
+    With a text or a run file, just as for [b]linnet train[/b]: it is read, what is
+    left open is chosen, a few steps are timed here, and nothing is kept.
+
+    [b]linnet plan notes/ --minutes 5[/b]           size, steps, time, memory, disk
+    [b]linnet plan my.yaml[/b]                      the same for a run file
+
+    Without a text, for one that you do not have yet:
+
+    [b]linnet plan --minutes 30 --tokens 3e6[/b]    sizes timed here, the best of them
+    [b]linnet plan --tokens 1e8[/b]                 the size for that much text, by rule
     """
-    import math
+    from linnet.core.errors import ConfigError, explain
 
+    console = Console(highlight=False)
+    imagined = {"tokens": tokens, "family": family, "vocab_size": vocab_size, "context_length": context_length}
+    given = [f"--{name.replace('_', '-')}" for name, value in imagined.items() if value is not None]
+    if what:
+        if given:
+            hint = "leaving it out, or --set model.context_length=…, --set model=llama"
+            raise ConfigError(explain(f"{' and '.join(given)} beside a text", need="neither: they are the text's own", hint=hint))
+        plan_for_text(console, what, minutes, steps, set or [])
+        return
+    if steps is not None or set:
+        raise ConfigError(
+            explain("--steps or --set without a text", need="a text, or a run file", hint="linnet plan notes/ --steps 500")
+        )
+    if minutes is None and tokens is None:
+        need = "a text, or --minutes, or --tokens"
+        raise ConfigError(explain("neither a text nor --minutes nor --tokens", need=need, hint="linnet plan notes/ --minutes 10"))
+    plan_for_no_text(console, minutes, tokens, family or FAMILY, vocab_size or VOCABULARY, context_length or CONTEXT)
+
+
+def plan_for_text(console: Console, what: list[str], minutes: float | None, steps: int | None, set: list[str]) -> None:
+    """The run itself, up to its first step."""
+    from linnet.command import ask, folder_of
+    from linnet.train.plan import millions
+    from linnet.train.rehearse import rehearse
+    from linnet.train.talk import Talk
+
+    asked = ask(what[0] if len(what) == 1 else what, minutes=minutes, steps=steps, set=set)
+    folder, talk = folder_of(asked), Talk(console)
+    run = rehearse(asked.spec, folder, asked=asked.table, talk=talk, began=began())
+    read = run.estimate.steps * run.spec.train.batch_size * run.context
+    passes = f"the training text read {read / run.prepared.train.tokens:,.1f} times"
+    talk.fact(
+        "that is", f"{'' if run.spec.train.steps else 'about '}{run.estimate.steps:,} steps, {millions(read)} tokens: {passes}"
+    )
+    talk.fact("folder", str(folder))
+    console.print(f"\nNothing was trained. To do it:\n  linnet train {shlex.join(sys.argv[2:])}", soft_wrap=True, markup=False)
+
+
+def plan_for_no_text(
+    console: Console, minutes: float | None, tokens: float | None, family: str, vocab_size: int, context_length: int
+) -> None:
+    """Sizes for a text that is only imagined."""
     from linnet.core.errors import ConfigError, explain
     from linnet.core.spec import load
-    from linnet.model.count import count
-    from linnet.train import plan as planning
     from linnet.train.machine import measure_peak, pick_device
     from linnet.train.precision import Precision
     from linnet.train.spec import RunSpec
-    from linnet.zoo import SIZES, Decoder, Family
+    from linnet.zoo import Decoder, Family
 
-    console = Console()
-    chosen = load(Family, {"kind": family, "context_length": context_length}, path="family")  # type: ignore[type-abstract]
+    chosen = load(Family, {"kind": family}, path="--family", name="the plan") if family != "sentence" else None  # type: ignore[type-abstract]
     if not isinstance(chosen, Decoder):
-        raise ConfigError(explain(f"the family {family}", need="one with sizes", hint="linnet"))
-    table = Table(
-        "size",
-        "parameters",
-        "in layers",
-        "MFLOP a token",
-        "train memory",
-        "tokens",
-        "passes",
-        "time",
-        "reducible loss",
-        box=None,
-        header_style="bold",
-    )
-    device = pick_device()
-    precision = Precision("auto", device)
+        raise ConfigError(explain(f"--family {family}", need="one with sizes", hint="--family linnet"))
+    chosen = chosen.replace(context_length=context_length)
+    length: dict[str, Any] = {"minutes": minutes} if minutes is not None else {"steps": 1}
+    some_text = {"sources": [{"kind": "stories"}]}  # never read: what counts is how long the text is said to be
+    spec = load(RunSpec, {"data": some_text, "train": length}).replace(model=chosen)
+    precision = Precision("auto", pick_device())
     with console.status("measuring this machine"):
-        peak = measure_peak(device, precision.dtype)
+        peak = measure_peak(precision.device, precision.dtype)
     if minutes is not None:
-        defaults = RunSpec.model_fields
-        with console.status("timing a few steps of each size that could fit"):
-            best, tried = planning.choose(
-                chosen,
-                vocab_size,
-                int(tokens or 10**12),
-                minutes * 60,
-                objective=defaults["objective"].default,
-                optimizer=defaults["optimizer"].default,
-                precision=precision,
-                context=context_length,
-                peak_flops=peak,
-            )
-        for choice in tried:
-            cost = count(choice.family.sentence(vocab_size), context_length)
-            mark = "[bold green]→[/bold green] " if choice is best else "  "
-            passes = f"{choice.epochs:.1f}" if tokens else "–"
-            table.add_row(
-                mark + choice.family.size, f"{cost.parameters:,}", f"{cost.body:,}", f"{cost.train_flops / 1e6:.1f}", f"{choice.probe.memory_bytes / 2**20:,.0f} MiB",
-                f"{choice.tokens / 1e6:.1f} M", passes, f"{minutes:g} min", f"{choice.promised:.3f}",
-            )  # fmt: skip
-        console.print(table)
-        console.print(
-            f"→ {best.family.size}: {best.rows} rows of {context_length} tokens a step, about {best.steps:,} steps",
-            highlight=False,
+        timed(console, spec, int(tokens) if tokens else None, vocab_size, precision, peak)
+    else:
+        assert tokens is not None
+        by_rule(console, spec, int(tokens), vocab_size, peak)
+
+
+def timed(console: Console, spec: RunSpec, tokens: int | None, vocab_size: int, precision: Any, peak: float) -> None:
+    """Sizes that could fit into the minutes, from timed steps."""
+    from linnet.train import plan as planning
+    from linnet.train.imagine import estimate_imagined
+    from linnet.zoo import Decoder
+
+    assert isinstance(spec.model, Decoder) and spec.train.minutes is not None
+    context, seconds = spec.model.context_length, spec.train.minutes * 60
+    with console.status("timing a few steps of each size that could fit"):
+        best, tried = planning.choose(
+            spec.model,
+            vocab_size,
+            tokens or 10**12,
+            seconds,
+            objective=spec.objective,
+            optimizer=spec.optimizer,
+            precision=precision,
+            context=context,
+            peak_flops=peak,
         )
-        return
-    if tokens is None:
-        raise ConfigError(explain("neither --minutes nor --tokens", need="one of them, or both", hint="linnet plan --minutes 10"))
-    rows = []
-    for name in SIZES:
-        cost = count(chosen.replace(size=name).sentence(vocab_size), context_length)
-        read = planning.tokens_for(cost.body)
-        rows.append((abs(math.log(read / tokens)), name, cost, read))
-    nearest = min(rows)[1]
-    for _, name, cost, _ in rows:
-        mark = "[bold green]→[/bold green] " if name == nearest else "  "
-        hours = tokens * cost.train_flops / (0.5 * peak) / 3600
-        loss = planning.reducible_loss(cost.body, tokens)
-        table.add_row(
-            mark + name, f"{cost.parameters:,}", f"{cost.body:,}", f"{cost.train_flops / 1e6:.1f}", f"{cost.train_bytes / 2**20:,.0f} MiB +",
-            f"{tokens / 1e6:.1f} M", "1", f"{hours:.2f} h", f"{loss:.3f}",
-        )  # fmt: skip
-    console.print(table)
+    needs = [estimate_imagined(spec, each, tokens or each.tokens, vocab_size, context, began(), seconds) for each in tried]
+    show(console, planning.table(tried, best, needs, context))
     console.print(
-        f"→ {nearest}: about 20 tokens a parameter (2203.15556); times at half of {peak / 1e9:.0f} GFLOP/s", highlight=False
+        f"\n→ {best.family.size}: about {best.steps:,} steps of {best.rows} × {context} tokens in {spec.train.minutes:g} minutes"
     )
+    console.print(f"[dim]{LOSS}[/dim]")
+
+
+def by_rule(console: Console, spec: RunSpec, tokens: int, vocab_size: int, peak: float) -> None:
+    """All sizes beside the one for which there is as much text as is best, by count and without timing."""
+    from linnet.train.imagine import sizes_by_rule
+
+    name, lines = sizes_by_rule(spec, tokens, vocab_size, peak)
+    show(console, lines)
+    console.print(
+        f"\n→ {name}: about 20 tokens a parameter (2203.15556), each read once. Times at half of this "
+        f"machine's {peak / 1e9:.0f} GFLOP/s; memory and disk by count, with AdamW's moments."
+    )
+    console.print(f"[dim]{LOSS}[/dim]")
+
+
+def show(console: Console, lines: list[str]) -> None:
+    """A heading, and rows of which one may be the choice."""
+    for number, line in enumerate(lines):
+        style = "bold" if number == 0 else "bold green" if line.startswith("→") else ""
+        console.print(line, style=style, soft_wrap=True, markup=False)

@@ -9,35 +9,27 @@ import typer
 from rich.console import Console
 
 from linnet.cli.began import began
+from linnet.cli.options import Minutes, Set, Steps, What
 
 
 def train(
-    what: Annotated[
-        list[str],
-        typer.Argument(
-            help="A run file (.yaml), text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b] for standard input, or a run folder with --resume."
-        ),
-    ],
-    minutes: Annotated[
-        float | None, typer.Option(help="End after so many minutes; size, batch and steps are chosen to fit.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="End after so many steps.")] = None,
+    what: What,
+    minutes: Minutes = None,
+    steps: Steps = None,
     out: Annotated[Path | None, typer.Option(help="The run folder. Without it: runs/NAME.")] = None,
-    set: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="a.b=c", help="Change one value of the run, e.g. [b]--set model.size=mini[/b]. May be given again."
-        ),
-    ] = None,
+    set: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, bit for bit.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Train a model from a run file or from any text.
 
-    [b]linnet train book.txt --minutes 10[/b]          ten minutes in all, everything chosen for you
-    [b]linnet train configs/shakespeare.yaml[/b]      a run that somebody wrote down
-    [b]linnet train notes/ --set model.kind=llama[/b] a folder, another architecture
+    [b]linnet train book.txt --minutes 10[/b]         everything chosen, to end in time
+    [b]linnet train notes/ --set model=llama[/b]      another architecture
+    [b]linnet train configs/shakespeare.yaml[/b]      a run that was written down
     [b]linnet train runs/notes --resume[/b]           go on after a crash or Ctrl-C
+    [b]linnet train runs/notes/run.yaml[/b]           another run like that one
+
+    [b]linnet plan[/b] says what it would do; [b]linnet words[/b], what a run file can say.
     """
     from linnet.command import run
 

@@ -149,7 +149,7 @@ class Run:
         try:
             self.spec.model.sentence(self.prepared.tokenizer.vocab_size)
         except ValidationError as error:  # numbers that are each right and do not go together
-            raise refusal(error, "run.model") from None
+            raise refusal(error, "model") from None
         self.peak_flops = measure_peak(self.device, self.precision.dtype)
         if not self.goes_on:
             with self.talk.status("timing a few steps of each size that could fit"):
@@ -181,7 +181,6 @@ class Run:
                 self.folder / "run.yaml",
                 to_yaml({"asked": self.asked, "resolved": dump(spec), "data": self.prepared.fingerprint}),
             )
-        self.board = tensorboard(self.folder)
         with self.talk.status("timing a few steps"):
             probed = probe(
                 self.sentence,
@@ -216,7 +215,7 @@ class Run:
             "to beat": f"{name}: {bits:.3f} bits a byte on the same text",
         }
         for word, text in lines.items():
-            self.talk.say(f"[bold]{word:9s}[/bold]{text}")
+            self.talk.fact(word, text)
 
     # ---- training -------------------------------------------------------------------------------------------------
 
@@ -233,6 +232,7 @@ class Run:
             budget = seconds_for_training(spec, self.prepared, self.began, self.peak_flops)
         clock = Clock(train.steps, budget, spent_before=before.seconds)
         every = before.validate_every or validate_every(spec, self.estimate.steps, self.context, self.prepared.validation.tokens)
+        board = tensorboard(self.folder)
         self.metrics = MetricsFile(self.folder, before.offsets)
         self.progress = TrainingProgress(self.talk.console, clock, quiet=self.talk.quiet)
         run = Training(
@@ -262,7 +262,7 @@ class Run:
             patience=spec.validation.patience,
             peak_flops=self.peak_flops,
             flops_per_token=self.cost.train_flops,
-            listeners=[self.metrics, self.progress, *([self.board] if self.board is not None else [])],
+            listeners=[self.metrics, self.progress, *([board] if board is not None else [])],
         )
         if saved is not None:
             restore(run, saved)
