@@ -132,7 +132,7 @@ def done_before(folder: Path, spec: RunSpec, asked: Any, console: Console, *, qu
             f"{folder} {early} {result.step:,} steps. Nothing is left to do; this is what came of it.\n"
             f"To train longer, from the beginning: linnet train {folder}/run.yaml {longer}\n",
             highlight=False,
-            soft_wrap=True,
+            soft_wrap=not console.is_terminal,
         )
     return result
 

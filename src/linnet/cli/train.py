@@ -48,6 +48,7 @@ def train(
     if result.why == "interrupted":
         raise typer.Exit(130)
     summarise(console, result.folder)
+    console.print(f"next      linnet generate {result.folder}", highlight=False)
 
 
 def summarise(console: Console, folder: Path) -> None:
@@ -84,4 +85,6 @@ def interval(estimate: dict[str, float | None]) -> str:
     value, low, high = (estimate.get(key) for key in ("value", "low", "high"))
     if value is None:
         return "–"
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} – {high:.3f})"
+    places = 3 if abs(value) < 1000 else 0
+    shown = f"{value:,.{places}f}"
+    return shown if low is None or high is None else f"{shown} ({low:,.{places}f} – {high:,.{places}f})"

@@ -19,7 +19,7 @@ class Talk:
 
     def say(self, message: str) -> None:
         if not self.quiet:
-            self.console.print(message, highlight=False, soft_wrap=True)
+            self.console.print(message, highlight=False, soft_wrap=not self.console.is_terminal)
 
     def fact(self, word: str, text: str) -> None:
         """A word and what there is to say on it; on a terminal, long texts go on under their own beginning."""
