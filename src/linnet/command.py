@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
 from linnet.core.extras import has
+from linnet.core.refusals import kind_of
 from linnet.core.spec import dump, load
 from linnet.core.yaml import override, read_yaml
 from linnet.data.prepared import Prepared, open_prepared
@@ -23,15 +25,30 @@ from linnet.evaluate.metrics import count_words, metrics
 from linnet.interop.native import load_model
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
-from linnet.train import run as train_run
-from linnet.train.estimate import Estimate
 from linnet.train.evaluation import final_metrics, measure_yardsticks, token_window_losses
-from linnet.train.record import never_began, read_run
+from linnet.train.finished import finished
+from linnet.train.record import check_same, locked, never_began, read_run
 from linnet.train.run import Result, train
+from linnet.train.settle import check_model
 from linnet.train.spec import RunSpec
 
 RUNS = Path("runs")
 What = str | Path | RunSpec | dict[str, Any] | Sequence[str | Path]
+GENERATED = {"stories": {"kind": "stories"}, "python-docs": {"kind": "python_docs"}, "-": {"kind": "stdin"}}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run as it was asked for.
+
+    spec     what it means
+    table    what was written, as plain data
+    name     what its folder is called, unless the run says another name
+    """
+
+    spec: RunSpec
+    table: dict[str, Any]
+    name: str
 
 
 def run(
@@ -47,7 +64,8 @@ def run(
     began: float | None = None,
 ) -> Result:
     """Train and report. `what`: a run file (.yaml), text files or folders, `stories`, `python-docs`, `-`, a run folder
-    (with resume), a RunSpec, or its plain table. `out`: the run folder; None: runs/NAME, numbered where that is taken."""
+    (with resume), a RunSpec, or its plain table. `out`: the run folder; None: runs/NAME, numbered where that is taken.
+    A run that is finished already is not trained again: what it came to is given back."""
     began = time.perf_counter() if began is None else began
     console = console or Console()
     folder = None if out is None else Path(out)
@@ -61,33 +79,26 @@ def run(
                     hint="a new run",
                 )
             )
-        result = train(read_run(folder), folder, resume=True, console=console, quiet=quiet, began=began)
+        spec, table = read_run(folder), None
     else:
-        spec, table, name = wanted(what, minutes, steps, set)
-        folder = folder or (RUNS / name if resume else free_folder(spec.name or name))
+        asked = ask(what, minutes=minutes, steps=steps, set=set)
+        spec, table = asked.spec, asked.table
+        folder = folder or (RUNS / asked.name if resume else folder_of(asked))
+    result = done_before(folder, spec, table, console, quiet=quiet) if resume else None
+    if result is None:
         result = train(spec, folder, asked=table, resume=resume, console=console, quiet=quiet, began=began)
+    elif (folder / "report.html").exists():
+        return result
     if result.why != "interrupted" and has("matplotlib") and has("jinja2"):
         write_report(result.folder)
     return result
 
 
-def look_ahead(
-    what: What,
-    *,
-    minutes: float | None = None,
-    steps: int | None = None,
-    set: Sequence[str] = (),
-    console: Console | None = None,
-    began: float | None = None,
-) -> Estimate:
-    """What `run` would do with the same arguments, and what it would need; nothing is trained and nothing is left behind."""
-    spec, table, _ = wanted(what, minutes, steps, set)
-    return train_run.look_ahead(spec, asked=table, console=console, began=began)
-
-
-def wanted(what: What, minutes: float | None, steps: int | None, set: Sequence[str]) -> tuple[RunSpec, dict[str, Any], str]:
-    """The run that was asked for, what was asked as a plain table, and a name for it."""
-    table, name = asked_of(what)
+def ask(what: What, *, minutes: float | None = None, steps: int | None = None, set: Sequence[str] = ()) -> Asked:
+    """What was asked for, with what was changed on the command line, read strictly. Raises ConfigError with all that is wrong."""
+    if minutes is not None and steps is not None:
+        raise ConfigError(explain(f"{minutes:g} minutes and {steps:,} steps", need="one of them", hint="leaving out the steps"))
+    table, name, called = asked_of(what)
     if (minutes is not None or steps is not None) and isinstance(table.get("train") or {}, dict):
         timing = {"minutes": minutes, "steps": steps}
         table["train"] = {key: value for key, value in (table.get("train") or {}).items() if key not in timing} | {
@@ -95,7 +106,35 @@ def wanted(what: What, minutes: float | None, steps: int | None, set: Sequence[s
         }
     for assignment in set:
         override(with_default_word(table, assignment), assignment)
-    return load(RunSpec, table, path="run"), table, name
+    called = " ".join([called, *(f"with --set {' '.join(set)}" for _ in set[:1])])
+    spec = load(RunSpec, table, name=called)
+    try:
+        check_model(spec, table)
+    except ConfigError as error:
+        raise ConfigError(f"{called}: {error}") from None
+    return Asked(spec, table, name)
+
+
+def done_before(folder: Path, spec: RunSpec, asked: Any, console: Console, *, quiet: bool) -> Result | None:
+    """What a finished run came to, and a word on it; None where it has still something to do, or was never begun."""
+    if not (folder / "run.yaml").is_file():
+        return None
+    with locked(folder):
+        result = finished(folder)
+        if result is None:
+            return None
+        check_same(asked, spec, read_run(folder), folder)
+    if not quiet:
+        train = read_run(folder).train
+        longer = f"--minutes {2 * train.minutes:g}" if train.minutes is not None else f"--steps {2 * result.step}"
+        early = "stopped early, after" if result.why == "early stop" else "is finished, after"
+        console.print(
+            f"{folder} {early} {result.step:,} steps. Nothing is left to do; this is what came of it.\n"
+            f"To train longer, from the beginning: linnet train {folder}/run.yaml {longer}\n",
+            highlight=False,
+            soft_wrap=not console.is_terminal,
+        )
+    return result
 
 
 def with_default_word(table: dict[str, Any], assignment: str) -> dict[str, Any]:
@@ -108,29 +147,26 @@ def with_default_word(table: dict[str, Any], assignment: str) -> dict[str, Any]:
     return table
 
 
-def asked_of(what: What) -> tuple[dict[str, Any], str]:
-    """What was asked as a plain table, and a name for it."""
+def asked_of(what: What) -> tuple[dict[str, Any], str, str]:
+    """What was asked as a plain table, a name for its folder, and what to call it in messages."""
     if isinstance(what, RunSpec):
-        return dump(what), what.name or "run"
+        return dump(what), what.name or "run", "the run"
     if isinstance(what, dict):
-        return deepcopy(what), str(what.get("name") or "run")
+        return deepcopy(what), str(what.get("name") or "run"), "the run"
     if isinstance(what, (str, Path)) and str(what).endswith((".yaml", ".yml")):
-        table = read_yaml(Path(what))
-        if not isinstance(table, dict):
-            raise ConfigError(
-                explain(f"{what} holds {type(table).__name__}", need="a table: data, model, train …", hint="a file of configs/")
-            )
-        return table, Path(what).stem
+        return *read_run_file(Path(what)), str(what)
     paths = [str(what)] if isinstance(what, (str, Path)) else [str(path) for path in what]
-    generated = {"stories": {"kind": "stories"}, "python-docs": {"kind": "python_docs"}, "-": {"kind": "stdin"}}
-    sources = [generated.get(path, {"kind": "files", "path": path}) for path in paths]
     begun = [path for path in paths if (Path(path) / "run.yaml").is_file()]
     if begun:
+        hint = f"linnet train {begun[0]} --resume to go on with it, linnet train {begun[0]}/run.yaml for another one like it"
+        raise ConfigError(explain(f"{begun[0]} is a run, not a text", need="a text", hint=hint))
+    files = [path for path in paths if path.endswith((".yaml", ".yml"))]
+    if files:
         raise ConfigError(
-            explain(f"{begun[0]} is a run, not a text", need="a text", hint=f"linnet train {begun[0]} --resume to go on with it")
+            explain(f"{files[0]} beside other texts", need="one run file, or texts", hint=f"linnet train {files[0]}")
         )
     missing = [
-        path for path in paths if path not in generated and not any(mark in path for mark in "*?[") and not Path(path).exists()
+        path for path in paths if path not in GENERATED and not any(mark in path for mark in "*?[") and not Path(path).exists()
     ]
     if missing:
         raise ConfigError(
@@ -140,9 +176,21 @@ def asked_of(what: What) -> tuple[dict[str, Any], str]:
                 hint="ls",
             )
         )
+    sources = [GENERATED.get(path, {"kind": "files", "path": path}) for path in paths]
     first = "stdin" if paths[0] == "-" else paths[0]
     name = re.sub(r"[^\w-]+", "-", Path(first).name.split(".")[0]).strip("-") or "run"
-    return {"data": {"sources": sources}}, name
+    return {"data": {"sources": deepcopy(sources)}}, name, "the run"
+
+
+def read_run_file(path: Path) -> tuple[dict[str, Any], str]:
+    """A run file's table and its name. The run.yaml of a run folder stands for what was asked of that run."""
+    table, name = read_yaml(path), path.stem
+    if isinstance(table, dict) and "resolved" in table:
+        table, name = table.get("asked") or table["resolved"], path.absolute().parent.name
+    if not isinstance(table, dict):
+        got = f"{path} is empty" if table is None else f"{path} holds {kind_of(table)}"
+        raise ConfigError(explain(got, need="a table: data, model, train …", hint="a file of configs/"))
+    return table, name
 
 
 def is_run_folder(folder: Path) -> bool:
@@ -156,6 +204,11 @@ def is_run_folder(folder: Path) -> bool:
             got = f"the run in {folder} has no run.yaml any more"
         raise CheckpointError(explain(got, need="a run.yaml to go on from", hint="the first command again"))
     return False
+
+
+def folder_of(asked: Asked) -> Path:
+    """Where a run goes that is given no folder."""
+    return free_folder(asked.spec.name or asked.name)
 
 
 def free_folder(name: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from linnet.core.errors import LinnetError, explain
+from linnet.core.spec import load
 from linnet.generate.decode import score_tokens
 from linnet.generate.generate import Generation, Piece, generate, stream
 from linnet.generate.sampler import Sampling
@@ -121,7 +122,7 @@ class LanguageModel:
             raise LinnetError(explain(f"stop tokens {beyond}", need=f"ids from 0 to {self.tokenizer.vocab_size - 1}"))
         return {
             "stop_tokens": tuple(stop_tokens),
-            "sampling": Sampling().replace(temperature=temperature, **sampling),
+            "sampling": load(Sampling, {"temperature": temperature, **sampling}, name="how to draw"),
             "max_tokens": max_tokens,
             "stop": (stop,) if isinstance(stop, str) else tuple(stop),
             "seed": seed,

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+import linnet
 import tiny_run
+from linnet.core.errors import LinnetError
 from linnet.train.record import locked
 
 Linnet = Callable[..., str]
@@ -42,8 +44,17 @@ def test_unknown_and_misspelt_keys_are_all_listed_with_the_nearest(refused: Linn
         trian={"steps": 1}, train__batchsize=3, model__n_head=2, optimizer={"kind": "muno"}, train__steps="many"
     )
     said = refused("train", tiny_run.write_yaml(tmp_path / "bad.yaml", table))
-    parts = ("5 problems", "run.trian", "'train'", "run.train.batchsize", "'batch_size'", "n_head", "'n_heads'")
-    for part in (*parts, "'muno'", "'muon'", "run.train.steps", "'many'"):
+    parts = (
+        "5 problems",
+        "bad.yaml cannot be read",
+        "- trian",
+        "'train'",
+        "- train.batchsize",
+        "'batch_size'",
+        "n_head",
+        "'n_heads'",
+    )
+    for part in (*parts, "'muno'", "'muon'", "- train.steps", "'many'; needed: a whole number"):
         assert part in said, (part, said)
     assert not (tmp_path / "runs").exists()
 
@@ -55,12 +66,12 @@ def test_unknown_and_misspelt_keys_are_all_listed_with_the_nearest(refused: Linn
         (".=3", ["needed: a.b=c"]),
         ("train.steps.more=3", ["needed: a table there"]),
         ("data.sources.7.count=3", ["needed: a number from 0 to 0"]),
-        ("train.stpes=3", ["run.train.stpes", "did you mean 'steps'"]),
+        ("train.stpes=3", ["- train.stpes", "did you mean 'steps'"]),
         ("train.steps=[", ["--set train.steps=[", "valid YAML"]),
         ("model.kind=lama", ["'lama'", "did you mean 'llama'"]),
-        ("model.size=gigantic", ["run.model.size", "'nano'", "'base'"]),
+        ("model.size=gigantic", ["- model.size", "'nano'", "'base'"]),
         ("model.n_heads=3", ["n_heads = 3", "d_model = 16"]),
-        ("train.steps=0", ["run.train.steps", "greater than or equal to 1"]),
+        ("train.steps=0", ["--set train.steps=0", "- train.steps: got 0; needed: at least 1"]),
         ("train.minutes=2", ["needed: one of them"]),
         ("train.device=gpu7", ["device 'gpu7'", "try: auto, or cpu"]),
         ("train.context_length=9999", ["9,999", "24"]),
@@ -84,10 +95,10 @@ def test_a_value_that_makes_no_sense(refused: Linnet, tmp_path: Path, assignment
     ("content", "parts"),
     [
         ("data: [", ["bad.yaml", "line", "needed: valid YAML"]),
-        ("- 1\n- 2\n", ["holds list", "needed: a table"]),
-        ("", ["holds NoneType", "needed: a table"]),
+        ("- 1\n- 2\n", ["bad.yaml holds a list", "needed: a table"]),
+        ("", ["bad.yaml is empty", "needed: a table"]),
         ("data: {}\ndata: {}\n", ["bad.yaml", "line"]),
-        ("train: 5\n", ["run.data", "run.train"]),
+        ("train: 5\n", ["- data: is missing; needed: where text comes from", "- train: got 5; needed: a table of steps"]),
         ("data: {sources: []}\n", ["sources is empty"]),
     ],
 )
@@ -121,6 +132,31 @@ def test_text_that_is_none(refused: Linnet, tmp_path: Path) -> None:
         assert not (out / "run.yaml").exists(), "a folder is taken only by a run that can begin"
         assert not list(out.rglob("*.writing"))
     assert "does not exist" in refused("train", "nowhere.txt")
+
+
+def test_a_text_too_short_is_refused_before_anything_is_said_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "short.txt").write_text("Too short.\nSo short.\n", "utf-8")
+    for length in (["--steps", "20"], ["--minutes", "3"]):
+        with tiny_run.no_probes():
+            code, out, problem = tiny_run.linnet(capsys, "train", "short.txt", *length)
+        assert (code, out) == (2, "")
+        assert "tokens to train on; needed: at least 257" in problem
+
+
+def test_numbers_that_do_not_go_together_are_refused_before_the_text_is_read(
+    refused: Linnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linnet.train.run.prepare_data", lambda *args: pytest.fail("the text is read"))
+    for change, part in (
+        ("model.n_heads=3", "n_heads = 3 does not divide"),
+        ("model={kind: gpt2, n_heads: 4, n_kv_heads: 3}", "n_kv_heads = 3"),
+    ):
+        said = refused("train", config(tmp_path), "--set", change)
+        assert "tiny.yaml with --set" in said
+        assert part in said
 
 
 def test_a_corrected_text_can_use_the_same_folder(refused: Linnet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,8 +248,6 @@ def test_a_file_that_may_not_grow_is_said_by_the_real_system(tmp_path: Path) -> 
     """`ulimit -f`: the kernel refuses, in the middle of a checkpoint."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    from linnet.core.errors import LinnetError
-
     table = tiny_run.tiny(data__sources=[{"kind": "stories", "count": 12}], model__d_model=64)
     tiny_run.go(tmp_path / "run", table | {"train": table["train"] | {"steps": 1}})
     try:
@@ -236,8 +270,10 @@ def test_models_that_are_none(refused: Linnet, tmp_path: Path, monkeypatch: pyte
         assert part in refused("generate", folder)
         assert part in refused("eval", folder)
     weights.write_bytes(whole)
-    assert "top_p" in refused("generate", folder, "--top-p", "0")
-    assert "presence_penalty" in refused("generate", folder, "--presence-penalty", "9")
+    assert "'--top-p': 0 is not more than 0" in refused("generate", folder, "--top-p", "0")
+    assert "'--presence-penalty'" in refused("generate", folder, "--presence-penalty", "9")
+    with pytest.raises(LinnetError, match="how to draw cannot be read: 1 problem\n  - top_p: got 0; needed: more than 0"):
+        linnet.load(folder).generate("x", top_p=0)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9 ol\xe9")))
     said = refused("generate", folder, "-")
     assert "byte 0xe9 at place 3" in said
@@ -245,9 +281,9 @@ def test_models_that_are_none(refused: Linnet, tmp_path: Path, monkeypatch: pyte
     assert "nowhere.txt" in refused("eval", folder, "nowhere.txt")
     (tmp_path / "empty.txt").write_text("", "utf-8")
     assert "empty" in refused("eval", folder, "empty.txt")
+    (folder / "summary.json").unlink()  # else it is a finished run, and its checkpoints do not matter
     for place in (folder / "checkpoints").iterdir():
         (place / "model.safetensors").write_bytes(b"")
-    (folder / "summary.json").unlink()  # as where it was stopped before its end
     assert "no checkpoint of this run is whole" in refused("train", folder, "--resume")
     assert weights.read_bytes() == whole
 
@@ -255,9 +291,5 @@ def test_models_that_are_none(refused: Linnet, tmp_path: Path, monkeypatch: pyte
 def test_words_that_are_none(refused: Linnet) -> None:
     assert "did you mean 'attention'" in refused("words", "atention")
     assert "generat" in refused("generat")
-    assert "neither a text nor --minutes nor --tokens" in refused("plan")
-    assert "linnet plan notes/ --steps 500" in refused("plan", "--steps", "5")
-    assert "nowhere does not exist" in refused("plan", "nowhere")
-    assert "one of them" in refused("plan", "stories", "--tokens", "1e6")
     assert "did you mean 'llama'" in refused("plan", "--tokens", "1e6", "--family", "lama")
     assert "No such option" in refused("train", "x", "--mintues", "3")

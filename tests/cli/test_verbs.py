@@ -14,7 +14,6 @@ import linnet
 import tiny_run
 from linnet.core.extras import has
 from linnet.data.prepared import open_prepared
-from linnet.train.spec import RunSpec
 
 
 @pytest.fixture
@@ -135,60 +134,6 @@ def test_small_verbs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     assert code == 0
     assert "→ nano" in out
     assert "disk" in out
-
-
-def test_words_know_every_part_of_a_run_file(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = tiny_run.linnet(capsys, "words")
-    listed = {line.split()[0] for line in out.replace("run file", "").splitlines() if line.split()}
-    assert set(RunSpec.model_fields) <= listed
-    for word in ("data", "train", "validation", "checkpoint", "sample", "run"):
-        _, out, _ = tiny_run.linnet(capsys, "words", word)
-        fields = RunSpec.model_fields if word == "run" else RunSpec.model_fields[word].annotation.model_fields
-        assert all(field in out for field in fields)
-        assert "Spec" not in out
-
-
-def test_a_plan_is_what_training_would_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same lines, down to the model; and no run is there afterwards."""
-    path = tiny_run.write_yaml(tmp_path / "tiny.yaml", tiny_run.TINY)
-    code, planned, err = tiny_run.linnet(capsys, "plan", path, "--set", "train.steps=2")
-    assert (code, err) == (0, "")
-    _, trained, _ = tiny_run.linnet(capsys, "train", path, "--out", tmp_path / "run", "--set", "train.steps=2")
-    said = [line for line in planned.splitlines() if line.startswith(("data", "tokens", "model", "to beat"))]
-    assert len(said) == 4
-    assert all(line in trained for line in said)
-    assert "needs" in planned
-    assert "step 2" in trained
-    assert "step 2" not in planned
-    assert {entry.name for entry in tmp_path.iterdir()} == {"tiny.yaml", "run"}
-
-
-def test_a_run_that_has_ended_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tiny_run.trained_copy(tmp_path / "run")
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "report.html"}
-    code, out, _ = tiny_run.linnet(capsys, "train", folder, "--resume")
-    assert code == 0
-    assert "this run has ended, at step 12" in out
-    assert "this model" in out
-    assert {path: path.read_bytes() for path in before} == before
-
-
-def test_one_file_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "one.txt").write_text("Once upon a time there was a text. " * 100, "utf-8")
-    _, out, _ = tiny_run.linnet(
-        capsys, "plan", tmp_path / "one.txt", "--steps", "2", "--set", "model.size=nano", "--set", "train.context_length=16"
-    )
-    assert "data     1 document," in out
-
-
-def test_a_text_that_is_too_short_is_refused_before_anything_is_said_of_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "short.txt").write_text("Once upon a time.\n" * 20, "utf-8")
-    code, out, err = tiny_run.linnet(capsys, "train", tmp_path / "short.txt", "--steps", "500", "--out", tmp_path / "run")
-    assert code == 2
-    assert "is read" not in out
-    assert "tokens" in err
 
 
 def test_train_from_the_shell_makes_a_whole_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

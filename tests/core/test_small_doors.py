@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from linnet.core import errors, names
+from linnet.core import errors, names, refusals
 from linnet.core.errors import LinnetError, MissingExtraError, explain, listing
 from linnet.core.extras import has, need
 from linnet.core.names import nearest
 from linnet.core.seeds import generator, numpy_generator, stream_seed
+from linnet.train import catalogue, plan
 
 
-@pytest.mark.parametrize("module", [errors, names])
+@pytest.mark.parametrize("module", [errors, names, refusals, catalogue, plan])
 def test_examples_in_docstrings(module: object) -> None:
     ran = doctest.testmod(module)  # type: ignore[arg-type]
     assert ran.attempted > 0
@@ -32,6 +33,10 @@ def test_every_error_is_one_that_a_user_can_mend() -> None:
 def test_explain_and_listing() -> None:
     assert explain("a") == "a"
     assert explain("a", hint="c") == "a; try: c"
+    assert (
+        explain("no word 'atention'", hint=nearest("atention", ["attention"])) == "no word 'atention'; did you mean 'attention'?"
+    )
+    assert explain("x", hint=nearest("x", ["a", "b"])) == "x; known: a, b"
     assert listing([], "x") == "x: 0 problems"
     assert listing(["a"], "x") == "x: 1 problem\n  - a"
     assert listing(iter("ab"), "x") == "x: 2 problems\n  - a\n  - b"

@@ -213,7 +213,7 @@ def test_a_corpus_shorter_than_a_context_is_refused() -> None:
     tokens = corpus().train.tokens
     exactly = batches(context_length=tokens - 1, batch_size=2).next_batch()
     assert exactly.tokens.shape == (2, tokens - 1)
-    with pytest.raises(DataError, match=rf"{tokens:,} tokens; needed: at least {tokens + 1:,}"):
+    with pytest.raises(DataError, match=rf"{tokens:,} tokens to train on; needed: at least {tokens + 1:,}"):
         batches(context_length=tokens)
     with pytest.raises(DataError, match="rank"):
         batches(rank=2, world_size=2)

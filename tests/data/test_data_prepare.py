@@ -228,6 +228,21 @@ def test_corpora_without_text(tmp_path: Path, content: bytes, word: str) -> None
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_document_is_counted_once_whatever_side_its_halves_are_on(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("".join(f"Line {n} of one text.\n" for n in range(300)), "utf-8")
+    prepared = prepare(spec_of({"kind": "files", "path": str(tmp_path / "one.txt")}), ByteTokenizer(), tmp_path / "out")
+    [source] = prepared.card.sources
+    assert (source.documents, source.documents_kept, source.divided) == ({"train": 1, "validation": 1}, 1, True)
+    assert prepared.card.announcement().startswith("1 document, ")
+    assert "One document of one is divided, and counts on both sides." in prepared.card.to_markdown()
+
+    (tmp_path / "many.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [*TEXTS, TEXTS[0]]))
+    prepared = prepare(spec_of({"kind": "files", "path": str(tmp_path / "many.jsonl")}), ByteTokenizer(), tmp_path / "out")
+    assert not prepared.card.sources[0].divided
+    assert prepared.card.announcement().startswith(f"{len(TEXTS)} documents, ")  # the copy is dropped
+    assert "is divided" not in prepared.card.to_markdown()
+
+
 def test_half_a_surrogate_pair_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "ok"}\n{"text": "bad \\ud83d"}\n')
     with pytest.raises(DataError, match=r"a\.jsonl:2: character 4, U\+D83D"):

@@ -48,7 +48,11 @@ def shortened(command: str) -> list[str]:
     elif verb == "generate":
         words = [*without(words, "--max-tokens"), "--max-tokens", "8"]
     elif verb == "plan" and "--minutes" in words:
-        words = [*without(words, "--minutes"), "--minutes", "2", "--context-length", "64", "--vocab-size", "300"]
+        words = [*without(words, "--minutes"), "--minutes", "2"]
+        if "--tokens" in words:  # no text: nothing else says how small all is
+            words += ["--context-length", "64", "--vocab-size", "300"]
+        else:
+            words += ["--set", "model.context_length=32", "--set", "train.threads=1"]
     return words
 
 

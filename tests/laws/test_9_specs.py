@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
@@ -16,9 +17,11 @@ from sentences import GRAMMAR, SENTENCES
 
 import linnet
 from linnet.core.errors import ConfigError
+from linnet.core.meanings import meanings
 from linnet.core.spec import FAMILY_MARK, Spec, dump, is_family, json_schema, load, word_of, words
 from linnet.model import Attention, Head, Init, Model, RMSNorm, Stack
 from linnet.model.spec import ChannelMixer, Mixer, Norm, Part, TokenMixer
+from linnet.train.spec import RunSpec
 from linnet.zoo import Family, Llama
 
 for module in pkgutil.walk_packages(linnet.__path__, "linnet."):
@@ -128,7 +131,7 @@ def refuses_misspellings(spec: Spec) -> None:
             try:
                 load(cls, moved)
             except ConfigError as error:
-                said = next(line for line in str(error).splitlines() if line.startswith(f"  - run.{wrong}: "))
+                said = next(line for line in str(error).splitlines() if line.startswith(f"  - {wrong}: "))
                 candidates = [other for other in cls.model_fields if other != name and wrong in {*misspellings(other)}]
                 assert any(f"did you mean {other!r}?" in said for other in (name, *candidates)), said
             else:
@@ -189,17 +192,87 @@ def test_all_problems_at_once_and_no_others() -> None:
     table["decoder"]["layers"][0]["times"] = "twice"
     table["d_modle"] = 3
     with pytest.raises(ConfigError) as caught:
-        load(Model, table, path="run.model")
+        load(Model, table, path="model")
     lines = str(caught.value).splitlines()
-    where = "  - run.model.decoder.layers[0]"
+    where = "  - model.decoder.layers[0]"
     assert lines[0].endswith("4 problems")
     assert {line.split(": ")[0] for line in lines[1:]} == {
         f"{where}.pattern[0].sublayers[0].mixer.n_haeds",
         f"{where}.pattern[0].sublayers[0].norm",
         f"{where}.times",
-        "  - run.model.d_modle",
+        "  - model.d_modle",
     }
     assert sum("did you mean" in line for line in lines) == 3
+
+
+def reachable(cls: type[Spec]) -> Iterator[type[Spec]]:
+    """The specs that a run file can hold, from one of its parts inwards."""
+    yield cls
+    inner = words(cls).values() if is_family(cls) else [field.annotation for field in cls.model_fields.values()]
+    queue = list(inner)
+    while queue:
+        each = queue.pop()
+        if isinstance(each, type) and issubclass(each, Spec):
+            yield from reachable(each)
+        queue += get_args(each)
+
+
+RUN_FILE = sorted({cls for cls in reachable(RunSpec) if not is_family(cls)}, key=lambda cls: cls.__name__)
+
+
+def unexplained(cls: type[Spec]) -> list[str]:
+    """Fields that no docstring explains."""
+    return [name for name in cls.model_fields if name != "kind" and name not in meanings(cls)]
+
+
+def names_a_class(message: str) -> list[str]:
+    """What a message should not know: how our classes are called, and Python's types."""
+    classes = {cls.__name__ for cls in ALL if cls.__name__.lower() != word_of(cls)}  # an MLP is called so by everybody
+    return sorted({word for word in re.findall(r"\w+", message) if word in classes | {"NoneType", "str", "int", "dict", "tuple"}})
+
+
+def refusal_of(cls: type[Spec], table: Any) -> str | None:
+    """What is said of a table that cannot be read; None for one that can."""
+    try:
+        load(cls, table, path="part", name="notes.yaml")
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("cls", RUN_FILE, ids=name_of)
+def test_every_field_of_a_run_file_has_a_meaning(cls: type[Spec]) -> None:
+    assert unexplained(cls) == []
+    described = cls.model_json_schema()["properties"]
+    assert all(described[name]["description"] == meaning for name, meaning in meanings(cls).items())
+
+
+@pytest.mark.parametrize("cls", RUN_FILE, ids=name_of)
+def test_refusals_speak_of_what_was_written(cls: type[Spec]) -> None:
+    wrong = ("nonsense", -1.5, None, [1], {"a": 1}, True)
+    tables: list[Any] = [*wrong, {"nonsense": 1}, *({name: value} for name in cls.model_fields for value in wrong)]
+    for table in tables:
+        said = refusal_of(cls, table)
+        if said is not None:
+            heading, *problems = said.splitlines()
+            assert names_a_class(said) == [], said
+            assert heading.startswith("notes.yaml cannot be read: ")
+            assert all(line.startswith("  - part") for line in problems), said
+    assert refusal_of(cls, "nonsense") is not None
+
+
+def test_the_laws_kill_a_field_without_a_meaning_and_a_message_with_a_class() -> None:
+    class Bare(Spec):
+        """A spec.
+
+        eps   what is added
+        """
+
+        eps: float = 1.0
+        width: int = 1
+
+    assert unexplained(Bare) == ["width"]
+    assert names_a_class("3 is not a TokenizerSpec (int)") == ["TokenizerSpec", "int"]
 
 
 def test_a_sentence_that_does_not_fit_its_width_says_everything() -> None:

@@ -16,6 +16,7 @@ from linnet.model.count import count
 from linnet.objective.next_token import NextToken
 from linnet.train import plan
 from linnet.train.estimate import Estimate, check_room, estimate, scorecard, validate_every
+from linnet.train.imagine import estimate_imagined, sizes_by_rule, stored_tokens
 from linnet.train.machine import available_memory
 from linnet.train.optimizers import AdamW
 from linnet.train.plan import REPEATS, choose, effective_tokens, reducible_loss, rows_for, table
@@ -114,8 +115,14 @@ def test_the_choice_is_the_best_of_what_was_timed(monkeypatch: pytest.MonkeyPatc
     for each in tried:
         assert each.steps == int(3_000 / each.probe.step_seconds)
         assert each.tokens == each.steps * each.rows * 256
-    lines = table(tried, best)
+    needs = [Estimate(3_000.0, 500 * 2**20, number * 2**20, 0.1, each.steps) for number, each in enumerate(tried, 7)]
+    heading, *lines = table(tried, best, needs, 256)
     assert [line.startswith("→") for line in lines] == [each is best for each in tried]
+    assert len({len(line) for line in [heading, *lines]}) == 1
+    assert len(heading) <= 79
+    for line, each, number in zip(lines, tried, range(7, 99), strict=False):
+        cells = [each.family.size, f"{each.rows} × 256", f"{each.steps:,}", "500 MiB", f"  {number} MiB", f"{each.promised:.3f}"]
+        assert all(cell in line for cell in cells), (line, cells)
 
 
 def test_a_budget_too_small_says_how_much_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,6 +180,32 @@ def test_an_estimate_adds_up(tmp_path: Path) -> None:
     assert found.disk > 3 * cost.weight_bytes
     minutes = estimate(run_spec(minutes=2.0), tmp_path, cost, timed, 10_000, 64, time.perf_counter(), 90.0)
     assert (minutes.seconds, minutes.steps) == (120, 9000)
+
+
+def test_a_text_that_is_imagined_needs_what_a_real_one_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    best, _ = choice(monkeypatch, 3_000)
+    spec = run_spec(minutes=50.0)
+    stored, n_validation = stored_tokens(spec, 9_000, 1024)
+    assert (stored, n_validation) == (20_000, 1_000)  # a tenth is validation; two bytes an id
+    assert stored_tokens(spec, 9_000, 100_000)[0] == 40_000
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "shard").write_bytes(bytes(stored))
+    chosen = spec.replace(model=best.family, train=spec.train.replace(batch_size=best.rows))
+    now = time.perf_counter()
+    real = estimate(chosen, tmp_path, best.cost, best.probe, n_validation, 256, now, 3_000)
+    assert estimate_imagined(spec, best, 9_000, 1024, 256, now, 3_000) == real
+
+
+def test_sizes_by_rule_choose_twenty_tokens_a_parameter() -> None:
+    spec = run_spec(steps=1).replace(model=Linnet())
+    for tokens in (10**6, 10**8, 10**10):
+        name, (_, *lines) = sizes_by_rule(spec, tokens, 1024, 1e11)
+        far = {size: abs(math.log(20 * count(Linnet(size=size).sentence(1024), 256).body / tokens)) for size in SIZES}
+        assert far[name] == min(far.values())
+        assert [line[2:].split()[0] for line in lines if line.startswith("→")] == [name]
+        assert [line[2:].split()[0] for line in lines] == list(SIZES)
 
 
 def test_a_run_that_does_not_fit_is_refused_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,11 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="The run folder. Without it: runs/demo.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed makes other stories and another model.")] = 0,
 ) -> None:
-    """Make simple stories by rule, train a tokenizer and a model of one to two million parameters on them, and let it
-    write. A checker that knows the rules tells how well it learned them."""
+    """Make stories, train a small model on them, let it write.
+
+    Simple stories made by rule, a tokenizer and a model of one to two million
+    parameters; a checker that knows the rules tells how well it learned them.
+    """
     from linnet.command import free_folder, run
 
     console = Console()

@@ -16,7 +16,10 @@ EXTRAS = {
 
 
 def doctor() -> None:
-    """Check the installation: Python, torch, the native part, optional libraries, speed, memory, disk."""
+    """Check this installation and this machine.
+
+    Python, torch, the native part, optional libraries, speed, memory, disk.
+    """
     import shutil
 
     import torch

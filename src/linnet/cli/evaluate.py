@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 
 def evaluate(
@@ -15,11 +16,13 @@ def evaluate(
     text: Annotated[Path | None, typer.Argument(help="A text file to score instead of the run's own validation part.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score a model: nats a token, perplexity, bits a byte, perplexity a word, each with a 95 % interval, beside
-    unigram, 5-gram (Kneser-Ney) and xz on the same text.
+    """Score a model, beside n-grams and xz on the same text.
 
-    [b]linnet eval runs/demo[/b]             the run's own validation part
-    [b]linnet eval runs/demo other.txt[/b]   any text
+    Nats a token, perplexity, bits a byte, perplexity a word, each with a 95 %
+    interval; beside them unigram, 5-gram (Kneser-Ney) and xz.
+
+    [b]linnet eval runs/demo[/b]              the run's own validation part
+    [b]linnet eval runs/demo other.txt[/b]    any text
     """
     from linnet.command import evaluate_run
 
@@ -28,16 +31,16 @@ def evaluate(
     if as_json:
         print(json.dumps(scores, indent=2))
         return
-    show(console, scores)
+    show(console, scores, "the validation part" if text is None else str(text))
 
 
-def show(console: Console, scores: dict) -> None:  # type: ignore[type-arg]
-    """The scores as a table."""
+def show(console: Console, scores: dict, text: str) -> None:  # type: ignore[type-arg]
+    """The scores of `text` as a table."""
     from rich.table import Table
 
     from linnet.cli.train import interval
 
-    table = Table("", "value", "95 % interval", box=None, header_style="bold", pad_edge=False)
+    table = Table(f"on {escape(text)}", "value", "95 % interval", box=None, header_style="bold", pad_edge=False)
     for name, title in (
         ("nats_per_token", "nats a token"),
         ("perplexity", "perplexity a token"),

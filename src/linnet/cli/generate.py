@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from linnet.cli.options import above_zero
+
 
 def read_prompt() -> str:
     """Standard input as text. Raises DataError where it is not UTF-8."""
@@ -31,13 +33,19 @@ def generate(
         float, typer.Option(min=0, help="0 takes the likeliest token; 1 draws from the model as it is.")
     ] = 0.8,
     top_k: Annotated[int, typer.Option(min=0, help="Keep the k likeliest tokens; 0 keeps all.")] = 0,
-    top_p: Annotated[float, typer.Option(min=0, max=1, help="Keep the likeliest tokens with this mass together.")] = 1.0,
+    top_p: Annotated[
+        float, typer.Option(max=1, help="Keep the likeliest tokens with this mass together.", callback=above_zero)
+    ] = 1.0,
     min_p: Annotated[
         float, typer.Option(min=0, max=1, help="Keep tokens with this share of the likeliest one's probability.")
     ] = 0.0,
-    repetition_penalty: Annotated[float, typer.Option(help="Above 1: what was said becomes less likely.")] = 1.0,
-    presence_penalty: Annotated[float, typer.Option(help="Taken off the score of a token that was written.")] = 0.0,
-    frequency_penalty: Annotated[float, typer.Option(help="Taken off once for each time it was written.")] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="Above 1: what was said becomes less likely.", callback=above_zero)
+    ] = 1.0,
+    presence_penalty: Annotated[
+        float, typer.Option(min=-2, max=2, help="Taken off the score of a token that was written.")
+    ] = 0.0,
+    frequency_penalty: Annotated[float, typer.Option(min=-2, max=2, help="Taken off once for each time it was written.")] = 0.0,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text. May be given again.")] = None,
     stop_token: Annotated[list[int] | None, typer.Option(help="End after this token (its id). May be given again.")] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Write so many texts.")] = 1,

@@ -52,7 +52,7 @@ def main() -> None:
     try:
         app()
     except LinnetError as error:
-        Console(stderr=True).print(f"[bold red]linnet:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        complain(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -61,15 +61,16 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        said = str(
-            explain(
-                "out of memory",
-                need="a run that fits",
-                hint="a smaller train.micro_batch_size, train.recompute=true, or a smaller model",
-            )
-        )
-        Console(stderr=True).print(f"[bold red]linnet:[/bold red] {said}", highlight=False, soft_wrap=True)
+        hint = "a smaller train.micro_batch_size, train.recompute=true, or a smaller model"
+        complain(explain("out of memory", need="a run that fits", hint=hint))
         sys.exit(2)
+
+
+def complain(message: str) -> None:
+    """Say what is wrong: cut between words on a terminal, a line a problem where a program reads it."""
+    console = Console(stderr=True)
+    text = f"[bold red]linnet:[/bold red] {escape(message)}"
+    console.print(text, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -2,165 +2,166 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from linnet.cli.began import began
+from linnet.cli.options import Minutes, Set, Steps, above_zero
+
+if TYPE_CHECKING:
+    from linnet.train.spec import RunSpec
+
+FAMILY, VOCABULARY, CONTEXT = "linnet", 1024, 256  # of a text that is only imagined
+LOSS = "loss: what is left to size and text by 2203.15556; only the order of sizes means something"
 
 
 def plan(
     what: Annotated[
         list[str] | None,
-        typer.Argument(help="What would be trained, as for [b]linnet train[/b]. Without it: sizes, for --tokens of any text."),
+        typer.Argument(
+            help="A run file (.yaml), text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b] for standard input.",
+            show_default=False,
+        ),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time for the whole run.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the run.")] = None,
-    set: Annotated[
-        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change one value of the run. May be given again.")
+    minutes: Minutes = None,
+    steps: Steps = None,
+    set: Set = None,
+    tokens: Annotated[
+        float | None,
+        typer.Option(help="Without a text: how many different tokens there would be, e.g. 3e6.", callback=above_zero),
     ] = None,
-    tokens: Annotated[float | None, typer.Option(help="Distinct tokens of text there are, e.g. 3e6; in place of a text.")] = None,
-    family: Annotated[str, typer.Option(help="The family, see [b]linnet words[/b]; in place of a run file.")] = "linnet",
-    vocab_size: Annotated[int, typer.Option(help="Ids of the tokenizer; in place of a text.")] = 1024,
-    context_length: Annotated[int, typer.Option(help="Tokens a row; in place of a run file.")] = 256,
+    family: Annotated[str | None, typer.Option(help="Without a text: the family (linnet).")] = None,
+    vocab_size: Annotated[int | None, typer.Option(min=1, help="Without a text: ids of the tokenizer (1,024).")] = None,
+    context_length: Annotated[int | None, typer.Option(min=1, help="Without a text: tokens a row (256).")] = None,
 ) -> None:
-    """Say what a run would be and need, or which size promises most. Nothing is trained and nothing is left behind.
+    """Say what [b]linnet train[/b] would do, and train nothing.
 
-    [b]linnet plan notes/ --minutes 30[/b]         what [b]linnet train[/b] would do with that: it reads the text and times a few steps
-    [b]linnet plan my.yaml[/b]                     the same for a run file
-    [b]linnet plan --minutes 30 --tokens 3e6[/b]   times a few steps of each size, for text that is not there yet
-    [b]linnet plan --tokens 1e8[/b]                the compute-optimal size for that much text (2203.15556), nothing timed
+    With a text or a run file, just as for [b]linnet train[/b]: it is read, what is
+    left open is chosen, a few steps are timed here, and nothing is kept.
+
+    [b]linnet plan notes/ --minutes 5[/b]           size, steps, time, memory, disk
+    [b]linnet plan my.yaml[/b]                      the same for a run file
+
+    Without a text, for one that you do not have yet:
+
+    [b]linnet plan --minutes 30 --tokens 3e6[/b]    sizes timed here, the best of them
+    [b]linnet plan --tokens 1e8[/b]                 the size for that much text, by rule
     """
     from linnet.core.errors import ConfigError, explain
 
-    console = Console()
+    console = Console(highlight=False)
+    imagined = {"tokens": tokens, "family": family, "vocab_size": vocab_size, "context_length": context_length}
+    given = [f"--{name.replace('_', '-')}" for name, value in imagined.items() if value is not None]
     if what:
-        if tokens is not None:
-            raise ConfigError(explain("a text and --tokens", need="one of them", hint="the text, whose tokens are counted"))
-        from linnet.command import look_ahead
-
-        look_ahead(
-            what[0] if len(what) == 1 else what, minutes=minutes, steps=steps, set=set or (), console=console, began=began()
-        )
-        console.print(
-            f"[bold]to train[/bold] linnet train {' '.join(what)} …, with the same options", highlight=False, soft_wrap=True
-        )
+        if given:
+            hint = "leaving it out, or --set model.context_length=…, --set model=llama"
+            raise ConfigError(explain(f"{' and '.join(given)} beside a text", need="neither: they are the text's own", hint=hint))
+        plan_for_text(console, what, minutes, steps, set or [])
         return
     if steps is not None or set:
         raise ConfigError(
-            explain("--steps or --set without a text", need="what would be trained", hint="linnet plan notes/ --steps 500")
+            explain("--steps or --set without a text", need="a text, or a run file", hint="linnet plan notes/ --steps 500")
         )
     if minutes is None and tokens is None:
-        hint = "linnet plan notes/, linnet plan --minutes 10"
-        raise ConfigError(explain("neither a text nor --minutes nor --tokens", need="one of them", hint=hint))
-    if minutes is not None:
-        of_a_time(console, minutes, tokens, family, vocab_size, context_length)
-    else:
-        assert tokens is not None
-        of_a_text(console, tokens, family, vocab_size, context_length)
+        need = "a text, or --minutes, or --tokens"
+        raise ConfigError(explain("neither a text nor --minutes nor --tokens", need=need, hint="linnet plan notes/ --minutes 10"))
+    plan_for_no_text(console, minutes, tokens, family or FAMILY, vocab_size or VOCABULARY, context_length or CONTEXT)
 
 
-def of_a_time(console: Console, minutes: float, tokens: float | None, family: str, vocab_size: int, context_length: int) -> None:
-    """Time a few steps of each size that could fit, and show what each promises."""
-    from linnet.model.count import count
-    from linnet.train import plan as planning
-    from linnet.train.estimate import disk_bytes
-    from linnet.train.machine import measure_peak, pick_device
-    from linnet.train.precision import Precision
-    from linnet.train.spec import RunSpec
+def plan_for_text(console: Console, what: list[str], minutes: float | None, steps: int | None, set: list[str]) -> None:
+    """The run itself, up to its first step."""
+    from linnet.command import ask, folder_of
+    from linnet.train.plan import millions
+    from linnet.train.rehearse import rehearse
+    from linnet.train.talk import Talk
 
-    device = pick_device()
-    precision = Precision("auto", device)
-    defaults = {name: field.default for name, field in RunSpec.model_fields.items()}
-    with console.status("timing a few steps of each size that could fit"):
-        best, tried = planning.choose(
-            sized(family, context_length),
-            vocab_size,
-            int(tokens or 10**12),
-            minutes * 60,
-            objective=defaults["objective"],
-            optimizer=defaults["optimizer"],
-            precision=precision,
-            context=context_length,
-            peak_flops=measure_peak(device, precision.dtype),
-        )
-    table = new_table("tokens", "passes")
-    for choice in tried:
-        cost = count(choice.family.sentence(vocab_size), context_length)
-        disk = disk_bytes(cost, choice.probe.optimizer_bytes, defaults["checkpoint"].kept, choice.steps, int(2 * (tokens or 0)))
-        passes = f"{choice.epochs:.1f}" if tokens else "–"
-        costs = (mib(choice.probe.memory_bytes), mib(disk), millions(choice.tokens), passes)
-        table.add_row(*of_size(choice.family.size, choice is best, cost), *costs, f"{choice.promised:.3f}")
-    console.print(table)
-    console.print(
-        f"→ {best.family.size}: {best.rows} rows of {context_length} tokens a step, about {best.steps:,} steps in {minutes:g} minute{'s' if minutes != 1 else ''}",
-        highlight=False,
+    asked = ask(what[0] if len(what) == 1 else what, minutes=minutes, steps=steps, set=set)
+    folder, talk = folder_of(asked), Talk(console)
+    run = rehearse(asked.spec, folder, asked=asked.table, talk=talk, began=began())
+    read = run.estimate.steps * run.spec.train.batch_size * run.context
+    passes = f"the training text read {read / run.prepared.train.tokens:,.1f} times"
+    talk.fact(
+        "that is", f"{'' if run.spec.train.steps else 'about '}{run.estimate.steps:,} steps, {millions(read)} tokens: {passes}"
     )
+    talk.fact("folder", str(folder))
+    console.print(f"\nNothing was trained. To do it:\n  linnet train {shlex.join(sys.argv[2:])}", soft_wrap=True, markup=False)
 
 
-def of_a_text(console: Console, tokens: float, family: str, vocab_size: int, context_length: int) -> None:
-    """What reading so many tokens once would cost each size, the compute-optimal one marked."""
-    import math
-
-    from linnet.model.count import count
-    from linnet.train import plan as planning
-    from linnet.train.estimate import disk_bytes
-    from linnet.train.machine import measure_peak, pick_device
-    from linnet.train.precision import Precision
-    from linnet.train.spec import RunSpec
-    from linnet.zoo import SIZES
-
-    chosen, device = sized(family, context_length), pick_device()
-    with console.status("measuring this machine"):
-        peak = measure_peak(device, Precision("auto", device).dtype)
-    costs = {name: count(chosen.replace(size=name).sentence(vocab_size), context_length) for name in SIZES}
-    nearest = min(costs, key=lambda name: abs(math.log(planning.tokens_for(costs[name].body) / tokens)))
-    kept = RunSpec.model_fields["checkpoint"].default.kept
-    table = new_table("tokens", "hours")
-    for name, cost in costs.items():
-        disk = disk_bytes(cost, cost.train_bytes - 2 * cost.weight_bytes, kept, planning.AIMED_STEPS, int(2 * tokens))
-        hours = tokens * cost.train_flops / (0.5 * peak) / 3600
-        spent = (f"{mib(cost.train_bytes)} +", mib(disk), millions(tokens), f"{hours:.2f}")
-        table.add_row(*of_size(name, name == nearest, cost), *spent, f"{planning.reducible_loss(cost.body, tokens):.3f}")
-    console.print(table)
-    console.print(
-        f"→ {nearest}: about 20 tokens a parameter (2203.15556); times at half of {peak / 1e9:.0f} GFLOP/s; memory without activations",
-        highlight=False,
-    )
-
-
-def sized(family: str, context_length: int) -> Any:
-    """A family that has sizes. Raises ConfigError for another."""
+def plan_for_no_text(
+    console: Console, minutes: float | None, tokens: float | None, family: str, vocab_size: int, context_length: int
+) -> None:
+    """Sizes for a text that is only imagined."""
     from linnet.core.errors import ConfigError, explain
     from linnet.core.spec import load
+    from linnet.train.machine import measure_peak, pick_device
+    from linnet.train.precision import Precision
+    from linnet.train.spec import RunSpec
     from linnet.zoo import Decoder, Family
 
-    chosen = load(Family, {"kind": family, "context_length": context_length}, path="--family")  # type: ignore[type-abstract]
+    chosen = load(Family, {"kind": family}, path="--family", name="the plan") if family != "sentence" else None  # type: ignore[type-abstract]
     if not isinstance(chosen, Decoder):
-        raise ConfigError(explain(f"the family {family}", need="one with sizes", hint="linnet"))
-    return chosen
+        raise ConfigError(explain(f"--family {family}", need="one with sizes", hint="--family linnet"))
+    chosen = chosen.replace(context_length=context_length)
+    length: dict[str, Any] = {"minutes": minutes} if minutes is not None else {"steps": 1}
+    some_text = {"sources": [{"kind": "stories"}]}  # never read: what counts is how long the text is said to be
+    spec = load(RunSpec, {"data": some_text, "train": length}).replace(model=chosen)
+    precision = Precision("auto", pick_device())
+    with console.status("measuring this machine"):
+        peak = measure_peak(precision.device, precision.dtype)
+    if minutes is not None:
+        timed(console, spec, int(tokens) if tokens else None, vocab_size, precision, peak)
+    else:
+        assert tokens is not None
+        by_rule(console, spec, int(tokens), vocab_size, peak)
 
 
-def new_table(*own: str) -> Table:
-    """Sizes and what they cost, in 80 columns. Loss to win: the part of it that size and data decide, lower is better."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
-    table.add_column("size")
-    for name in ("weights", "in layers", "MFLOP a token", "memory MiB", "disk MiB", *own, "loss to win"):
-        table.add_column(name, justify="right", overflow="fold")
-    return table
+def timed(console: Console, spec: RunSpec, tokens: int | None, vocab_size: int, precision: Any, peak: float) -> None:
+    """Sizes that could fit into the minutes, from timed steps."""
+    from linnet.train import plan as planning
+    from linnet.train.imagine import estimate_imagined
+    from linnet.zoo import Decoder
+
+    assert isinstance(spec.model, Decoder) and spec.train.minutes is not None
+    context, seconds = spec.model.context_length, spec.train.minutes * 60
+    with console.status("timing a few steps of each size that could fit"):
+        best, tried = planning.choose(
+            spec.model,
+            vocab_size,
+            tokens or 10**12,
+            seconds,
+            objective=spec.objective,
+            optimizer=spec.optimizer,
+            precision=precision,
+            context=context,
+            peak_flops=peak,
+        )
+    needs = [estimate_imagined(spec, each, tokens or each.tokens, vocab_size, context, began(), seconds) for each in tried]
+    show(console, planning.table(tried, best, needs, context))
+    console.print(
+        f"\n→ {best.family.size}: about {best.steps:,} steps of {best.rows} × {context} tokens in {spec.train.minutes:g} minutes"
+    )
+    console.print(f"[dim]{LOSS}[/dim]")
 
 
-def of_size(name: str, chosen: bool, cost: Any) -> tuple[str, ...]:
-    """The cells that every table has."""
-    mark = "[bold green]→[/bold green] " if chosen else "  "
-    return mark + name, millions(cost.parameters), millions(cost.body), f"{cost.train_flops / 1e6:.1f}"
+def by_rule(console: Console, spec: RunSpec, tokens: int, vocab_size: int, peak: float) -> None:
+    """All sizes beside the one for which there is as much text as is best, by count and without timing."""
+    from linnet.train.imagine import sizes_by_rule
+
+    name, lines = sizes_by_rule(spec, tokens, vocab_size, peak)
+    show(console, lines)
+    console.print(
+        f"\n→ {name}: about 20 tokens a parameter (2203.15556), each read once. Times at half of this "
+        f"machine's {peak / 1e9:.0f} GFLOP/s; memory and disk by count, with AdamW's moments."
+    )
+    console.print(f"[dim]{LOSS}[/dim]")
 
 
-def millions(n: float) -> str:
-    return f"{n / 1e6:.2f} M" if n < 1e7 else f"{n / 1e6:,.0f} M"
-
-
-def mib(n: float) -> str:
-    return f"{n / 2**20:,.0f}"
+def show(console: Console, lines: list[str]) -> None:
+    """A heading, and rows of which one may be the choice."""
+    for number, line in enumerate(lines):
+        style = "bold" if number == 0 else "bold green" if line.startswith("→") else ""
+        console.print(line, style=style, soft_wrap=True, markup=False)

@@ -205,7 +205,7 @@ def texts_of(what: list[str]) -> Iterator[str]:
     from linnet.core.spec import load
     from linnet.data.spec import DataSpec
 
-    table, _ = asked_of(what)
+    table, _, _ = asked_of(what)
     for source in load(DataSpec, table["data"], path="data").sources:
         for document in source.documents(seed=0):
             yield document.text

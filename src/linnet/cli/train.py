@@ -9,35 +9,27 @@ import typer
 from rich.console import Console
 
 from linnet.cli.began import began
+from linnet.cli.options import Minutes, Set, Steps, What
 
 
 def train(
-    what: Annotated[
-        list[str],
-        typer.Argument(
-            help="A run file (.yaml), text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b] for standard input, or a run folder with --resume."
-        ),
-    ],
-    minutes: Annotated[
-        float | None, typer.Option(help="End after so many minutes; size, batch and steps are chosen to fit.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="End after so many steps.")] = None,
+    what: What,
+    minutes: Minutes = None,
+    steps: Steps = None,
     out: Annotated[Path | None, typer.Option(help="The run folder. Without it: runs/NAME.")] = None,
-    set: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="a.b=c", help="Change one value of the run, e.g. [b]--set model.size=mini[/b]. May be given again."
-        ),
-    ] = None,
+    set: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, bit for bit.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Train a model from a run file or from any text.
 
-    [b]linnet train book.txt --minutes 10[/b]          ten minutes in all, everything chosen for you
-    [b]linnet train configs/shakespeare.yaml[/b]      a run that somebody wrote down
-    [b]linnet train notes/ --set model.kind=llama[/b] a folder, another architecture
+    [b]linnet train book.txt --minutes 10[/b]         everything chosen, to end in time
+    [b]linnet train notes/ --set model=llama[/b]      another architecture
+    [b]linnet train configs/shakespeare.yaml[/b]      a run that was written down
     [b]linnet train runs/notes --resume[/b]           go on after a crash or Ctrl-C
+    [b]linnet train runs/notes/run.yaml[/b]           another run like that one
+
+    [b]linnet plan[/b] says what it would do; [b]linnet words[/b], what a run file can say.
     """
     from linnet.command import run
 
@@ -56,6 +48,7 @@ def train(
     if result.why == "interrupted":
         raise typer.Exit(130)
     summarise(console, result.folder)
+    console.print(f"next      linnet generate {result.folder}", highlight=False)
 
 
 def summarise(console: Console, folder: Path) -> None:
@@ -92,4 +85,6 @@ def interval(estimate: dict[str, float | None]) -> str:
     value, low, high = (estimate.get(key) for key in ("value", "low", "high"))
     if value is None:
         return "–"
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} – {high:.3f})"
+    places = 3 if abs(value) < 1000 else 0
+    shown = f"{value:,.{places}f}"
+    return shown if low is None or high is None else f"{shown} ({low:,.{places}f} – {high:,.{places}f})"

@@ -1,127 +1,130 @@
-"""linnet words: everything that a run file can say."""
+"""linnet words: everything that a run file can say, what each means, and what it is where it is not said."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-PLAIN = {int: "a whole number", float: "a number", str: "text", bool: "true or false", None: "nothing"}
+if TYPE_CHECKING:
+    from linnet.core.spec import Spec
 
 
 def words(
-    word: Annotated[str | None, typer.Argument(help="A word, to see its fields and defaults.")] = None,
+    word: Annotated[
+        str | None, typer.Argument(help="A part of a run file (train) or a word (llama), to see all of it.", show_default=False)
+    ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a run file, for editors.")] = False,
 ) -> None:
-    """List everything that a run file can say: its parts, and the words for models, optimizers, data sources …
+    """List everything that a run file can say: defaults, meanings.
 
-    [b]linnet words[/b]              all of them
-    [b]linnet words attention[/b]    one word, with its fields and defaults
-    [b]linnet words train[/b]        one part of a run file, likewise; [b]run[/b]: the file as a whole
+    [b]linnet words[/b]          all parts, and the words that fit them
+    [b]linnet words train[/b]    one part: its fields, and what each takes
+    [b]linnet words llama[/b]    one word, in the same way
     """
     from linnet.core.errors import ConfigError, explain
     from linnet.core.names import nearest
-    from linnet.core.spec import first_line, json_schema
-    from linnet.core.spec import words as words_of
-    from linnet.data.clean import CleanStep
-    from linnet.data.sources import Source
-    from linnet.model.spec import AttentionPosition, ChannelMixer, InputPosition, Linear, Norm, TokenMixer
-    from linnet.objective.next_token import ObjectiveSpec
-    from linnet.tokenizer.spec import TokenizerSpec
-    from linnet.train.optimizers import Optimizer
-    from linnet.train.schedule import Schedule
+    from linnet.core.spec import json_schema
+    from linnet.train.catalogue import GROUPS, tables
     from linnet.train.spec import RunSpec
-    from linnet.zoo import SIZES, Family
 
-    console = Console()
     if schema:
         print(json.dumps(json_schema(RunSpec), indent=2))
         return
-    groups = {
-        "model": Family, "token mixer": TokenMixer, "channel mixer": ChannelMixer, "norm": Norm, "position, added": InputPosition,
-        "position, in attention": AttentionPosition, "linear": Linear, "tokenizer": TokenizerSpec, "data source": Source, "cleaning": CleanStep,
-        "objective": ObjectiveSpec, "optimizer": Optimizer, "schedule": Schedule,
-    }  # fmt: skip
-    parts = {name: field.annotation for name, field in RunSpec.model_fields.items() if is_part(field.annotation)}
-    words = {kind: cls for family in groups.values() for kind, cls in words_of(family).items()}
-    known: dict[str, Any] = words | parts | {"run": RunSpec}
+    console, known = Console(highlight=False), tables()
     if word is None:
-        table = Table("", "word", "", box=None, show_header=False, pad_edge=False)
-        for index, (part, meaning) in enumerate(meanings(RunSpec).items()):
-            table.add_row("[bold]run file[/bold]" if index == 0 else "", part, f"[dim]{meaning}[/dim]")
-        for group, family in groups.items():
-            for index, (kind, cls) in enumerate(words_of(family).items()):
-                table.add_row(f"[bold]{group}[/bold]" if index == 0 else "", kind, f"[dim]{first_line(cls)}[/dim]")
-        console.print(table)
-        sizes = ", ".join(f"{name} {12 * s.n_layers * s.d_model**2 / 1e6:.1f} M" for name, s in SIZES.items())
-        console.print(f"[bold]sizes[/bold]  {sizes} (parameters in the layers)", highlight=False)
+        show_all(console)
         return
-    if word not in known:
-        raise ConfigError(explain(f"no word {word!r}", need="a word of the grammar", hint=nearest(word, known)))
-    import inspect
-
-    console.print(f"[bold]{word}[/bold]\n{escape(inspect.getdoc(known[word]) or '')}", highlight=False)
-    table = Table("field", "what it takes", "default", box=None, header_style="bold", pad_edge=False)
-    for name, field in known[word].model_fields.items():
-        default = "needed" if field.is_required() else shown(field.get_default(call_default_factory=True))
-        table.add_row(name, escape(taken(field.annotation)), escape(default))
-    console.print(table)
-
-
-def shown(default: Any) -> str:
-    """A default as one would write it; a word without its fields, which have defaults of their own."""
-    from linnet.core.spec import Spec, dump
-
-    if isinstance(default, Spec):
-        return str(getattr(default, "kind", ""))
-    if isinstance(default, tuple) and default and all(isinstance(item, Spec) for item in default):
-        return f"[{', '.join(map(shown, default))}]"
-    return json.dumps(dump(default), ensure_ascii=False)
+    name = next(
+        (each for each in (word, word.partition(".")[0]) if each in known or each in GROUPS), None
+    )  # of train.steps train
+    if name is None:
+        hint = nearest(word, {*known, *GROUPS})
+        raise ConfigError(explain(f"no word {word!r}", need="a part or a word of a run file", hint=hint))
+    if name in known:
+        show_table(console, name, known[name])
+    else:
+        show_group(console, name, GROUPS[name])
 
 
-def is_part(annotation: Any) -> bool:
-    """Whether a field of the run file is a table with fields of its own, and no word of a family."""
-    from linnet.core.spec import Spec, is_family
+def show_all(console: Console) -> None:
+    """All of it, in the order in which a run file is read."""
+    from linnet.core.meanings import meanings
+    from linnet.train.catalogue import NOT_SAID, OF_A_SENTENCE, OF_DATA, PARTS, SENTENCE, default_of, is_table
+    from linnet.train.spec import RunSpec
+    from linnet.zoo import SIZES
 
-    return isinstance(annotation, type) and issubclass(annotation, Spec) and not is_family(annotation)
+    console.print(
+        "A run file is YAML: its parts, in any order. It needs [b]data[/b] and nothing else; what is left out is as "
+        f"shown ({NOT_SAID}: see what it means). For what a field takes: [b]linnet words train[/b], [b]linnet words llama[/b]."
+    )
+    means = meanings(RunSpec)
+    for name, field in RunSpec.model_fields.items():
+        plain = not is_table(field.annotation) and name not in PARTS and default_of(field) != NOT_SAID
+        console.print(f"\n[b]{name}[/b]  {means[name]}" + (f"; default: {default_of(field)}" if plain else ""))
+        if is_table(field.annotation):
+            console.print(table_of(field.annotation))  # type: ignore[arg-type]
+        elif name in PARTS:
+            console.print(words_of(PARTS[name], field.default))
+        if name == "data":
+            for title, family in OF_DATA.items():
+                show_group(console, title, family)
+        if name == "model":
+            shown = ", ".join(f"{size} {12 * s.n_layers * s.d_model**2 / 1e6:.1f} M" for size, s in SIZES.items())
+            console.print(f"  sizes: {shown} (parameters in the layers)")
+    console.print("\n[b]sentence[/b]  any model that the grammar can say, written out: model: {kind: sentence, model: …}")
+    for name, cls in SENTENCE.items():
+        console.print(f"  [b]{name}[/b]")
+        console.print(table_of(cls, indent=4))
+    for title, family in OF_A_SENTENCE.items():
+        show_group(console, title, family)
 
 
-def meanings(cls: type[Any]) -> dict[str, str]:
-    """Field → what its spec's docstring says of it, on one line each: `name   meaning`."""
-    import inspect
-
-    found = {}
-    for line in (inspect.getdoc(cls) or "").splitlines():
-        name, _, meaning = line.partition("   ")
-        if name in cls.model_fields:
-            found[name] = meaning.strip()
-    return found
+def show_group(console: Console, title: str, family: type[Spec]) -> None:
+    """The words of a family under its name."""
+    console.print(f"  [b]{title}[/b], one of")
+    console.print(words_of(family, None, indent=4))
 
 
-def taken(annotation: Any) -> str:
-    """What a field takes, as people say it: `a number or nothing`, `one of gpt2, gpt4`."""
-    from types import NoneType, UnionType
-    from typing import Annotated, Literal, Union, get_args, get_origin
+def show_table(console: Console, name: str, cls: type[Spec]) -> None:
+    """A part or a word: what it is, its fields, what each takes."""
+    from linnet.core.meanings import summary
 
-    from linnet.core.spec import called, is_family
+    console.print(f"[b]{name}[/b]  {escape(summary(cls))}")
+    console.print(table_of(cls, takes=True))
 
-    if annotation in PLAIN:
-        return PLAIN[annotation]
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return taken(inner[0])
-    if origin in (Union, UnionType):
-        return " or ".join([taken(each) for each in inner if each is not NoneType] + ["nothing"] * (NoneType in inner))
-    if origin is Literal:
-        return inner[0] if len(inner) == 1 else f"one of {', '.join(map(str, inner))}"
-    if origin in (tuple, list):
-        return f"a list of {taken(inner[0])}" if inner[-1:] == (...,) or origin is list else f"{len(inner)} numbers"
-    if isinstance(annotation, type) and is_part(annotation):
-        return f"a table, see linnet words {called(annotation)}"
-    if isinstance(annotation, type) and hasattr(annotation, "model_fields") and is_family(annotation):
-        return f"one of {', '.join(sorted(annotation._words))}"  # type: ignore[attr-defined]
-    return str(annotation)
+
+def bare_table() -> Table:
+    return Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def words_of(family: type[Spec], default: Any, *, indent: int = 2) -> Table:
+    """The words of a family: each in one line, and the fields that it has."""
+    from linnet.core.meanings import first_line
+    from linnet.core.spec import words
+    from linnet.train.catalogue import NOT_SAID, default_of, fields_of
+
+    table = bare_table()
+    for kind, cls in words(family).items():
+        defaults = {name: default_of(field) for name, field in fields_of(cls).items()}
+        fields = ", ".join(name if shown == NOT_SAID else f"{name}: {shown}" for name, shown in defaults.items())
+        mark = " (default)" if kind == getattr(default, "kind", None) else ""
+        below = f"\n[dim]{escape(fields)}[/dim]" if fields else ""
+        table.add_row(" " * indent + kind, escape(first_line(cls)) + mark + below)
+    return table
+
+
+def table_of(cls: type[Spec], *, indent: int = 2, takes: bool = False) -> Table:
+    """The fields of a spec: name, default, meaning; with `takes` also what can be written there."""
+    from linnet.core.meanings import meanings
+    from linnet.train.catalogue import accepted, default_of, fields_of
+
+    table, means = bare_table(), meanings(cls)
+    for name, field in fields_of(cls).items():
+        below = f"\n[dim]{escape(accepted(field))}[/dim]" if takes else ""
+        table.add_row(" " * indent + name, f"[cyan]{escape(default_of(field))}[/cyan]", escape(means.get(name, "")) + below)
+    return table

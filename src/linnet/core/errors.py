@@ -43,7 +43,8 @@ def explain(got: str, *, need: str = "", hint: str = "") -> str:
     >>> explain("d_model = 30", need="a multiple of n_heads = 4", hint="32")
     'd_model = 30; needed: a multiple of n_heads = 4; try: 32'
     """
-    return "; ".join([got, *([f"needed: {need}"] if need else []), *([f"try: {hint}"] if hint else [])])
+    already = hint.startswith(("did you mean", "known:"))  # a hint of names.nearest says itself what it is
+    return "; ".join([got, *([f"needed: {need}"] if need else []), *([hint if already else f"try: {hint}"] if hint else [])])
 
 
 def listing(problems: Iterable[str], heading: str) -> str:

@@ -9,12 +9,12 @@ without one; annotate a field with the family and any registered word of it is a
         eps: float = 1e-6
 
 Laws: `load(cls, dump(s)) == s`; an unknown key, an unknown kind or a wrong type raises one `ConfigError` that lists
-*all* problems, each with its path and, for a misspelling, the nearest valid name.
+*all* problems, each with its path and, for a misspelling, the nearest valid name. What a field means stands in the
+docstring of its class (core/meanings.py).
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
@@ -30,7 +30,9 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from linnet.core.errors import ConfigError, listing
+from linnet.core.meanings import meanings
 from linnet.core.names import nearest
+from linnet.core.refusals import alternatives, in_words, shown
 
 S = TypeVar("S", bound="Spec")
 
@@ -80,7 +82,7 @@ class Spec(BaseModel):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         if not is_family(cls):
-            return handler(schema)
+            return _described(cls, handler(schema))
         return {FAMILY_MARK: cls.__name__}  # families may contain one another; `json_schema` ties the knot
 
     @classmethod
@@ -90,17 +92,13 @@ class Spec(BaseModel):
             return value
         if isinstance(value, str):  # `norm: rms_norm` is short for `norm: {kind: rms_norm}`
             value = {"kind": value}
+        known, kind = alternatives(sorted(cls._words)), value.get("kind") if isinstance(value, Mapping) else None
         if not isinstance(value, Mapping):
-            raise PydanticCustomError(
-                "word",
-                "{msg}",
-                {"msg": f"got {value!r}; write one of {', '.join(sorted(cls._words))}, or a table with its kind"},
-            )
-        kind = value.get("kind")
+            raise _not_a_word(f"got {shown(value)}; needed: {known}, or a table with that as its kind")
         if kind is None:
-            raise PydanticCustomError("word", "{msg}", {"msg": f"has no 'kind'; known: {', '.join(sorted(cls._words))}"})
+            raise _not_a_word(f"its kind is missing; needed: kind: {known}")
         if not isinstance(kind, str) or kind not in cls._words:
-            raise PydanticCustomError("word", "{msg}", {"msg": f"kind {kind!r} is not known here; {nearest(kind, cls._words)}"})
+            raise _not_a_word(f"kind {shown(kind)} is not known here; {nearest(kind, cls._words)}")
         return cls._words[kind].model_validate(dict(value))
 
     @model_validator(mode="wrap")
@@ -130,21 +128,7 @@ class Spec(BaseModel):
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked like any other input."""
-        unknown = [
-            f"{called(type(self))} has no field {k!r}; {nearest(k, type(self).model_fields)}"
-            for k in changes
-            if k not in type(self).model_fields
-        ]
-        if unknown:
-            raise ConfigError(listing(unknown, f"{called(type(self))} cannot be changed so"))
-        return load(
-            type(self), {name: getattr(self, name) for name in type(self).model_fields} | changes, path=called(type(self))
-        )
-
-
-def called(cls: type[Spec]) -> str:
-    """What people call a spec: its word, or its part of a run file."""
-    return word_of(cls) or cls.__name__.removesuffix("Spec").lower()
+        return load(type(self), {name: getattr(self, name) for name in type(self).model_fields} | changes, name="the change")
 
 
 def families_of(cls: type[Spec]) -> Iterator[type[Spec]]:
@@ -159,47 +143,40 @@ def words(family: type[S]) -> dict[str, type[S]]:
     return dict(sorted(family._words.items()))  # type: ignore[arg-type]
 
 
+def _not_a_word(message: str) -> PydanticCustomError:
+    return PydanticCustomError("word", "{msg}", {"msg": message})
+
+
 def _reword(cls: type[Spec], error: Any) -> InitErrorDetails:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    loc = error["loc"]
-    if error["type"] == "extra_forbidden" and len(loc) == 1:
-        message = f"there is no such field; {nearest(str(loc[0]), cls.model_fields)}"
-    elif error["type"] == "missing":
-        message = "is missing, and has no default"
-    elif error["type"] not in ("word", "linnet", "value_error") and not message.startswith("got "):
-        message = f"got {error['input']!r}{_sort(error['input'])}; {message[:1].lower()}{message[1:]}"
+    message = in_words(error, kind=word_of(cls), fields=dict.fromkeys(cls.model_fields, "") | meanings(cls))
     kind = "linnet" if error["type"] != "word" else "word"
-    return InitErrorDetails(type=PydanticCustomError(kind, "{msg}", {"msg": message}), loc=loc, input=error["input"])
+    return InitErrorDetails(type=PydanticCustomError(kind, "{msg}", {"msg": message}), loc=error["loc"], input=error["input"])
 
 
-def _sort(value: Any) -> str:
-    """What sort of thing a value is, where its looks do not tell: the text '5' and the number 5."""
-    if isinstance(value, str):
-        return " (text)"
-    return " (nothing)" if value is None else ""
-
-
-def load(cls: type[S], table: Any, *, path: str = "run") -> S:
+def load(cls: type[S], table: Any, *, path: str = "", name: str = "the run") -> S:
     """Read a spec from plain data (a parsed YAML or JSON table), strictly.
 
-    Raises ConfigError with every problem and its path: `run.model.decoder.layers[0].times: …`.
+    path   where the table stands in what the user wrote: "model" for the model of a run
+    name   what the whole is called: its file, where there is one
+
+    Raises ConfigError with every problem and its path: `model.decoder.layers[0].times: …`.
     """
     try:
         if is_family(cls):
             return cls._read_word(table)  # type: ignore[return-value]
         return cls.model_validate(table)
     except ValidationError as error:
-        raise refusal(error, path) from None
+        raise refusal(error, path, name) from None
     except PydanticCustomError as error:
-        raise ConfigError(listing([f"{path}: {error.message()}"], f"{path} cannot be read")) from None
+        raise ConfigError(listing([_at(path, (), error.message())], f"{name} cannot be read")) from None
 
 
-def refusal(error: ValidationError, path: str) -> ConfigError:
+def refusal(error: ValidationError, path: str = "", name: str = "the run") -> ConfigError:
     """The ConfigError for what pydantic found, all of it."""
     problems = [
-        f"{path}{_dotted(e['loc'])}: {str(e['msg']).removeprefix('Value error, ')}" for e in error.errors(include_url=False)
+        _at(path, each["loc"], str(each["msg"]).removeprefix("Value error, ")) for each in error.errors(include_url=False)
     ]
-    return ConfigError(listing(problems, f"{path} cannot be read"))
+    return ConfigError(listing(problems, f"{name} cannot be read"))
 
 
 def dump(spec: Any) -> Any:
@@ -217,8 +194,18 @@ def _within(inner: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
-def _dotted(loc: tuple[Any, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+def _at(path: str, place: tuple[Any, ...], message: str) -> str:
+    """train.steps: what is wrong there."""
+    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    where = f"{path}{dotted}".removeprefix(".")
+    return f"{where}: {message}" if where else message
+
+
+def _described(cls: type[Spec], schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with what each field means, which editors show."""
+    for name, meaning in meanings(cls).items():
+        schema.get("properties", {}).get(name, {})["description"] = meaning
+    return schema
 
 
 def json_schema(cls: type[Spec]) -> dict[str, Any]:
@@ -257,8 +244,3 @@ def _family_named(name: str) -> type[Spec]:
             found.append(cls)
     assert len(found) == 1, f"{len(found)} spec families are called {name}"
     return found[0]
-
-
-def first_line(cls: type[Spec]) -> str:
-    """The first line of a word's docstring, for listings."""
-    return (inspect.getdoc(cls) or "").partition("\n")[0]

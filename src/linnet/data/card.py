@@ -36,6 +36,16 @@ class SourceCard:
     passes: float
     sha256: dict[str, str]
 
+    @property
+    def documents_kept(self) -> int:
+        """Documents, each once."""
+        return self.documents_read - self.documents_dropped - self.duplicates_dropped
+
+    @property
+    def divided(self) -> bool:
+        """Whether a tail divides a document, whose first part is training text and whose second is validation text."""
+        return sum(self.documents.values()) > self.documents_kept
+
 
 @dataclass(frozen=True)
 class DataCard:
@@ -66,9 +76,9 @@ class DataCard:
         """One line for the terminal: sizes, and how each source was split."""
         splits = ", ".join(f"{source.name} by {source.split}" for source in self.sources)
         unknown = sum(sum(source.unknown.values()) for source in self.sources)
-        kept = sum(source.documents_read - source.documents_dropped - source.duplicates_dropped for source in self.sources)
+        documents = sum(source.documents_kept for source in self.sources)
         return (
-            f"{kept:,} document{'s' if kept != 1 else ''}, {self.bytes['train']:,} + {self.bytes['validation']:,} bytes, "
+            f"{documents:,} document{'s' if documents > 1 else ''}, {self.bytes['train']:,} + {self.bytes['validation']:,} bytes, "
             f"{self.tokens['train']:,} + {self.tokens['validation']:,} tokens (train + validation); split: {splits}"
             + (f"; {unknown:,} tokens are unknown to the tokenizer" if unknown else "")
         )
@@ -116,6 +126,7 @@ class DataCard:
             for s in self.sources
         ]
         hashes = [f"- `{file}` `{sha256}`" for source in self.sources for file, sha256 in source.sha256.items()]
+        divided = [f"One document of {s.name} is divided, and counts on both sides." for s in self.sources if s.divided]
         return "\n".join(
             [
                 "# Data card",
@@ -128,6 +139,7 @@ class DataCard:
                 "",
                 "asked %: share of the rows drawn; actual %: share of the training tokens there are; "
                 "passes: times through a source for as many tokens as the training part holds.",
+                *divided,
                 "",
                 "## Cleaning (documents changed or dropped, by step)",
                 "",

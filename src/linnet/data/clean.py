@@ -65,7 +65,10 @@ class Strip(CleanStep):
 
 
 class MinLength(CleanStep):
-    """Drops documents of fewer characters."""
+    """Drops documents of fewer characters.
+
+    characters   the fewest that a document may have
+    """
 
     kind: Literal["min_length"] = "min_length"
     characters: int = Field(20, ge=1)

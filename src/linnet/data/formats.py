@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from linnet.core.errors import DataError, explain
 from linnet.core.extras import need
 from linnet.core.names import nearest
+from linnet.core.refusals import kind_of
 from linnet.data.reading import LONGEST_LINE, Encoding, blocks
 from linnet.tokenizer.base import END_OF_TEXT
 
@@ -114,7 +115,7 @@ def read_jsonl(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
             except RecursionError as error:
                 raise DataError(explain(f"{where} is nested too deeply", need="one flat JSON object a line")) from error
             if not isinstance(record, dict):
-                raise DataError(explain(f"{where} is a {type(record).__name__}", need="a JSON object with a text field"))
+                raise DataError(explain(f"{where} is {kind_of(record)}", need="a JSON object with a text field"))
             if field is None:
                 field = sniff([key for key, value in record.items() if isinstance(value, str)], where)
             text = record.get(field)

@@ -34,6 +34,29 @@ from linnet.data.spec import Rows
 POSITION_OF = ("data", "split", "seed", "context_length", "rows")  # what a saved position belongs to
 
 
+def beginnings(stream: Stream, context_length: int, rows: Rows) -> int:
+    """Documents that a whole row can begin with. Raises DataError where the stream is too short for rows of that kind."""
+    if stream.tokens <= context_length:
+        raise DataError(
+            explain(
+                f"source {stream.source!r} has {stream.tokens:,} tokens to train on",
+                need=f"at least {context_length + 1:,}: one context of {context_length:,} and the token after it",
+                hint=f"more text, or train.context_length={max(1, stream.tokens // 4)}",
+            )
+        )
+    last = stream.tokens - context_length - 1  # where the last whole window can begin
+    found = max(0, int(np.searchsorted(stream.starts[: stream.documents], last + 1, side="right")) - 1)
+    if rows == "documents" and found < 1:
+        raise DataError(
+            explain(
+                f"source {stream.source!r} has no document that begins {context_length + 1:,} tokens before its end",
+                need="several documents, for rows that begin with one",
+                hint="rows: windows",
+            )
+        )
+    return found
+
+
 class Walk:
     """The endless random walk over the windows of one stream.
 
@@ -43,25 +66,8 @@ class Walk:
     """
 
     def __init__(self, stream: Stream, context_length: int, seed: int, rows: Rows = "windows") -> None:
-        if stream.tokens <= context_length:
-            raise DataError(
-                explain(
-                    f"source {stream.source!r} has {stream.tokens:,} tokens",
-                    need=f"at least {context_length + 1:,}: one context of {context_length:,} and the token after it",
-                    hint="more text, or a shorter context_length",
-                )
-            )
+        self.beginnings = beginnings(stream, context_length, rows)
         self.stream, self.context_length, self.seed, self.rows = stream, context_length, seed, rows
-        last = stream.tokens - context_length - 1  # where the last whole window can begin
-        self.beginnings = max(0, int(np.searchsorted(stream.starts[: stream.documents], last + 1, side="right")) - 1)
-        if rows == "documents" and self.beginnings < 1:
-            raise DataError(
-                explain(
-                    f"source {stream.source!r} has no document that begins {context_length + 1:,} tokens before its end",
-                    need="several documents, for rows that begin with one",
-                    hint="rows: windows",
-                )
-            )
         self.drawn = 0
         self._enter(0, 0)
 

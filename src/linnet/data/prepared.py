@@ -104,5 +104,5 @@ def open_folder(folder: Path, tokenizer: Tokenizer, *, reused: bool, verify: boo
         )
     splits = open_splits(folder, index, verify=verify)
     card = DataCard.from_json(read_json(folder / "card.json", what="the data card of a prepared folder", error=DataError))
-    spec = load(DataSpec, index["spec"], path="data")
+    spec = load(DataSpec, index["spec"], name=f"{folder}/index.json")
     return Prepared(folder, index["fingerprint"], tokenizer, spec, card, splits["train"], splits["validation"], reused)

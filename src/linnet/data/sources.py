@@ -82,8 +82,10 @@ class Described(Source):
 class Files(Described):
     """A file, a folder (with everything in it) or a glob, of any mixture of known formats.
 
+    path        of the file, the folder, or a glob such as "notes/**/*.md"
     text        the field (jsonl) or column (csv, tsv, parquet) that holds the text; default: the first known one
-    separator   for txt and md, the line between two documents; see `formats.read_plain`
+    separator   for txt and md, the line between two documents ("": an empty line); default: <|endoftext|>
+    encoding    how the files spell characters
     """
 
     kind: Literal["files"] = "files"
@@ -122,7 +124,13 @@ class Files(Described):
 
 
 class Stdin(Described):
-    """What is piped in, as plain text or in one of the line formats."""
+    """What is piped in, as plain text or in one of the line formats.
+
+    format      what is piped in
+    text        the field or column that holds the text; default: the first known one
+    separator   for txt, the line between two documents ("": an empty line); default: <|endoftext|>
+    encoding    how it spells characters
+    """
 
     kind: Literal["stdin"] = "stdin"
     format: Literal["txt", "jsonl", "csv", "tsv"] = "txt"
@@ -143,7 +151,11 @@ class Stdin(Described):
 
 
 class Stories(Described):
-    """Stories of the synthetic world, `count` of them, by the run's seed unless `seed` says another."""
+    """Stories of the synthetic world, made by rule.
+
+    count   how many
+    seed    another one tells other stories; default: by the run's
+    """
 
     kind: Literal["stories"] = "stories"
     count: int = Field(10_000, gt=0)

@@ -21,10 +21,10 @@ class DataSpec(Spec):
     """Sources and what is done with their documents.
 
     sources         where text comes from; mixed by their weights
-    validation      the share of text that is never trained on
+    validation      the share of the text that is never trained on
     split           hash: by each document's content; tail: the last part; auto: as fits each source
     exact           a tail begins at exactly that character, not at the next line
-    clean           steps, in order
+    clean           cleaning steps, in order
     deduplicate     drop a document that equals an earlier one
     document_mask   attention stays inside a document, where several stand in one row
     rows            windows: the text cut end to end; documents: each row begins with a document, which suits texts

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from linnet.core.errors import CheckpointError, TokenizerError, explain, listing
 from linnet.core.files import atomic_path, read_json, sha256_bytes, sha256_file, write_json, write_tensors
+from linnet.core.refusals import kind_of
 from linnet.core.spec import dump, load
 from linnet.core.version import __version__
 from linnet.model.network import Network
@@ -99,7 +100,7 @@ def read_manifest(folder: Path) -> Manifest:
     table = read_json(Path(folder) / MANIFEST, what="the manifest of a linnet model", error=CheckpointError)
     known = set(Manifest.__dataclass_fields__)
     if not isinstance(table, dict):
-        raise CheckpointError(explain(f"{folder}/{MANIFEST} holds {type(table).__name__}", need="a table"))
+        raise CheckpointError(explain(f"{folder}/{MANIFEST} holds {kind_of(table)}", need="a table"))
     problems = [f"{key} is not known" for key in table if key not in known]
     needed = ("model", "context_length", "document_mask", "special", "tokenizer", "vocab_size", "weights", "format", "sha256")
     problems += [f"{key} is missing" for key in needed if key not in table]
@@ -159,6 +160,6 @@ def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Net
         tensors = load_file(weights)
     except SafetensorError as error:
         raise CheckpointError(explain(f"{weights} cannot be read ({error})", need="a safetensors file")) from error
-    network = Network(load(Model, manifest.model, path="manifest.model"), seed=None)
+    network = Network(load(Model, manifest.model, path="model", name=f"{folder}/{MANIFEST}"), seed=None)
     restore_model(network, tensors)
     return network.to(device).eval(), tokenizer, manifest

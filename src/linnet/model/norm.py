@@ -17,7 +17,12 @@ from linnet.ops.program import Program
 
 
 class LayerNorm(Norm):
-    """LayerNorm: zero mean and unit variance, then a scale and a shift (`learned: false` leaves out both)."""
+    """LayerNorm: zero mean and unit variance, then a scale and a shift (`learned: false` leaves out both).
+
+    eps       added to the variance, so that nothing is divided by zero
+    bias      with a shift
+    learned   with a scale, and a shift where bias says so
+    """
 
     kind: Literal["layer_norm"] = "layer_norm"
     eps: float = Field(default=1e-5, gt=0)
@@ -43,7 +48,11 @@ class LayerNormLayer(nn.LayerNorm):
 
 
 class RMSNorm(Norm):
-    """RMSNorm: unit root mean square, then a scale (which `learned: false` leaves out)."""
+    """RMSNorm: unit root mean square, then a scale (which `learned: false` leaves out).
+
+    eps       added to the mean square, so that nothing is divided by zero
+    learned   with a scale
+    """
 
     kind: Literal["rms_norm"] = "rms_norm"
     eps: float = Field(default=1e-6, gt=0)

@@ -19,7 +19,10 @@ from linnet.ops.rope import first_cosine
 
 
 class Learned(InputPosition):
-    """One learned vector for each position up to `max_length` (GPT-2, BERT)."""
+    """One learned vector for each position up to `max_length` (GPT-2, BERT).
+
+    max_length   how many: the longest text that the model can read
+    """
 
     kind: Literal["learned"] = "learned"
     max_length: int = Field(ge=1)
@@ -57,7 +60,10 @@ class LearnedLayer(nn.Module):
 
 
 class Sinusoidal(InputPosition):
-    """Fixed waves of falling frequency (1706.03762, section 3.5): sin in even places, cos in odd ones."""
+    """Fixed waves of falling frequency (1706.03762, section 3.5): sin in even places, cos in odd ones.
+
+    base   the longest wave is about 6 times this many places
+    """
 
     kind: Literal["sinusoidal"] = "sinusoidal"
     base: float = Field(default=10_000.0, gt=1)
@@ -92,7 +98,11 @@ class SinusoidalLayer(nn.Module):
 
 
 class Rope(AttentionPosition):
-    """Rotary positions (2104.09864); `fraction` of each head is turned (GPT-NeoX turns a quarter)."""
+    """Rotary positions (2104.09864); `fraction` of each head is turned (GPT-NeoX turns a quarter).
+
+    base       the larger, the slower the slowest turn
+    fraction   the share of each head that is turned
+    """
 
     kind: Literal["rope"] = "rope"
     base: float = Field(default=10_000.0, gt=1)
@@ -108,7 +118,10 @@ class Rope(AttentionPosition):
 
 
 class Alibi(AttentionPosition):
-    """A penalty that grows with distance, with another slope for each head (2108.12409)."""
+    """A penalty that grows with distance, with another slope for each head (2108.12409).
+
+    max_slope   the last head has slope 2 to the power of minus this
+    """
 
     kind: Literal["alibi"] = "alibi"
     max_slope: float = Field(default=8.0, gt=0)

@@ -88,6 +88,10 @@ class Sublayer(Spec):
 
     pre:      x + mixer(norm(x))           post:  norm(x + mixer(x))
     sandwich: x + norm₂(mixer(norm(x)))    (Cogview 2105.13290, Gemma 2)
+
+    mixer   attention, an MLP …: a token mixer or a channel mixer
+    norm    a norm; default: none
+    place   where the norm stands
     """
 
     mixer: Mixer
@@ -106,20 +110,31 @@ class Sublayer(Spec):
 
 
 class Block(Spec):
-    """Sublayers in a row: most often a token mixer, then a channel mixer."""
+    """Sublayers in a row: most often a token mixer, then a channel mixer.
+
+    sublayers   from first to last, each with its mixer and its norm
+    """
 
     sublayers: tuple[Sublayer, ...] = Field(strict=False, min_length=1)
 
 
 class Repeat(Spec):
-    """A pattern of blocks, repeated."""
+    """A pattern of blocks, repeated.
+
+    pattern   blocks in a row
+    times     how often they are repeated
+    """
 
     pattern: tuple[Block, ...] = Field(strict=False, min_length=1)
     times: int = Field(default=1, ge=1)
 
 
 class Stack(Spec):
-    """Layers from first to last, and the norm after them."""
+    """Layers from first to last, and the norm after them.
+
+    layers       patterns of blocks, each repeated so many times
+    final_norm   a norm after the last layer; default: none
+    """
 
     layers: tuple[Repeat, ...] = Field(strict=False, min_length=1)
     final_norm: Norm | None = None
@@ -143,6 +158,7 @@ class Head(Spec):
     """From hidden states to scores over the vocabulary.
 
     tied      the embedding's own matrix is used (1608.05859)
+    bias      one number more for each id
     softcap   c · tanh(score / c), which bounds the scores (Gemma 2)
     """
 
@@ -154,10 +170,11 @@ class Head(Spec):
 class Init(Spec):
     """How weights start.
 
-    std        of every matrix and embedding (a normal distribution); None: 1 / √(fan in) for matrices
-    residual   matrices that write into the stream: 'scaled' divides std by √(number of sublayers) (GPT-2),
-               'zero' starts every sublayer as the identity, 'plain' leaves std
-    head       of a free head: 'normal' as the others, 'zero' (the first prediction is then uniform)
+    std             of every matrix and embedding (a normal distribution); null: 1 / √(fan in) for matrices
+    embedding_std   of the embedding; default: std
+    residual        matrices that write into the stream: 'scaled' divides std by √(number of sublayers) (GPT-2),
+                    'zero' starts every sublayer as the identity, 'plain' leaves std
+    head            of a free head: 'normal' as the others, 'zero' (the first prediction is then uniform)
     """
 
     std: float | None = Field(default=0.02, gt=0)
@@ -169,9 +186,15 @@ class Init(Spec):
 class Model(Spec):
     """The whole sentence of a language model.
 
+    vocab_size        ids, as many as the tokenizer's
+    d_model           width
+    decoder           the layers
+    position          positions that are added to the embedding; default: none
+    embedding_norm    a norm right after the embedding; default: none
     embedding_scale   multiplies the embedding: 1, or √D as in 1706.03762
-    embedding_norm    a norm right after the embedding
     dropout           on the embedding and on what each sublayer adds, while training
+    head              from the last layer to a score for each id
+    init              how weights start
     """
 
     vocab_size: int = Field(ge=1)

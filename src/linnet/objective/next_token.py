@@ -48,7 +48,9 @@ def next_token_loss(network: Network, hidden: Tensor, targets: Tensor, weights: 
         return linear_cross_entropy(hidden, network.head_matrix, targets, weights)
 
     def piece(h: Tensor, y: Tensor, w: Tensor) -> Tensor:
-        return (torch.nn.functional.cross_entropy(network.logits(h).float(), y, reduction="none") * w).sum()
+        scores = network.logits(h)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        return (torch.nn.functional.cross_entropy(scores, y, reduction="none") * w).sum()
 
     chunk = chunk_rows(network.spec.vocab_size, hidden.shape[0])
     rows = zip(hidden.split(chunk), targets.split(chunk), weights.split(chunk), strict=True)

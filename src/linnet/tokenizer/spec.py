@@ -42,7 +42,7 @@ def _read_names(value: Any) -> Any:
 class BPE(TokenizerSpec):
     """Byte-level BPE, trained on the texts.
 
-    vocab_size   all ids: 256 bytes, merges, special tokens; None leaves the choice to whoever trains
+    vocab_size   all ids: 256 bytes, merges, special tokens; default: by the length of the text
     pattern      how text is split before merging, by the name of the model that brought it
     special      special tokens besides <|endoftext|>
     """

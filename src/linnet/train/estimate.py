@@ -57,6 +57,18 @@ def estimate(
     spec: RunSpec, folder: Path, cost: Cost, probe: Probe, n_validation: int, context: int, began: float, seconds: float | None
 ) -> Estimate:
     """From timed steps to the whole run. `seconds` is left for training under a time budget, None without one."""
+    return estimate_with(spec, stored_bytes(folder), cost, probe, n_validation, context, began, seconds)
+
+
+def stored_bytes(folder: Path) -> int:
+    """What a run's text takes on the disk, as tokens."""
+    return sum(file.stat().st_size for file in (folder / "data").rglob("*") if file.is_file())
+
+
+def estimate_with(
+    spec: RunSpec, stored: int, cost: Cost, probe: Probe, n_validation: int, context: int, began: float, seconds: float | None
+) -> Estimate:
+    """The same for a text that takes `stored` bytes."""
     one = validation_tokens(spec, n_validation, context) * probe.read_seconds
     steps = spec.train.steps or max(1, int((seconds or 0) / probe.step_seconds))
     every = validate_every(spec, steps, context, n_validation)
@@ -73,20 +85,25 @@ def estimate(
     else:
         assert spec.train.minutes is not None
         whole = spec.train.minutes * 60
-    data = sum(file.stat().st_size for file in (folder / "data").rglob("*") if file.is_file())
-    saves = math.ceil(steps / (spec.checkpoint.every or every))
-    disk = disk_bytes(cost, probe.optimizer_bytes, min(saves, spec.checkpoint.kept), steps, data)
+    disk = disk_bytes(spec, stored, cost, probe.optimizer_bytes, steps, every)
     return Estimate(whole, max(probe.memory_bytes, peak_memory_bytes()), disk, one, steps)
 
 
-def disk_bytes(cost: Cost, optimizer_bytes: int, kept: int, steps: int, data: int) -> int:
-    """What a run folder takes in the end: the text, `kept` checkpoints, the model, a line a step, the report."""
-    return data + kept * (cost.weight_bytes + optimizer_bytes) + cost.weight_bytes + steps * LINE_BYTES + REPORT_BYTES
+def disk_bytes(spec: RunSpec, stored: int, cost: Cost, optimizer_bytes: int, steps: int, every: int) -> int:
+    """A run folder at its end: its text, the checkpoints that are kept, the model, a line a step, the report."""
+    saves = math.ceil(steps / (spec.checkpoint.every or every))
+    kept = min(saves, spec.checkpoint.keep_last + int(spec.checkpoint.keep_best))
+    return stored + kept * (cost.weight_bytes + optimizer_bytes) + cost.weight_bytes + steps * LINE_BYTES + REPORT_BYTES
+
+
+def least_memory(cost: Cost, rows: int, context: int) -> int:
+    """Bytes that weights, gradients, moments and activations take by count, for `rows` at a time."""
+    return int(cost.train_bytes + cost.activation_bytes * rows * context)
 
 
 def check_room(folder: Path, cost: Cost, rows: int, context: int, device: str) -> None:
     """Raise BudgetError where the run's memory or its checkpoints clearly do not fit, before anything is built."""
-    needed = int(cost.train_bytes + cost.activation_bytes * rows * context)
+    needed = least_memory(cost, rows, context)
     free = available_memory()
     if device == "cpu" and needed > free:
         raise BudgetError(

@@ -36,7 +36,13 @@ class Optimizer(Spec):
 
 
 class AdamW(Optimizer):
-    """AdamW (1711.05101); weight decay on matrices only."""
+    """AdamW (1711.05101); weight decay on matrices only.
+
+    learning_rate   at its peak; the schedule moves it
+    betas           how slowly the two means of gradients move
+    eps             added to the divisor
+    weight_decay    how fast matrices shrink, times the rate
+    """
 
     kind: Literal["adamw"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -59,7 +65,15 @@ class AdamW(Optimizer):
 
 
 class Muon(Optimizer):
-    """Muon for the matrices of the layers; AdamW (`rest`) for embeddings, head, norms and biases."""
+    """Muon for the matrices of the layers; AdamW (`rest`) for embeddings, head, norms and biases.
+
+    learning_rate   of the matrices, at its peak; the schedule moves it
+    momentum        how slowly the mean of gradients moves
+    nesterov        look one step ahead
+    weight_decay    how fast matrices shrink, times the rate
+    steps           of Newton and Schulz, that make an update orthogonal
+    rest            the AdamW for all that is no matrix of a layer
+    """
 
     kind: Literal["muon"] = "muon"
     learning_rate: float = Field(default=0.02, gt=0)

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from linnet.core.errors import BudgetError, explain
-from linnet.model.count import count
+from linnet.model.count import Cost, count
 from linnet.objective.base import Objective
+from linnet.train.estimate import Estimate
 from linnet.train.optimizers import Optimizer
 from linnet.train.precision import Precision
 from linnet.train.probe import PROBE_STEPS, Probe, probe
@@ -46,11 +48,17 @@ def reducible_loss(parameters: float, tokens: float) -> float:
     return A / parameters**ALPHA + B / tokens**BETA
 
 
+def tokens_in(seconds: float, cost: Cost, peak_flops: float) -> float:
+    """Tokens that are learned from in a time, guessed before anything is timed: at half of the machine's peak."""
+    return seconds * 0.5 * peak_flops / cost.train_flops
+
+
 @dataclass(frozen=True)
 class Choice:
     """A size with its batch, what its steps cost here, and what the law promises."""
 
     family: Decoder
+    cost: Cost
     rows: int
     probe: Probe
     steps: int
@@ -89,7 +97,7 @@ def choose(
         candidate = family.replace(size=name)
         model = candidate.sentence(vocab_size)
         cost = count(model, context)
-        guess = seconds * 0.5 * peak_flops / cost.train_flops  # tokens, at half the machine's peak
+        guess = tokens_in(seconds, cost, peak_flops)
         if tried and reducible_loss(cost.body, effective_tokens(guess, distinct_tokens)) > 1.05 * min(c.promised for c in tried):
             break
         rows = rows_for(guess, context)
@@ -102,7 +110,7 @@ def choose(
         tokens = steps * rows * context
         useful = effective_tokens(tokens, distinct_tokens)
         promised = reducible_loss(cost.body, max(1.0, useful))
-        tried.append(Choice(candidate, rows, result, steps, tokens, tokens / distinct_tokens, promised))
+        tried.append(Choice(candidate, cost, rows, result, steps, tokens, tokens / distinct_tokens, promised))
     best = min(tried, key=lambda choice: choice.promised)
     if best.steps < 100:
         raise BudgetError(
@@ -115,10 +123,71 @@ def choose(
     return best, tried
 
 
-def table(tried: list[Choice], best: Choice) -> list[str]:
-    """What was timed, a line each, the choice marked."""
+def table(tried: list[Choice], best: Choice, needs: Sequence[Estimate], context: int) -> list[str]:
+    """What was timed, a line each under a heading, the choice marked; 79 columns at most. needs: what each size would take."""
+    rows = [
+        [
+            size_cell(choice.family, marked=choice is best),
+            millions(choice.cost.parameters),
+            f"{choice.rows} × {context}",
+            few(choice.steps),
+            millions(choice.tokens),
+            f"{choice.epochs:,.1f}" if choice.epochs >= 0.05 else "0",
+            mebibytes(each.memory),
+            mebibytes(each.disk),
+            f"{choice.promised:.3f}",
+        ]
+        for choice, each in zip(tried, needs, strict=True)
+    ]
+    return aligned(["  size", "params", "batch", "steps", "tokens", "passes", "memory", "disk", "loss"], rows)
+
+
+def size_cell(family: Decoder, *, marked: bool) -> str:
+    """→ micro."""
+    return f"{'→' if marked else ' '} {family.size}"
+
+
+def few(number: int) -> str:
+    """A count in full, as long as it is short."""
+    return f"{number:,}" if number < 1e7 else millions(number)
+
+
+def millions(number: float) -> str:
+    """A count of parameters or tokens.
+
+    >>> millions(512), millions(530_000), millions(12.3e6), millions(1.5e9)
+    ('512', '0.53 M', '12.3 M', '1.5 G')
+    """
+    if number < 1e5:
+        return f"{number:,.0f}"
+    return f"{number / 1e9:,.1f} G" if number >= 1e9 else f"{number / 1e6:.{1 if number >= 1e7 else 2}f} M"
+
+
+def hours(seconds: float) -> str:
+    """A span of time that may be long.
+
+    >>> hours(40), hours(720), hours(12_240), hours(1e6), hours(1e9)
+    ('40 s', '12 min', '3.4 h', '12 d', '32 y')
+    """
+    for limit, length, unit in ((100, 1, "s"), (6000, 60, "min"), (360_000, 3600, "h"), (8.64e7, 86400, "d")):
+        if seconds < limit:
+            return f"{seconds / length:.{1 if unit == 'h' else 0}f} {unit}"
+    return f"{seconds / 31_557_600:,.0f} y"
+
+
+def mebibytes(number: float) -> str:
+    """Bytes on a disk or in memory.
+
+    >>> mebibytes(444 * 2**20), mebibytes(12.3 * 2**30), mebibytes(3 * 2**40)
+    ('444 MiB', '12.3 GiB', '3,072.0 GiB')
+    """
+    return f"{number / 2**20:,.0f} MiB" if number < 10 * 2**30 else f"{number / 2**30:,.1f} GiB"
+
+
+def aligned(heading: list[str], rows: list[list[str]]) -> list[str]:
+    """A table as lines of text: the first column to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
     return [
-        f"{'→' if choice is best else ' '} {choice.family.size:7s}{choice.rows:5d} rows a step ·{choice.steps:8,} steps ·{choice.tokens / 1e6:8.2f} M tokens"
-        f" ·{choice.epochs:6.1f} passes · reducible loss {choice.promised:.3f}"
-        for choice in tried
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        for row in [heading, *rows]
     ]

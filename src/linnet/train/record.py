@@ -18,7 +18,7 @@ from linnet.train.spec import RunSpec
 
 def read_run(folder: Path) -> RunSpec:
     """The resolved spec of a run folder."""
-    return load(RunSpec, read_record(folder)["resolved"], path="run")
+    return load(RunSpec, read_record(folder)["resolved"], name=f"{folder}/run.yaml")
 
 
 def read_record(folder: Path) -> dict[str, Any]:

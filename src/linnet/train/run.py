@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -35,10 +34,10 @@ from linnet.model.count import count
 from linnet.model.describe import describe
 from linnet.model.network import Network
 from linnet.model.training_programs import TrainingPrograms
-from linnet.train.checkpoint import Checkpoint, step_of, steps_in
+from linnet.train.checkpoint import Checkpoint
 from linnet.train.clock import Clock
 from linnet.train.compiling import compiled
-from linnet.train.estimate import Estimate, check_room, estimate, scorecard, validate_every
+from linnet.train.estimate import check_room, estimate, scorecard, validate_every
 from linnet.train.evaluation import final_metrics, measure_yardsticks, validator
 from linnet.train.hooks import MetricsFile, tensorboard
 from linnet.train.interrupt import interruptible
@@ -99,21 +98,7 @@ def train(
             check_same(asked, spec, before, folder)
             spec = before
         talk = Talk(console, quiet=quiet)
-        run = Run(spec, folder, asked, started, talk, time.perf_counter() if began is None else began)
-        return run.ended() or run.go()
-
-
-def look_ahead(spec: RunSpec, *, asked: Any = None, console: Console | None = None, began: float | None = None) -> Estimate:
-    """What `train` would do with a spec, and what it would need: everything that comes before the first step, and no more.
-
-    Arguments as for `train`. The text is read and a few steps are timed; nothing is left behind.
-    """
-    with tempfile.TemporaryDirectory(prefix="linnet-plan-") as folder:
-        run = Run(spec, Path(folder), asked, False, Talk(console), time.perf_counter() if began is None else began)
-        run.read()
-        run.size_up()
-        run.announce()
-        return run.estimate
+        return Run(spec, folder, asked, started, talk, time.perf_counter() if began is None else began).go()
 
 
 class Run:
@@ -142,21 +127,6 @@ class Run:
             return Result(self.folder, why, run.step, None, None)
         return self.finish(run, why)
 
-    def ended(self) -> Result | None:
-        """How this run ended, where an earlier sitting has brought it to its end: nothing is computed again."""
-        files = [self.folder / name for name in ("model.safetensors", "evaluation.json", "summary.json")]  # in this order
-        if not self.goes_on or not all(file.is_file() for file in files):
-            return None
-        model, summary = (json.loads(file.read_text("utf-8")) for file in files[1:])
-        step = max(map(step_of, steps_in(self.folder / "checkpoints")), default=0)
-        self.talk.say(
-            f"this run has ended, at step {step:,}; what came of it stands below\n"
-            f"for more, begin another: linnet train … --set train.steps={max(2 * step, 2)} --out {self.folder}-longer"
-        )
-        bits = model["model"].get("bits_per_byte")
-        why = summary.get("why", "finished")
-        return Result(self.folder, why, step, model["model"]["nats_per_token"]["value"], bits["value"] if bits else None)
-
     # ---- before training ------------------------------------------------------------------------------------------
 
     def read(self) -> None:
@@ -179,7 +149,7 @@ class Run:
         try:
             self.spec.model.sentence(self.prepared.tokenizer.vocab_size)
         except ValidationError as error:  # numbers that are each right and do not go together
-            raise refusal(error, "run.model") from None
+            raise refusal(error, "model") from None
         self.peak_flops = measure_peak(self.device, self.precision.dtype)
         chosen: list[str] = []  # what is said of it, once it is known that the text is long enough
         if not self.goes_on:
@@ -214,7 +184,6 @@ class Run:
                 self.folder / "run.yaml",
                 to_yaml({"asked": self.asked, "resolved": dump(spec), "data": self.prepared.fingerprint}),
             )
-        self.board = tensorboard(self.folder)
         with self.talk.status("timing a few steps"):
             probed = probe(
                 self.sentence,
@@ -253,7 +222,7 @@ class Run:
             "to beat": f"{name}: {bits:.3f} bits a byte on the same text",
         }
         for word, text in lines.items():
-            self.talk.say(f"[bold]{word:9s}[/bold]{text}")
+            self.talk.fact(word, text)
 
     # ---- training -------------------------------------------------------------------------------------------------
 
@@ -270,6 +239,7 @@ class Run:
             budget = seconds_for_training(spec, self.prepared, self.began, self.peak_flops)
         clock = Clock(train.steps, budget, spent_before=before.seconds)
         every = before.validate_every or validate_every(spec, self.estimate.steps, self.context, self.prepared.validation.tokens)
+        board = tensorboard(self.folder)
         self.metrics = MetricsFile(self.folder, before.offsets)
         self.progress = TrainingProgress(self.talk.console, clock, quiet=self.talk.quiet)
         run = Training(
@@ -299,7 +269,7 @@ class Run:
             patience=spec.validation.patience,
             peak_flops=self.peak_flops,
             flops_per_token=self.cost.train_flops,
-            listeners=[self.metrics, self.progress, *([self.board] if self.board is not None else [])],
+            listeners=[self.metrics, self.progress, *([board] if board is not None else [])],
         )
         if saved is not None:
             restore(run, saved)
@@ -329,7 +299,6 @@ class Run:
             "versions": manifest.versions,
             "machine": describe_machine(self.device),
             "warnings": self.talk.warnings,
-            "why": why,
         }
         write_json(self.folder / "summary.json", summary)
         if not self.goes_on:  # a run in several sittings has no single estimate to score

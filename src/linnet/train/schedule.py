@@ -28,7 +28,11 @@ def warm(step: int, warmup: int) -> float:
 
 
 class Cosine(Schedule):
-    """Warm-up, then half a cosine down to `final` (1608.03983)."""
+    """Warm-up, then half a cosine down to `final` (1608.03983).
+
+    warmup   steps until the peak rate
+    final    the share of the peak rate at the end
+    """
 
     kind: Literal["cosine"] = "cosine"
     warmup: int = Field(default=100, ge=0)
@@ -40,7 +44,11 @@ class Cosine(Schedule):
 
 
 class LinearDecay(Schedule):
-    """Warm-up, then a straight line down to `final`."""
+    """Warm-up, then a straight line down to `final`.
+
+    warmup   steps until the peak rate
+    final    the share of the peak rate at the end
+    """
 
     kind: Literal["linear"] = "linear"
     warmup: int = Field(default=100, ge=0)
@@ -51,7 +59,12 @@ class LinearDecay(Schedule):
 
 
 class WSD(Schedule):
-    """Warm-up, stable, decay (2404.06395): the peak rate until the last `decay` of the run, then a line down to `final`."""
+    """Warm-up, stable, decay (2404.06395): the peak rate until the last `decay` of the run, then a line down to `final`.
+
+    warmup   steps until the peak rate
+    decay    the share of the run that the way down takes
+    final    the share of the peak rate at the end
+    """
 
     kind: Literal["wsd"] = "wsd"
     warmup: int = Field(default=50, ge=0)
@@ -64,7 +77,10 @@ class WSD(Schedule):
 
 
 class Constant(Schedule):
-    """Warm-up, then the peak rate for ever."""
+    """Warm-up, then the peak rate for ever.
+
+    warmup   steps until the peak rate
+    """
 
     kind: Literal["constant"] = "constant"
     warmup: int = Field(default=0, ge=0)

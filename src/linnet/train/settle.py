@@ -8,20 +8,25 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from linnet.core.errors import BudgetError, ConfigError, explain
-from linnet.core.spec import dump
+from linnet.core.spec import dump, refusal
+from linnet.data.loader import beginnings
 from linnet.data.prepare import Prepared, TokenizerTrainer, prepare
 from linnet.model.count import count
 from linnet.model.spec import Model
 from linnet.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from linnet.tokenizer.spec import BPE
 from linnet.train import plan
+from linnet.train.estimate import estimate
 from linnet.train.optimizers import Muon
 from linnet.train.precision import Precision
 from linnet.train.spec import RunSpec
 from linnet.zoo import Decoder
 
 DEFAULT_CONTEXT = 256
+SOME_VOCABULARY = 512  # any will do where only shapes are looked at
 DEFAULT_STEPS = 2_000
 MANY_PASSES = 4.0  # up to about so many, text read again teaches as new text does (2305.16264); not measured here
 DROPOUT, WEIGHT_DECAY = 0.1, 0.1  # beyond that
@@ -97,6 +102,19 @@ def is_sized(spec: RunSpec, asked: Any) -> bool:
     return not isinstance(spec.model, Decoder) or bool({"size", "n_layers", "d_model"} & said(asked, "model"))
 
 
+def check_model(spec: RunSpec, asked: Any) -> None:
+    """Raise ConfigError where numbers of a family that are each right do not go together, before any text is read.
+
+    Where a size is yet to be chosen there is nothing to check; a written-out sentence was checked when it was read.
+    """
+    if not isinstance(spec.model, Decoder) or (spec.train.minutes is not None and not is_sized(spec, asked)):
+        return
+    try:
+        spec.model.sentence(SOME_VOCABULARY)
+    except ValidationError as error:
+        raise refusal(error, "model", "the model") from None
+
+
 def regularise(spec: RunSpec, asked: Any, passes: float) -> tuple[RunSpec, str]:
     """The spec with dropout and weight decay where text is read over and over, unless the user said how much; and a line on it.
 
@@ -128,32 +146,42 @@ def settle(
 ) -> RunSpec:
     """The spec with steps where nothing says how long, and with a size and a batch where a time budget decides them.
 
-    Whoever leaves the size open leaves open, too, what keeps a model from learning a short text by heart.
+    Raises DataError for a text that is too short for one row, before anything is timed or said of it. Whoever leaves the size open leaves open, too, what keeps a model from learning a short text by heart.
     """
+    context = spec.train.context_length or spec.model.reads or DEFAULT_CONTEXT
+    for stream in prepared.train.streams:
+        beginnings(stream, context, spec.data.rows)
     if spec.train.minutes is None and spec.train.steps is None:
         spec = spec.replace(train=spec.train.replace(steps=DEFAULT_STEPS))
     if is_sized(spec, asked):
         return spec
     assert isinstance(spec.model, Decoder)
-    context = spec.train.context_length or spec.model.reads or DEFAULT_CONTEXT
     if spec.train.steps is not None:
         passes = spec.train.steps * spec.train.batch_size * context / max(1, prepared.train.tokens)
     else:
+        seconds = seconds_for_training(spec, prepared, began, peak_flops)
         best, tried = plan.choose(
             spec.model,
             prepared.tokenizer.vocab_size,
             prepared.train.tokens,
-            seconds_for_training(spec, prepared, began, peak_flops),
+            seconds,
             objective=spec.objective,
             optimizer=spec.optimizer,
             precision=precision,
             context=context,
             peak_flops=peak_flops,
         )
-        for line in plan.table(tried, best):
+        keeps_rows = "batch_size" in said(asked, "train")
+
+        def chosen(choice: plan.Choice) -> RunSpec:
+            rows = spec.train.batch_size if keeps_rows else choice.rows
+            return spec.replace(model=choice.family, train=spec.train.replace(batch_size=rows))
+
+        run, n_validation = prepared.folder.parent.parent, prepared.validation.tokens
+        needs = [estimate(chosen(each), run, each.cost, each.probe, n_validation, context, began, seconds) for each in tried]
+        for line in plan.table(tried, best, needs, context):
             say(line)
-        rows = spec.train.batch_size if "batch_size" in said(asked, "train") else best.rows
-        spec = spec.replace(model=best.family, train=spec.train.replace(batch_size=rows))
+        spec = chosen(best)
         passes = best.epochs
     spec, line = regularise(spec, asked, passes)
     if line:

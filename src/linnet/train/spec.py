@@ -24,15 +24,18 @@ from linnet.zoo import Family, Linnet
 class TrainSpec(Spec):
     """How long, in what portions, in what precision.
 
-    steps / minutes    one of them says when the run ends; minutes count the whole command
-    batch_size         rows a step; micro_batch_size rows at a time (None: all), which changes memory, not the result
-                       (but for dropout, which draws anew for each micro-batch)
-    context_length     tokens a row; None: what the model was made for
-    clip               largest gradient norm; None: none
+    steps              end after so many; default: 2,000, where minutes are not given either
+    minutes            end after so many, the whole command counted; in place of steps
+    batch_size         rows a step
+    micro_batch_size   rows at a time, which changes memory and not the result (but for dropout, which draws anew for
+                       each); default: all
+    context_length     tokens a row; default: what the model was made for
+    clip               largest gradient norm; null: none
     precision          auto: bfloat16 on a GPU that has it, float32 on a CPU
     compile            auto: try torch.compile at the start on a GPU and keep it if it pays; a CPU run never compiles by itself
     recompute          trade time for memory: activations inside blocks are computed again in the backward pass
-    threads            CPU threads; None: all cores
+    device             auto: a GPU where there is one; else a name of torch's, such as cpu or cuda:1
+    threads            CPU threads; default: all cores
     """
 
     steps: int | None = Field(default=None, ge=1)
@@ -55,11 +58,11 @@ class TrainSpec(Spec):
 
 
 class ValidationSpec(Spec):
-    """When the validation part is read, and when a run that learns no more is ended.
+    """How often the model is tried on text that it is not trained on.
 
-    every      steps between validations; None: about twenty a run
-    batches    how many batches of it; None: the whole part
-    patience   stop after so many validations without a better one; None: never
+    every      steps between validations; default: about twenty a run
+    batches    batches of the validation part that are read each time; default: all of it
+    patience   stop after so many validations without a better one; default: never
     """
 
     every: int | None = Field(default=None, ge=1)
@@ -68,21 +71,16 @@ class ValidationSpec(Spec):
 
 
 class CheckpointSpec(Spec):
-    """When a run is saved, and what is kept.
+    """What a run that was stopped goes on from.
 
-    every       steps between checkpoints; None: at each validation
-    keep_last   so many, the newest ones
-    keep_best   the best by validation, besides
+    every       steps between checkpoints; default: at each validation
+    keep_last   how many of the last ones are kept
+    keep_best   keep that of the best validation besides; the model at the end is that one
     """
 
     every: int | None = Field(default=None, ge=1)
     keep_last: int = Field(default=2, ge=1)
     keep_best: bool = True
-
-    @property
-    def kept(self) -> int:
-        """How many checkpoints there are at most."""
-        return self.keep_last + int(self.keep_best)
 
 
 class SampleSpec(Spec):
@@ -99,19 +97,19 @@ class SampleSpec(Spec):
 
 
 class RunSpec(Spec):
-    """A run file: everything that decides a run.
+    """A whole run.
 
-    data         the text: where it comes from, what is done with it
-    name         the run folder's name under runs/; None: that of the text or the run file
-    seed         the same seed and the same text give the same model
+    data         where text comes from, and how it is cleaned and split
+    name         the folder is runs/NAME; default: by the file or the text
+    seed         every use of chance follows from it
     tokenizer    how text becomes ids
-    model        a family of models and its size, or a sentence of the grammar
+    model        a family with a size, or a sentence of the grammar
     objective    what is learned
     optimizer    how gradients become steps
-    schedule     how the learning rate changes over the run
+    schedule     how the learning rate moves
     train        how long, in what portions, in what precision
-    validation   when the validation part is read, and when a run that learns no more is ended
-    checkpoint   when a run is saved, and what is kept
+    validation   how often the model is tried on text that it is not trained on
+    checkpoint   what a run that was stopped goes on from
     sample       what the model writes at each validation
     """
 

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 
 class Talk:
@@ -17,7 +19,18 @@ class Talk:
 
     def say(self, message: str) -> None:
         if not self.quiet:
-            self.console.print(message, highlight=False, soft_wrap=True)
+            self.console.print(message, highlight=False, soft_wrap=not self.console.is_terminal)
+
+    def fact(self, word: str, text: str) -> None:
+        """A word and what there is to say on it; on a terminal, long texts go on under their own beginning."""
+        if self.quiet or not self.console.is_terminal:
+            self.say(f"[bold]{word:9s}[/bold]{text}")
+            return
+        grid = Table.grid()
+        grid.add_column(width=9, no_wrap=True)
+        grid.add_column()
+        grid.add_row(Text(word, style="bold"), text)
+        self.console.print(grid, highlight=False)
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)

@@ -62,7 +62,10 @@ class Family(Spec):
 
 
 class Sentence(Family):
-    """A sentence of the grammar, written out in the run file; its vocab_size must be the tokenizer's."""
+    """A sentence of the grammar, written out in the run file; its vocab_size must be the tokenizer's.
+
+    model   the sentence
+    """
 
     kind: Literal["sentence"] = "sentence"
     model: Model
@@ -93,7 +96,18 @@ class Sentence(Family):
 
 
 class Decoder(Family):
-    """Fields shared by decoder-only families. What is None comes from `size`."""
+    """Fields shared by decoder-only families. What is None comes from `size`.
+
+    size             layers, heads and width at once; chosen under a time budget, where nothing says it
+    context_length   tokens that it reads at a time
+    n_layers         layers; default: by size
+    n_heads          heads; default: by size
+    n_kv_heads       key-value heads, which groups of heads share; default: one a head
+    d_model          width; default: by size
+    d_head           width of a head; default: d_model / n_heads
+    d_ff             width inside the MLP; default: as the family has it
+    dropout          share of numbers left out while training; chosen where a text is read over and over
+    """
 
     size: SizeName = "micro"
     context_length: int = Field(default=256, ge=1)

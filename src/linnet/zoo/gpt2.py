@@ -39,7 +39,7 @@ class GPT2(Decoder, HuggingFace):
             "head": Head(tied=True),
             "init": Init(std=0.02, residual="scaled"),
         }
-        return load(Model, fields, path="model")
+        return load(Model, fields, path="model", name="the model")
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> Model:

@@ -19,7 +19,12 @@ from linnet.zoo.family import Decoder
 
 
 class Linnet(Decoder):
-    """linnet's own recipe: a short convolution, rotary, QK-norm, squared ReLU, a free head that starts at zero."""
+    """linnet's own recipe: a short convolution, rotary, QK-norm, squared ReLU, a free head that starts at zero.
+
+    convolution   places that the convolution reaches over; null: no convolution
+    tied          the head is the embedding's own matrix
+    window        places that each one sees; default: all
+    """
 
     kind: Literal["linnet"] = "linnet"
     convolution: int | None = Field(default=3, ge=2)
@@ -52,4 +57,4 @@ class Linnet(Decoder):
             "head": Head(tied=self.tied),
             "init": Init(std=None, embedding_std=0.02, residual="zero", head="zero"),
         }
-        return load(Model, fields, path="model")
+        return load(Model, fields, path="model", name="the model")

@@ -18,7 +18,14 @@ from linnet.zoo.family import Decoder, HuggingFace, expect, gated_width
 
 
 class LlamaShape(Decoder, HuggingFace):
-    """What Llama, Mistral and Qwen3 share."""
+    """What Llama, Mistral and Qwen3 share.
+
+    window      places that each one sees; null: all
+    qk_norm     a norm on queries and keys
+    tied        the head is the embedding's own matrix
+    rope_base   of the rotary positions: the larger, the slower the slowest turn
+    norm_eps    added to the mean square in norms
+    """
 
     window: int | None = Field(default=None, ge=1)
     qk_norm: bool = False
@@ -53,7 +60,7 @@ class LlamaShape(Decoder, HuggingFace):
             "head": Head(tied=self.tied),
             "init": Init(std=0.02, residual="scaled"),
         }
-        return load(Model, fields, path="model")
+        return load(Model, fields, path="model", name="the model")
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> Model:

@@ -17,7 +17,13 @@ from linnet.ops.program import Program, lower
 
 
 class MLP(ChannelMixer):
-    """Two matrices with an activation between them."""
+    """Two matrices with an activation between them.
+
+    d_ff         width between the matrices
+    activation   what stands between them
+    bias         biases on both
+    linear       how matrices are held
+    """
 
     kind: Literal["mlp"] = "mlp"
     d_ff: int = Field(ge=1)
@@ -57,7 +63,13 @@ class MLPLayer(nn.Module):
 
 
 class GLU(ChannelMixer):
-    """Three matrices: one product gates the other (SwiGLU with silu, GEGLU with gelu)."""
+    """Three matrices: one product gates the other (SwiGLU with silu, GEGLU with gelu).
+
+    d_ff         width between the matrices
+    activation   what the gate goes through
+    bias         biases on all three
+    linear       how matrices are held
+    """
 
     kind: Literal["glu"] = "glu"
     d_ff: int = Field(ge=1)

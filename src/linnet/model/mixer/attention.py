@@ -30,7 +30,20 @@ from linnet.ops.rope import rotary_table, rotate
 
 
 class Attention(TokenMixer):
-    """Multi-head, grouped-query or multi-query attention, full or within a window."""
+    """Multi-head, grouped-query or multi-query attention, full or within a window.
+
+    n_heads       heads
+    n_kv_heads    key-value heads, which groups of heads share; default: one a head
+    d_head        width of a head; default: d_model / n_heads
+    causal        a place sees only places before it
+    window        places that each one sees; default: all
+    position      positions that act inside attention; default: none
+    qk_norm       a norm on queries and keys; default: none
+    bias          biases on queries, keys, values and the output
+    output_bias   a bias on the output; default: as bias says
+    scale         what scores are multiplied by; default: 1 / √(width of a head)
+    linear        how matrices are held
+    """
 
     kind: Literal["attention"] = "attention"
     n_heads: int = Field(ge=1)

@@ -26,7 +26,10 @@ from linnet.ops.program import Program
 
 
 class Convolution(TokenMixer):
-    """A short causal convolution, channel by channel: a little of the few places before."""
+    """A short causal convolution, channel by channel: a little of the few places before.
+
+    width   places that it reaches over, this one counted in
+    """
 
     kind: Literal["convolution"] = "convolution"
     width: int = Field(default=3, ge=2)
