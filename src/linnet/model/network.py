@@ -86,7 +86,7 @@ class Network(nn.Module):
     def lower(self, program: Program) -> Tensor:
         """Write down what makes hidden states (rows, D) of a program's tokens."""
         spec = self.spec
-        if type(self.embedding) is not nn.Embedding or not untouched(self.embedding):
+        if not is_plain(self.embedding):
             raise CannotRun("an embedding that is not a plain one")
         x = program.embed(self.embedding.weight, spec.d_model**0.5 if spec.embedding_scale == "sqrt_d_model" else 1.0)
         if self.position is not None:
@@ -173,6 +173,14 @@ class Network(nn.Module):
         held = held.append(documents[:, None, :, None])
         carried = State(state.layers, first + n, held, positions[:, -1] + 1)
         return Context(first, n, positions, documents, held.view()[:, 0, :, 0], generator), carried
+
+
+def is_plain(embedding: nn.Module) -> bool:
+    """Whether an embedding gives the rows of its matrix as they are, and these the gradients that they have."""
+    if type(embedding) is not nn.Embedding or not untouched(embedding):
+        return False
+    as_they_are = embedding.padding_idx is None and embedding.max_norm is None
+    return as_they_are and not embedding.scale_grad_by_freq and not embedding.sparse
 
 
 def positions_within(documents: Tensor, before: Tensor | None, next_position: Tensor) -> Tensor:

@@ -83,3 +83,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "sigmoid": torch.sigmoid,
 }
+
+
+def activation_name(activation: Callable[[Tensor], Tensor]) -> str:
+    """What an activation is called; empty for one that is none of these."""
+    return next((name for name, known in ACTIVATIONS.items() if known is activation), "")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from linnet.core.native import opened
 from linnet.ops.kernels import MOST_ROWS, kernels_take, numbers, run_program
-from linnet.ops.program import POINTWISE, CannotRun, Positional, Program
+from linnet.ops.program import POINTWISE, CannotRun, Positional, Program, insist
 
 
 class Memory:
@@ -76,10 +76,12 @@ class OneTokenProgram(Program):
 
     def add_position(self, x: Tensor, table: Positional, key: Hashable = None) -> Tensor:
         found = self._table(table if key is None else key, table)
+        insist(found.rows.shape[1] == x.shape[1], f"positions of {found.rows.shape[1]} numbers for {x.shape[1]}")
         self._write("embed", (found.struct, 1, 1, x.shape[1], 1.0, numbers(x)))
         return x
 
     def _norm(self, x: Tensor, width: int, weight: Tensor | None, bias: Tensor | None, eps: float, *, center: bool) -> Tensor:
+        insist(x.shape[1] % width == 0, f"a norm of {width} numbers for {x.shape[1]}")
         y = self._buffer(x.shape[1])
         places = (numbers(x), self._given(weight, width), self._given(bias, width), numbers(y))
         count, null = x.numel() // width, opened()[0].NULL
@@ -88,21 +90,21 @@ class OneTokenProgram(Program):
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         f, d = weight.shape
-        if x.shape[1] != d:
-            raise CannotRun(f"{x.shape[1]} numbers for a matrix of {d}")
+        insist(x.shape[1] == d, f"{x.shape[1]} numbers for a matrix of {d}")
         y = self._buffer(f)
         self._write("product", (self.rows, d, f, numbers(x), self._given(weight, f, d), self._given(bias, f), numbers(y)))
         return y
 
     def pointwise(self, what: str, x: Tensor, other: Tensor | None = None) -> Tensor:
-        if what not in POINTWISE:
-            raise CannotRun(what)
+        insist(what in POINTWISE, what)
+        insist(other is None or other.shape == x.shape, f"{what} of these two")
         second = opened()[0].NULL if other is None else numbers(other)
         self._write("pointwise", (POINTWISE.index(what), x.numel(), numbers(x), second, numbers(x)))
         return x
 
     def rotate(self, x: Tensor, d_head: int, make: Callable[[Tensor], tuple[Tensor, Tensor]], key: Hashable) -> Tensor:
         table = self._table(key, lambda positions: torch.cat(make(positions), -1))
+        insist(x.shape[1] % d_head == 0, f"heads of {d_head} in {x.shape[1]} numbers")
         self._write("rotate", (table.struct, x.shape[1] // d_head, d_head, table.rows.shape[1] // 2, False, numbers(x)))
         return x
 
@@ -115,11 +117,15 @@ class OneTokenProgram(Program):
     ) -> Tensor:
         y = self._buffer(q.shape[1])
         heads = q.shape[1] // d_head
+        insist(q.shape[1] == heads * d_head and heads % groups == 0, f"queries of {q.shape[1]} numbers, heads of {d_head}")
+        fits = {(memory.heads, memory.width) for memory in (keys, values)} == {(groups, d_head)}
+        insist(fits, f"keys and values that are not {groups} heads of {d_head}")
         self._write("attend", (keys.struct, values.struct, heads, groups, d_head, scale, numbers(q), numbers(y)))
         return y
 
     def convolve(self, memory: Memory, taps: Tensor) -> Tensor:
         width, d = taps.shape
+        insist((memory.heads, memory.width) == (1, d), f"taps of {d} numbers for {memory.heads} heads of {memory.width}")
         y = self._buffer(d)
         self._write("convolve", (memory.struct, width, d, self._given(taps, width, d), numbers(y)))
         return y

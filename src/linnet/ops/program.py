@@ -27,8 +27,8 @@ KINDS = (
     "embed", "norm", "product", "pointwise", "rotate", "remember", "attend", "convolve", "matmul", "column_sum", "norm_back",
     "pointwise_back", "embed_back", "sequences", "sequences_back", "convolution", "convolution_back",
 )  # as in native/include/linnet.h  # fmt: skip
-POINTWISE = ("add", "multiply", "relu", "relu2", "gelu_tanh", "silu", "sigmoid")
 INSTANCE_METHODS = {"forward", "logits", "context"}  # that make a module another one when they are put on it
+POINTWISE = ("add", "multiply", "relu", "relu2", "gelu_tanh", "silu", "sigmoid")
 FIRST_POSITIONS = 256  # rows of a new table by position; it doubles when they are used up
 Positional = Tensor | Callable[[Tensor], Tensor]  # a table (P, D), or what makes one of positions (P,)
 
@@ -65,7 +65,9 @@ class Program:
         self._tables: dict[Hashable, Table] = {}
         self._works: list[dict[str, Any]] = []
         self._alive: list[Tensor] = []  # buffers that works point to
-        self._weights: list[tuple[Tensor, int]] = []  # weights, and where their numbers lay
+        self._weights: list[Tensor] = []
+        self._addresses: list[int] = []  # where their numbers lay, and in what shapes
+        self._shapes: list[torch.Size] = []
         with torch.inference_mode(False):  # so that it can be filled in any mode
             self._inputs = torch.zeros(3, rows, dtype=torch.int64, device="cpu")  # tokens, positions, begins
 
@@ -150,12 +152,21 @@ class Program:
         return self._noted(weight)
 
     def _noted(self, weight: Tensor) -> Any:
-        self._weights.append((weight, weight.data_ptr()))
+        self._weights.append(weight)
+        self._addresses.append(weight.data_ptr())
+        self._shapes.append(weight.shape)
         return numbers(weight)
 
+    def weights_lie(self) -> bool:
+        """Whether all weights still lie where and as they did when the works were written."""
+        weights = self._weights  # lists: these two run at every step
+        if [weight.data_ptr() for weight in weights] != self._addresses or [weight.shape for weight in weights] != self._shapes:
+            return False
+        return all([weight.is_contiguous() for weight in weights])  # noqa: C419
+
     def weights_stay(self) -> bool:
-        """Whether all weights are still where they were when the works were written."""
-        return all(weight.data_ptr() == at for weight, at in self._weights) and kernels_take(*[w for w, _ in self._weights])
+        """Whether they do, and are what the kernels take."""
+        return self.weights_lie() and kernels_take(*self._weights)
 
     def _table(self, key: Hashable, rows: Positional) -> Table:
         if key not in self._tables:
@@ -166,12 +177,20 @@ class Program:
         return self._tables[key]
 
 
+def insist(fits: bool, what: str) -> None:
+    """No program where something does not fit together: works read memory by addresses, and look at no shapes."""
+    if not fits:
+        raise CannotRun(what)
+
+
 def lower(module: nn.Module, program: Program, *inputs: Tensor) -> Tensor:
     """Write down what a module does, as its very class says in `lower`: a subclass may do something else."""
     if "lower" not in vars(type(module)):
         raise CannotRun(f"{type(module).__name__}, which no program knows")
     if not untouched(module) or nn.modules.module._has_any_global_hook():
         raise CannotRun(f"{type(module).__name__} with hooks")
+    if not vars(module).keys().isdisjoint(dir(type(module))):
+        raise CannotRun(f"{type(module).__name__} with something of its own in place of what its class says")
     return module.lower(program, *inputs)  # type: ignore[operator]
 
 

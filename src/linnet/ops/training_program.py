@@ -10,7 +10,8 @@ that holds the gradient of a value is used again once the works that need it are
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from linnet.core.native import opened
 from linnet.ops.kernels import norm_pieces, numbers, run_program, sgemm
-from linnet.ops.program import POINTWISE, CannotRun, Positional, Program
+from linnet.ops.program import POINTWISE, CannotRun, Positional, Program, insist
 
 LINE = 16  # numbers in a line of the cache: where every parameter's gradient begins
 
@@ -47,6 +48,7 @@ class TrainingProgram(Program):
         self._offsets: dict[int, int] = {}  # of each parameter's gradient, by id
         self._size = 0  # numbers in all of them
         self._back: list[Callable[[], None]] = []
+        self._needed: set[int] = set()  # values that the way back reads, by id
         self._gradients: dict[int, Tensor] = {}  # by id of the value, while the way back is written
         self._free: defaultdict[int, list[Tensor]] = defaultdict(list)
         self._slots: list[tuple[int, str, str, int]] = []  # work, its kind, the field that names a parameter's gradient, offset
@@ -58,6 +60,7 @@ class TrainingProgram(Program):
         return Held()
 
     def remember(self, memory: Held, x: Tensor, width: int) -> None:
+        self._read(x)
         memory.value = x
 
     def embed(self, table: Tensor, scale: float = 1.0) -> Tensor:
@@ -74,31 +77,35 @@ class TrainingProgram(Program):
         return y
 
     def add_position(self, x: Tensor, table: Positional, key: Hashable = None) -> Tensor:
-        d = x.shape[1]
-        self._write("embed", (self._table(table if key is None else key, table).struct, 1, 1, d, 1.0, numbers(x)))
+        d, found = x.shape[1], self._table(table if key is None else key, table)
+        insist(found.rows.shape[1] == d, f"positions of {found.rows.shape[1]} numbers for {d}")
+        self._change(x)
+        self._write("embed", (found.struct, 1, 1, d, 1.0, numbers(x)))
         if isinstance(table, Tensor):
             offset = self._parameter(table)
 
             def back() -> None:
-                g = self._gradients[id(x)]
+                g, given = self._target(x)
+                insist(given, "a value that nothing uses")
                 self._slot("embed_back", "table", offset, (1, len(table), d, 1.0, numbers(g), opened()[0].NULL))
 
             self._back.append(back)
         return x
 
     def _norm(self, x: Tensor, width: int, weight: Tensor | None, bias: Tensor | None, eps: float, *, center: bool) -> Tensor:
+        insist(x.shape[1] % width == 0, f"a norm of {width} numbers for {x.shape[1]}")
         y, count = self._room(*x.shape), x.numel() // width
-        places = (numbers(x), self._given(weight, width), self._given(bias, width), numbers(y))
+        places = (self._read(x), self._given(weight, width), self._given(bias, width), numbers(y))
         task = (count, width, count, 0, *places, numbers(self._room(count)), eps, center)
         self._write("norm", task)
         learned = [(i, self._parameter(p)) for i, p in enumerate((weight, bias)) if p is not None]
 
         def back() -> None:
             g = self._take(y)
-            to, add = self._target(x)
             pieces = norm_pieces(count, width)
             sums = numbers(self._room(pieces, 2, width)) if learned else opened()[0].NULL
-            self._write("norm_back", (task, numbers(g), numbers(to), sums, add))
+            with self._adding(x, g) as (to, add):
+                self._write("norm_back", (task, numbers(g), to, sums, add))
             for which, offset in learned:
                 self._slot("column_sum", "y", offset, (pieces, 2 * width, width, sums + which * width, opened()[0].NULL))
             self._release(g)
@@ -108,17 +115,16 @@ class TrainingProgram(Program):
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         (f, d), n, null = weight.shape, self.rows, opened()[0].NULL
-        if x.shape[1] != d:
-            raise CannotRun(f"{x.shape[1]} numbers for a matrix of {d}")
+        insist(x.shape[1] == d, f"{x.shape[1]} numbers for a matrix of {d}")
         y, w = self._room(n, f), self._given(weight, f, d)
-        self._write("matmul", (n, f, d, False, True, False, numbers(x), w, self._given(bias, f), numbers(y)))
+        self._write("matmul", (n, f, d, False, True, False, self._read(x), w, self._given(bias, f), numbers(y)))
         of_weight = self._parameter(weight)
         of_bias = None if bias is None else self._parameter(bias)
 
         def back() -> None:
             g = self._take(y)
-            to, add = self._target(x)
-            self._write("matmul", (n, d, f, False, False, add, numbers(g), w, null, numbers(to)))
+            with self._adding(x, g) as (to, add):
+                self._write("matmul", (n, d, f, False, False, add, numbers(g), w, null, to))
             self._slot("matmul", "c", of_weight, (f, d, n, True, False, False, numbers(g), numbers(x), null, null))
             if of_bias is not None:
                 self._slot("column_sum", "y", of_bias, (n, f, f, numbers(g), null))
@@ -128,35 +134,36 @@ class TrainingProgram(Program):
         return y
 
     def pointwise(self, what: str, x: Tensor, other: Tensor | None = None) -> Tensor:
-        if what not in POINTWISE:
-            raise CannotRun(what)
+        insist(what in POINTWISE, what)
+        insist(other is not x and (other is None or other.shape == x.shape), f"{what} of these two")
         index, null, y = POINTWISE.index(what), opened()[0].NULL, self._room(*x.shape)
-        second = null if other is None else numbers(other)
-        self._write("pointwise", (index, x.numel(), numbers(x), second, numbers(y)))
+        read = numbers if what == "add" else self._read
+        first, second = read(x), null if other is None else read(other)
+        self._write("pointwise", (index, x.numel(), first, second, numbers(y)))
 
         def back_of_sum() -> None:
             assert other is not None
             g = self._take(y)
+            insist(id(other) not in self._gradients, "a summand that is used elsewhere")
+            self._gradients[id(other)] = g
             if id(x) in self._gradients:
-                to = self._gradients[id(x)]
+                to, _ = self._target(x)
                 self._write("pointwise", (index, x.numel(), numbers(to), numbers(g), numbers(to)))
             else:
                 self._gradients[id(x)] = g
-            if id(other) in self._gradients:
-                raise CannotRun("a summand that is used elsewhere")
-            self._gradients[id(other)] = g
 
         def back() -> None:
             g = self._take(y)
-            if id(x) in self._gradients or (other is not None and id(other) in self._gradients):
-                raise CannotRun(f"an input of {what} that is used elsewhere")
+            insist(
+                id(x) not in self._gradients and id(other) not in self._gradients, f"an input of {what} that is used elsewhere"
+            )
             to = self._take_buffer(x.shape[1]) if self._shared(g) else g
             self._gradients[id(x)] = to
             to_other = null
             if other is not None:
                 self._gradients[id(other)] = self._take_buffer(other.shape[1])
                 to_other = numbers(self._gradients[id(other)])
-            self._write("pointwise_back", (index, x.numel(), numbers(x), second, numbers(g), numbers(to), to_other))
+            self._write("pointwise_back", (index, x.numel(), first, second, numbers(g), numbers(to), to_other))
 
         self._back.append(back_of_sum if what == "add" else back)
         return y
@@ -164,13 +171,14 @@ class TrainingProgram(Program):
     def rotate(self, x: Tensor, d_head: int, make: Callable[[Tensor], tuple[Tensor, Tensor]], key: Hashable) -> Tensor:
         table = self._table(key, lambda positions: torch.cat(make(positions), -1))
         sizes = (x.shape[1] // d_head, d_head, table.rows.shape[1] // 2)
+        insist(x.shape[1] % d_head == 0, f"heads of {d_head} in {x.shape[1]} numbers")
+        self._change(x)
         self._write("rotate", (table.struct, *sizes, False, numbers(x)))
 
         def back() -> None:
-            g = self._gradients[id(x)]
-            if sum(other is g for other in self._gradients.values()) > 1:
-                raise CannotRun("what is rotated is used elsewhere")
-            self._write("rotate", (table.struct, *sizes, True, numbers(g)))
+            to, given = self._target(x)
+            insist(given, "what is rotated is used nowhere")
+            self._write("rotate", (table.struct, *sizes, True, numbers(to)))
 
         self._back.append(back)
         return x
@@ -180,20 +188,23 @@ class TrainingProgram(Program):
         assert k is not None
         assert v is not None
         y, heads = self._room(*q.shape), q.shape[1] // d_head
+        insist(q.shape[1] == heads * d_head and heads % groups == 0, f"queries of {q.shape[1]} numbers, heads of {d_head}")
+        insist(k.shape[1] == v.shape[1] == groups * d_head, f"keys and values of {k.shape[1]} and {v.shape[1]} numbers")
+        insist(len({id(q), id(k), id(v)}) == 3, "queries, keys or values that are the same")
         log_sums = self._room(self.batch, heads, self.length)
         first = ffi.NULL
         if self.with_documents or (window is not None and window < self.length):
             if window not in self.firsts:
                 self.firsts[window] = torch.zeros(self.batch, self.length, dtype=torch.int64, device="cpu")
             first = ffi.cast("int64_t *", self.firsts[window].data_ptr())
+        self._read(q), self._read(y)
         shape = (self.batch, heads, groups, self.length, self.length, d_head, scale, first)
         task = (shape, *(self._rows(x, d_head) for x in (q, k, v, y)), numbers(log_sums))
         self._write("sequences", (task,))
 
         def back() -> None:
             g = self._take(y)
-            if any(id(x) in self._gradients for x in (q, k, v)):
-                raise CannotRun("queries, keys or values that are used elsewhere")
+            insist(all(id(x) not in self._gradients for x in (q, k, v)), "queries, keys or values that are used elsewhere")
             for x in (q, k, v):
                 self._gradients[id(x)] = self._take_buffer(x.shape[1])
             gradients = (self._rows(x, d_head) for x in (g, *(self._gradients[id(x)] for x in (q, k, v))))
@@ -206,15 +217,16 @@ class TrainingProgram(Program):
     def convolve(self, memory: Held, taps: Tensor) -> Tensor:
         x, (width, d) = memory.value, taps.shape
         assert x is not None
+        insist(x.shape[1] == d, f"taps of {d} numbers for {x.shape[1]}")
         y = self._room(self.rows, d)
-        task = (self.length, width, d, numbers(x), self._given(taps, width, d), numbers(y))
+        task = (self.length, width, d, self._read(x), self._given(taps, width, d), numbers(y))
         self._write("convolution", task)
         offset = self._parameter(taps)
 
         def back() -> None:
             g = self._take(y)
-            to, add = self._target(x)
-            self._slot("convolution_back", "taps", offset, (task, numbers(g), numbers(to), opened()[0].NULL, add))
+            with self._adding(x, g) as (to, add):
+                self._slot("convolution_back", "taps", offset, (task, numbers(g), to, opened()[0].NULL, add))
             self._release(g)
 
         self._back.append(back)
@@ -230,11 +242,15 @@ class TrainingProgram(Program):
         self._gradients[id(hidden)] = self.grad_hidden
         for back in reversed(self._back):
             back()
-        self._back.clear()
+        self.abandon()
         self._inputs_made = self._input_struct(sgemm())
         self._forward_made = ffi.new("linnet_instruction[]", self._forward)
         self._back_made = ffi.new("linnet_instruction[]", self._works)
         self._places = [(getattr(self._back_made[i].work, kind), field, offset) for i, kind, field, offset in self._slots]
+
+    def abandon(self) -> None:
+        """Let go of the notes for the way back, which would keep a program that is not used alive."""
+        self._back.clear()
 
     def forward(self, tokens: Tensor, positions: Tensor, begins: Tensor) -> bool:
         """Fill `hidden`. False, and nothing is done: a token or position has no row in its table.
@@ -259,8 +275,7 @@ class TrainingProgram(Program):
 
     def _parameter(self, weight: Tensor) -> int:
         """The offset of a weight's gradient."""
-        if id(weight) in self._offsets:
-            raise CannotRun("a weight that is used twice")
+        insist(id(weight) not in self._offsets, "a weight that is used twice")
         self._offsets[id(weight)] = self._size
         self.parameters.append(weight)
         self._size += -(-weight.numel() // LINE) * LINE
@@ -276,8 +291,7 @@ class TrainingProgram(Program):
 
     def _take(self, value: Tensor) -> Tensor:
         """The gradient of a value, all of whose uses have been written."""
-        if id(value) not in self._gradients:
-            raise CannotRun("a value that nothing uses")
+        insist(id(value) in self._gradients, "a value that nothing uses")
         return self._gradients.pop(id(value))
 
     def _target(self, value: Tensor) -> tuple[Tensor, bool]:
@@ -286,9 +300,32 @@ class TrainingProgram(Program):
             self._gradients[id(value)] = self._take_buffer(value.shape[1])
             return self._gradients[id(value)], False
         to = self._gradients[id(value)]
-        if sum(other is to for other in self._gradients.values()) > 1:
-            raise CannotRun("a gradient that is handed on twice before it is whole")
+        insist(
+            sum(other is to for other in self._gradients.values()) == 1, "a gradient that is handed on twice before it is whole"
+        )
         return to, True
+
+    @contextmanager
+    def _adding(self, value: Tensor, g: Tensor) -> Iterator[tuple[Any, bool]]:
+        """Where a work that reads g writes the gradient of a value, and whether it adds to it.
+
+        A sum may have left g itself there (x + f(x) without a norm): a work that wrote there would read what it wrote.
+        """
+        to, add = self._target(value)
+        if to is not g:
+            yield numbers(to), add
+            return
+        to = self._gradients[id(value)] = self._take_buffer(value.shape[1])
+        yield numbers(to), False
+        self._write("pointwise", (POINTWISE.index("add"), to.numel(), numbers(to), numbers(g), numbers(to)))
+
+    def _read(self, value: Tensor) -> Any:
+        """Where a value lies that the way back reads: from here on it must stay as it is."""
+        self._needed.add(id(value))
+        return numbers(value)
+
+    def _change(self, value: Tensor) -> None:
+        insist(id(value) not in self._needed, "a value that is changed after the way back has come to need it")
 
     def _shared(self, buffer: Tensor) -> bool:
         return any(other is buffer for other in self._gradients.values())

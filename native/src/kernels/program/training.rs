@@ -12,6 +12,7 @@ use super::*;
 
 const COLUMNS: usize = 64; // of a piece of what is summed down the rows
 const ROWS: usize = 32; // of a piece of what is done row by row
+const TOGETHER: usize = 64; // rows that are summed before they go into a sum of many: each adds rounding of the sum so far
 
 /// Fortran's SGEMM.
 pub type Sgemm = unsafe extern "C" fn(
@@ -170,14 +171,21 @@ impl ColumnSum {
     #[inline(always)]
     pub(super) unsafe fn piece<M: Isa>(&self, piece: usize) {
         let (from, to) = (piece * COLUMNS, (self.d as usize).min((piece + 1) * COLUMNS));
+        let rows = self.rows as usize;
         let mut c = from;
         while c < to {
             if c + 4 * M::LANES <= to {
                 let mut sums = [M::splat(0.0); 4];
-                for r in 0..self.rows as usize {
-                    let x = self.x.add(r * self.down as usize + c);
+                for first in (0..rows).step_by(TOGETHER) {
+                    let mut some = [M::splat(0.0); 4];
+                    for r in first..rows.min(first + TOGETHER) {
+                        let x = self.x.add(r * self.down as usize + c);
+                        for w in 0..4 {
+                            some[w] = M::add(some[w], M::load(x.add(w * M::LANES)));
+                        }
+                    }
                     for w in 0..4 {
-                        sums[w] = M::add(sums[w], M::load(x.add(w * M::LANES)));
+                        sums[w] = M::add(sums[w], some[w]);
                     }
                 }
                 for w in 0..4 {
@@ -187,8 +195,12 @@ impl ColumnSum {
             } else {
                 let n = M::LANES.min(to - c);
                 let mut sum = M::splat(0.0);
-                for r in 0..self.rows as usize {
-                    sum = M::add(sum, load_n::<M>(self.x.add(r * self.down as usize + c), n));
+                for first in (0..rows).step_by(TOGETHER) {
+                    let mut some = M::splat(0.0);
+                    for r in first..rows.min(first + TOGETHER) {
+                        some = M::add(some, load_n::<M>(self.x.add(r * self.down as usize + c), n));
+                    }
+                    sum = M::add(sum, some);
                 }
                 store_n::<M>(self.y.add(c), sum, n);
                 c += n;
@@ -347,17 +359,21 @@ impl ConvolutionBack {
 
     #[inline(always)]
     unsafe fn columns<M: Isa>(&self, inputs: &Inputs, from: usize, to: usize) {
-        let (d, length) = (self.forward.d as usize, self.forward.length as usize);
+        let (d, length, rows) = (self.forward.d as usize, self.forward.length as usize, inputs.rows as usize);
         for back in 0..self.forward.width as usize {
             let mut c = from;
             while c < to {
                 let n = M::LANES.min(to - c);
                 let mut sum = M::splat(0.0);
-                for r in 0..inputs.rows as usize {
-                    if r % length >= back + *inputs.begins.add(r) as usize {
-                        let x = load_n::<M>(self.forward.x.add((r - back) * d + c), n);
-                        sum = M::fma(load_n::<M>(self.g.add(r * d + c), n), x, sum);
+                for first in (0..rows).step_by(TOGETHER) {
+                    let mut some = M::splat(0.0);
+                    for r in first..rows.min(first + TOGETHER) {
+                        if r % length >= back + *inputs.begins.add(r) as usize {
+                            let x = load_n::<M>(self.forward.x.add((r - back) * d + c), n);
+                            some = M::fma(load_n::<M>(self.g.add(r * d + c), n), x, some);
+                        }
                     }
+                    sum = M::add(sum, some);
                 }
                 store_n::<M>(self.taps.add(back * d + c), sum, n);
                 c += n;

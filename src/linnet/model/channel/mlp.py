@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from linnet.model.linear import Dense, build_linear
 from linnet.model.spec import ChannelMixer, Linear
-from linnet.ops.activation import ACTIVATIONS, ActivationName
+from linnet.ops.activation import ACTIVATIONS, ActivationName, activation_name
 from linnet.ops.program import Program, lower
 
 
@@ -53,13 +53,13 @@ class MLPLayer(nn.Module):
         super().__init__()
         self.up = build_linear(spec.linear, d_model, spec.d_ff, bias=spec.bias)
         self.down = build_linear(spec.linear, spec.d_ff, d_model, bias=spec.bias, writes_residual=True)
-        self.name, self.activation = spec.activation, ACTIVATIONS[spec.activation]
+        self.activation = ACTIVATIONS[spec.activation]
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return self.down(self.activation(self.up(x))), {}  # (B, T, D) → (B, T, F) → (B, T, D)
 
     def lower(self, program: Program, x: Tensor) -> Tensor:
-        return lower(self.down, program, program.pointwise(self.name, lower(self.up, program, x)))
+        return lower(self.down, program, program.pointwise(activation_name(self.activation), lower(self.up, program, x)))
 
 
 class GLU(ChannelMixer):
@@ -100,11 +100,11 @@ class GLULayer(nn.Module):
         self.gate = build_linear(spec.linear, d_model, spec.d_ff, bias=spec.bias)
         self.up = build_linear(spec.linear, d_model, spec.d_ff, bias=spec.bias)
         self.down = build_linear(spec.linear, spec.d_ff, d_model, bias=spec.bias, writes_residual=True)
-        self.name, self.activation = spec.activation, ACTIVATIONS[spec.activation]
+        self.activation = ACTIVATIONS[spec.activation]
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return self.down(self.activation(self.gate(x)) * self.up(x)), {}  # (B, T, D)
 
     def lower(self, program: Program, x: Tensor) -> Tensor:
-        gate = program.pointwise(self.name, lower(self.gate, program, x))
+        gate = program.pointwise(activation_name(self.activation), lower(self.gate, program, x))
         return lower(self.down, program, program.pointwise("multiply", gate, lower(self.up, program, x)))

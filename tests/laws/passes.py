@@ -1,0 +1,40 @@
+"""A training pass by two calls of the Rust library, beside the network's own."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+import laws
+from linnet.model import Network
+from linnet.model.training_programs import TrainingPrograms
+
+
+def used(network: Network) -> int:
+    """How many programs a network has."""
+    return 0 if network.programs is None else network.programs.n_programs
+
+
+def gradients(network: Network, text: Tensor, documents: Tensor | None = None) -> dict[str, Tensor]:
+    """The hidden states, and what a bent sum of them makes of every parameter."""
+    network.zero_grad(set_to_none=True)
+    hidden = network(text, documents=documents).hidden
+    hidden.sin().sum().backward()
+    return {"hidden": hidden.detach()} | {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+
+
+def distance(got: dict[str, Tensor], right: dict[str, Tensor]) -> float:
+    """The largest error, of hidden states and of gradients each relative to their largest number."""
+    assert got.keys() == right.keys(), "another set of weights has gradients"
+    scale = max((g.abs().max().item() for name, g in right.items() if name != "hidden"), default=1.0)
+    errors = [(got[name] - right[name]).abs().max().item() / scale for name in right if name != "hidden"]
+    return max(laws.gap(got["hidden"], right["hidden"]), *(math.inf if math.isnan(e) else e for e in errors))
+
+
+def apart(network: Network, text: Tensor, documents: Tensor | None = None) -> float:
+    """The largest error of a program's pass; the network is left with its programs, new ones if it had none."""
+    programs, network.programs = network.programs or TrainingPrograms(), None
+    right = gradients(network, text, documents)
+    network.programs = programs
+    return distance(gradients(network, text, documents), right)
