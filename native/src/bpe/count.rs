@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use super::encode::{into_pieces, key_of, nth, on_threads, KEPT_BYTES};
+use super::encode::{key_of, KEPT_BYTES};
 use super::hash::KeyHasher;
+use super::pieces::{into_pieces, nth, on_threads};
 use super::scan::{chunks, Pattern};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

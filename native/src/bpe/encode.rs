@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 
 use super::merge::{Memo, Merger};
+use super::pieces::{into_pieces, nth, on_threads, PIECE};
 use super::scan::{chunks, Pattern};
 
 pub const KEPT_BYTES: usize = 15; // of a chunk: with its length they fill 16
 const KEPT_IDS: usize = 3;
 const BITS: u32 = 15; // pairs of slots: 2^15 of 64 bytes are 2 MiB
-const PIECE: usize = 1 << 18; // bytes that a thread takes at a time
 
 #[derive(Clone, Copy, Default)]
 #[repr(C, align(32))]
@@ -173,21 +173,6 @@ impl Encoder {
     }
 }
 
-pub fn nth<T>(items: &[T], i: usize) -> Option<(usize, &T)> {
-    items.get(i).map(|item| (i, item))
-}
-
-/// Do `work` with each of some values, each on a thread of its own.
-pub fn on_threads<T: Send>(values: &mut [T], work: impl Fn(&mut T) + Sync) {
-    let Some((first, others)) = values.split_first_mut() else { return };
-    std::thread::scope(|scope| {
-        for value in others {
-            scope.spawn(|| work(value));
-        }
-        work(first);
-    });
-}
-
 /// The bytes of a chunk of at most KEPT_BYTES, and its length.
 #[inline(always)]
 pub fn key_of(text: &[u8], chunk: &[u8]) -> u128 {
@@ -209,17 +194,4 @@ fn hash(key: u128) -> u64 {
     let (low, high) = (key as u64, (key >> 64) as u64);
     let mixed = u128::from(low ^ 0x9E37_79B9_7F4A_7C15) * u128::from(high ^ 0xC2B2_AE3D_27D4_EB4F);
     (mixed as u64) ^ (mixed >> 64) as u64
-}
-
-/// Texts in pieces of about PIECE bytes.
-pub fn into_pieces(texts: &[&[u8]]) -> Vec<std::ops::Range<usize>> {
-    let (mut pieces, mut first, mut bytes) = (Vec::new(), 0, 0);
-    for (i, text) in texts.iter().enumerate() {
-        bytes += text.len();
-        if bytes >= PIECE || i + 1 == texts.len() {
-            pieces.push(first..i + 1);
-            (first, bytes) = (i + 1, 0);
-        }
-    }
-    pieces
 }

@@ -17,7 +17,7 @@ use std::collections::BinaryHeap;
 
 use super::borders::Borders;
 use super::hash::Pair;
-use super::pairs::{Pairs, MOST_IDS, MOST_MERGES, NEVER};
+use super::pairs::{hash, key, Pairs, MOST_IDS, MOST_MERGES, NEVER, RANK_BITS};
 use super::trie::{Trie, NO_TOKEN};
 
 const NOWHERE: usize = usize::MAX;
@@ -341,6 +341,7 @@ pub struct Memo {
 
 impl Memo {
     const BITS: u32 = 15;
+    const NONE: u32 = (1 << RANK_BITS) - 1; // in a slot: no token; larger than any id
 
     pub fn new() -> Memo {
         Memo { slots: vec![u64::MAX; 1 << Self::BITS] }
@@ -351,13 +352,13 @@ impl Memo {
         if token == NO_TOKEN {
             return token;
         }
-        let pair = u64::from(before) << 21 | u64::from(token);
-        let slot = &mut self.slots[(pair.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - Self::BITS)) as usize];
-        if *slot >> 22 != pair {
-            *slot = pair << 22 | u64::from(find() & 0x3F_FFFF);
+        let pair = key(before, token);
+        let slot = &mut self.slots[(hash(pair) >> (64 - Self::BITS)) as usize];
+        if *slot >> RANK_BITS != pair {
+            *slot = pair << RANK_BITS | u64::from(find() & Self::NONE);
         }
-        match *slot as u32 & 0x3F_FFFF {
-            0x3F_FFFF => NO_TOKEN,
+        match *slot as u32 & Self::NONE {
+            Self::NONE => NO_TOKEN,
             token => token,
         }
     }

@@ -9,6 +9,7 @@ mod hash;
 pub mod learn;
 pub mod merge;
 mod pairs;
+mod pieces;
 pub mod scan;
 mod trie;
 mod unicode;

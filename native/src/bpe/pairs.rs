@@ -5,7 +5,7 @@ pub const MOST_IDS: u32 = 1 << ID_BITS; // that a vocabulary can have
 pub const MOST_MERGES: u32 = 1 << RANK_BITS;
 
 const ID_BITS: u32 = 21;
-const RANK_BITS: u32 = 64 - 2 * ID_BITS; // 22
+pub const RANK_BITS: u32 = 64 - 2 * ID_BITS; // 22
 const BITS_A_SLOT: u32 = 2; // 2^2 bits of `seen` for each slot
 const EMPTY: u64 = u64::MAX; // no pair: it would be of the two last ids, with the last rank
 
@@ -78,11 +78,11 @@ impl Pairs {
 }
 
 #[inline(always)]
-fn key(a: u32, b: u32) -> u64 {
+pub fn key(a: u32, b: u32) -> u64 {
     u64::from(a) << ID_BITS | u64::from(b)
 }
 
 #[inline(always)]
-fn hash(pair: u64) -> u64 {
+pub fn hash(pair: u64) -> u64 {
     pair.wrapping_mul(0x9E37_79B9_7F4A_7C15) // 2^64 / golden ratio
 }

@@ -110,11 +110,11 @@ class BPETokenizer(VocabularyTokenizer):
         """The same in Rust, where that is there and takes a vocabulary of this size."""
         if not native_available() or len(self._table) > native.MOST_IDS or len(self.merges) > native.MOST_MERGES:
             return None
-        tokens = [b""] * len(self._table)
-        for token, token_id in self.tokens.items():
-            tokens[token_id] = token
-        by_rank = sorted((rank, a, b, merged) for (a, b), (rank, merged) in self._merge_table.items())
-        return native.Encoder(self.pattern, tokens, [(a, b, merged) for _, a, b, merged in by_rank], whole=self.whole)
+        tokens = list(self._table)
+        for token_id in self.special.values():
+            tokens[token_id] = b""
+        by_rank = [(a, b, merged) for (a, b), (_, merged) in self._merge_table.items()]  # in whose order the table was made
+        return native.Encoder(self.pattern, tokens, by_rank, whole=self.whole)
 
     def encode_ordinary(self, text: str) -> list[int]:
         if self._encoder is None:

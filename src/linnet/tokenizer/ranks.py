@@ -25,9 +25,9 @@ from linnet.tokenizer.base import END_OF_TEXT
 from linnet.tokenizer.bpe import Pair
 from linnet.tokenizer.bpe_tokenizer import BPETokenizer
 from linnet.tokenizer.spelling import unspell
+from linnet.tokenizer.tokenizer_json import SHOWN, capped
 
 GPT2_FILES = ("encoder.json", "vocab.json")  # its vocabulary, under either name
-SHOWN = 5  # problems of a file that are listed
 
 
 def load_tiktoken(path: Path | str, *, pattern: str, special: Mapping[str, int] | None = None) -> BPETokenizer:
@@ -174,7 +174,6 @@ def one_of(folder: Path, *names: str) -> Path:
 
 def refusal(path: Path, problems: list[str], need: str) -> TokenizerError:
     """The error that lists the problems of a file."""
-    shown = [*problems[:SHOWN], *([f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else [])]
     return TokenizerError(
-        listing(shown, f"{path} is not what it should be") + f"\n  needed: {need}\n  try: an undamaged copy of it"
+        listing(capped(problems), f"{path} is not what it should be") + f"\n  needed: {need}\n  try: an undamaged copy of it"
     )

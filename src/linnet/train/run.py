@@ -151,7 +151,6 @@ class Run:
         except ValidationError as error:  # numbers that are each right and do not go together
             raise refusal(error, "model") from None
         self.peak_flops = measure_peak(self.device, self.precision.dtype)
-        chosen: list[str] = []  # what is said of it, once it is known that the text is long enough
         if not self.goes_on:
             with self.talk.status("timing a few steps of each size that could fit"):
                 self.spec = settle(
@@ -161,7 +160,7 @@ class Run:
                     precision=self.precision,
                     began=self.began,
                     peak_flops=self.peak_flops,
-                    say=chosen.append,
+                    say=self.talk.say,
                 )
         spec, train = self.spec, self.spec.train
         self.sentence = spec.model.sentence(self.prepared.tokenizer.vocab_size)
@@ -177,8 +176,6 @@ class Run:
             document_mask=spec.data.document_mask,
             rows=spec.data.rows,
         )
-        for line in chosen:
-            self.talk.say(line)
         if not self.goes_on:  # from here on the folder holds a run; what was wrong with the question was said before
             write_text(
                 self.folder / "run.yaml",
