@@ -62,7 +62,7 @@ typedef struct linnet_encoder linnet_encoder;
 
 /* An encoder for a vocabulary: the bytes of every id, none for an id that ordinary text never gets. merges: n_merges times a, b,
  * and the id that they make, in the order of their rank; NULL: any two tokens that spell a third make it, the lowest id first.
- * whole: not 0 where a chunk that is a token stays one, whatever the merges make of it. NULL is returned where a byte has no token, or there are more than 2^21 ids or 2^22 merges. */
+ * whole: not 0 where a chunk that is a token stays one, whatever the merges make of it. NULL is returned where a byte has no token, or there are 2^21 ids or more, or 2^22 merges. */
 linnet_encoder *linnet_encoder_new(
     uint32_t pattern, const uint8_t *bytes, const uint64_t *ends, uint64_t n_tokens, const uint32_t *merges, uint64_t n_merges, uint32_t whole);
 

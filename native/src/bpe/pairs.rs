@@ -1,13 +1,13 @@
 //! The table of merges: (a, b) → rank. One number of 64 bits a slot, so that as much of it as can be stays near the processor.
 
 pub const NEVER: u32 = u32::MAX; // the rank of a pair that no merge joins
-pub const MOST_IDS: u32 = 1 << ID_BITS; // that a vocabulary can have
+pub const MOST_IDS: u32 = (1 << ID_BITS) - 1; // that a vocabulary can have: without the last, so that no pair looks like an empty slot
 pub const MOST_MERGES: u32 = 1 << RANK_BITS;
 
 const ID_BITS: u32 = 21;
 pub const RANK_BITS: u32 = 64 - 2 * ID_BITS; // 22
 const BITS_A_SLOT: u32 = 2; // 2^2 bits of `seen` for each slot
-const EMPTY: u64 = u64::MAX; // no pair: it would be of the two last ids, with the last rank
+const EMPTY: u64 = u64::MAX; // no pair: it would be of an id that there is not
 
 /// (a, b) → rank, by open addressing; and rank → the id that the merge makes.
 #[derive(Default)]

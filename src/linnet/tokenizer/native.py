@@ -27,7 +27,7 @@ PATTERN_NUMBERS = {"gpt2": 0, "gpt4": 1, "cl100k": 2, "qwen": 3, "o200k": 4}  # 
 REPORT_EVERY = 64  # merges between two calls of on_merge, where Python can also be interrupted
 BATCH_BYTES = 2**23  # of texts that are counted together
 
-MOST_IDS, MOST_MERGES = 2**21, 2**22 - 1  # that an encoder takes
+MOST_IDS, MOST_MERGES = 2**21 - 1, 2**22 - 1  # that an encoder takes
 
 Ids = NDArray[np.uint32]
 Ends = NDArray[np.uint64]
