@@ -89,8 +89,9 @@ def test_going_on_after_a_kill_is_identical(left_alone: Any, script: ModuleType,
     assert script.differences(alone, again) == []
 
 
-def test_a_kill_at_every_step_is_identical(script: ModuleType, tmp_path: Path) -> None:
-    table = tiny_run.tiny()
+@pytest.mark.parametrize("dropout", [0.1, 0.0])  # without it steps and validations go through training programs
+def test_a_kill_at_every_step_is_identical(script: ModuleType, tmp_path: Path, dropout: float) -> None:
+    table = tiny_run.tiny(model__dropout=dropout)
     tiny_run.go(tmp_path / "alone", table)
     folder = tmp_path / "run"
     for step in (1, 3, 4, 5, 8, 11, 12):

@@ -68,7 +68,11 @@ def train(
 
         made = train_tokenizer(spec, texts_of(what), progress=tell)
     made.save(out)
-    console.print(f"[bold]{out}[/bold]  {made.vocab_size:,} ids, of them special: {', '.join(made.special)}", highlight=False, soft_wrap=True)
+    console.print(
+        f"[bold]{out}[/bold]  {made.vocab_size:,} ids, of them special: {', '.join(made.special)}",
+        highlight=False,
+        soft_wrap=True,
+    )
     if made.vocab_size < vocab_size:
         console.print(
             f"fewer than the {vocab_size:,} asked: no two tokens stand beside each other twice any more", highlight=False

@@ -47,11 +47,14 @@ def measure_peak(device: torch.device, dtype: torch.dtype = torch.float32, secon
     return 2 * n**3 / best
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory(keep: bool = True) -> bool:
     """Ask glibc to keep what a training step frees for the next one; False where there is no glibc.
 
     It gives larger blocks back to the system, and the next step pays for every page again: 98,000 page faults a step,
     7 % of its time, for 10 M parameters and 4,096 tokens on a CPU (2 with this). The process then holds its peak.
+
+    With `keep` false: no longer. What was kept is used as before, and a large block that finds no place in it is borrowed
+    from the system and given back, where it would have made the heap grow for good.
     """
     if platform.system() != "Linux":
         return False
@@ -59,8 +62,9 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    trim_threshold, mmap_threshold, largest = -1, -3, 1 << 30  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-    return bool(mallopt(trim_threshold, largest)) and bool(mallopt(mmap_threshold, largest))
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    size = 1 << 30 if keep else 128 << 10  # glibc's own
+    return bool(mallopt(trim_threshold, size)) and bool(mallopt(mmap_threshold, size))
 
 
 def memory_bytes() -> int:

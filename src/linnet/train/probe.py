@@ -14,7 +14,7 @@ from linnet.model.network import Network
 from linnet.model.spec import Model
 from linnet.model.training_programs import TrainingPrograms
 from linnet.objective.base import Objective
-from linnet.train.evaluation import rows_at_once
+from linnet.train.evaluation import rows_at_once, rows_in_a_run, score_batches
 from linnet.train.machine import memory_bytes
 from linnet.train.optimizers import Optimizer
 from linnet.train.precision import Precision
@@ -63,11 +63,15 @@ def probe(
             height = max(height, memory_bytes())
         precision.step(optimizers, 1.0)
         times.append(time.perf_counter() - started)
-    reading = rows_at_once(context)
-    many = torch.randint(0, model.vocab_size, (reading, context), generator=generator(0, "probe/read")).to(precision.device)
+    learned_rows = rows_in_a_run(micro, precision)
+    together = learned_rows or rows_at_once(context)
+    reading = together * max(1, rows_at_once(context) // together)
+    many = torch.randint(0, model.vocab_size, (reading, context), generator=generator(0, "probe/read"))
+    whole = Batch(many, many, torch.ones(reading, context))
+    network.eval()
     started = time.perf_counter()
-    with torch.inference_mode():
-        objective(network, Batch(many, many, torch.ones(reading, context, device=precision.device)))
+    parts = (whole.rows(start, start + together) for start in range(0, reading, together))
+    score_batches(network, parts, learned_rows=learned_rows)
     read = (time.perf_counter() - started) / (reading * context)
     height = max(height, memory_bytes())
     state = sum(
@@ -77,6 +81,6 @@ def probe(
         for value in values.values()
         if torch.is_tensor(value)
     )
-    del network, optimizers, loss, batch, many
+    del network, optimizers, loss, batch, many, whole
     gc.collect()
     return Probe(sorted(times[1:])[(PROBE_STEPS - 1) // 2], read, height, state)

@@ -38,7 +38,7 @@ from linnet.train.checkpoint import Checkpoint
 from linnet.train.clock import Clock
 from linnet.train.compiling import compiled
 from linnet.train.estimate import check_room, estimate, scorecard, validate_every
-from linnet.train.evaluation import final_metrics, measure_yardsticks, validator
+from linnet.train.evaluation import final_metrics, measure_yardsticks, rows_in_a_run, validator
 from linnet.train.hooks import MetricsFile, tensorboard
 from linnet.train.interrupt import interruptible
 from linnet.train.loop import Training, fit
@@ -167,6 +167,7 @@ class Run:
         self.context = context_of(spec, self.sentence)
         self.cost = count(self.sentence, self.context)
         self.micro = min(train.micro_batch_size or train.batch_size, train.batch_size)
+        self.read_rows = rows_in_a_run(self.micro, self.precision)
         check_room(self.folder, self.cost, self.micro, self.context, self.device.type)
         self.source = PackedBatches(
             self.prepared.train,
@@ -257,6 +258,7 @@ class Run:
                 document_mask=spec.data.document_mask,
                 rows=spec.data.rows,
                 batches=spec.validation.batches,
+                learned_rows=self.read_rows,
             ),
             validate_every=every,
             sample=sampler(network, self.prepared.tokenizer, spec, self.context),
@@ -279,6 +281,8 @@ class Run:
         network, prepared, mask = run.network, self.prepared, self.spec.data.document_mask
         restore_best(run, self.checkpoints, say=self.talk.say, warn=self.talk.warn)
         network.eval()
+        network.programs = None
+        keep_freed_memory(False)  # there is no next step
         manifest = make_manifest(
             network, prepared.tokenizer, context_length=self.context, document_mask=mask, data=prepared.fingerprint
         )

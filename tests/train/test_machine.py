@@ -1,0 +1,29 @@
+"""What is asked of the machine's allocator is what it does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from linnet.train.machine import keep_freed_memory
+
+SCRIPT = """
+import torch
+from linnet.train.machine import keep_freed_memory, memory_bytes
+
+for keep in (False, True, False):
+    keep_freed_memory(keep)
+    block = torch.ones(24 * 2**20)
+    held = memory_bytes()
+    del block
+    print(held - memory_bytes() > 48 * 2**20)
+"""
+
+
+@pytest.mark.skipif(not keep_freed_memory(False), reason="no glibc")
+def test_freed_memory_is_kept_for_the_next_step_until_there_is_none() -> None:
+    # in a process of its own: the heap of one that has run for long has room for the block, wherever it is asked from
+    told = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True).stdout.split()
+    assert told == ["True", "False", "True"]
