@@ -91,6 +91,9 @@ void linnet_ids_free(linnet_ids *ids);
 /* The vectors that the kernels use: 0 those of any processor, 1 AVX2, 2 AVX-512; the widest that the processor has. */
 uint32_t linnet_vectors(void);
 
+/* 1 where the library's own products of large matrices were found to be faster than MKL's, else 0. */
+uint32_t linnet_products_pay(void);
+
 /* Allow none beyond `at_most`, in the whole process: for tests. */
 void linnet_limit_vectors(uint32_t at_most);
 
@@ -231,7 +234,7 @@ int64_t linnet_adamw(
 /* ── Many small works in one call ── */
 
 /* The token of each row, its position in its document, and the place in the stream (in training: in the sequence) where that
- * document began. sgemm: that of a BLAS, for matmul; NULL where there is none. */
+ * document began. sgemm: that of a BLAS, for matmul; NULL: the library's own. */
 typedef struct {
     int64_t rows;
     const int64_t *tokens;
@@ -313,17 +316,17 @@ typedef struct {
     float *y;
 } linnet_convolve;
 
-/* C (m, n) = A B + bias, added to what is in C if `add` (bias is then NULL). A lies as (m, k), or as (k, m) if `a_turned`; B
- * as (k, n), or as (n, k) if `b_turned`. */
+/* C (m, n) = base + A B + bias; base (m, n), which may be C itself, or bias (n) may be NULL. A lies as (m, k), or as (k, m) if
+ * `a_turned`; B as (k, n), or as (n, k) if `b_turned`. */
 typedef struct {
     int64_t m;
     int64_t n;
     int64_t k;
     int32_t a_turned;
     int32_t b_turned;
-    int32_t add;
     const float *a;
     const float *b;
+    const float *base;
     const float *bias;
     float *c;
 } linnet_matmul;

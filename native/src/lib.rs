@@ -18,14 +18,14 @@ use kernels::optimizer::{AdamW, Parameter};
 use kernels::parallel::Threads;
 use kernels::program::{Inputs, Instruction};
 use kernels::simd::Kind;
-use kernels::{attention, few_rows, gelu, norm, optimizer, program, simd};
+use kernels::{attention, few_rows, gelu, large_product, norm, optimizer, program, simd};
 
 const BAD_ARGUMENT: i64 = -1;
 const BUG: i64 = -2;
 
 #[no_mangle]
 pub extern "C" fn linnet_interface() -> u32 {
-    5
+    6
 }
 
 #[no_mangle]
@@ -36,6 +36,11 @@ pub extern "C" fn linnet_version() -> *const c_char {
 #[no_mangle]
 pub extern "C" fn linnet_vectors() -> u32 {
     simd::kind() as u32
+}
+
+#[no_mangle]
+pub extern "C" fn linnet_products_pay() -> u32 {
+    large_product::pays() as u32
 }
 
 #[no_mangle]

@@ -330,7 +330,9 @@ def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
     assert run(6, "attend", memory, memory, 3, 2, 4, 1.0, numbers, numbers + 8) == -1
     assert run(7, "convolve", memory, 2, 4, numbers, numbers + 8) == 0
     assert run(7, "convolve", memory, 0, 4, numbers, numbers + 8) == -1
-    assert run(8, "matmul", 2, 2, 2, 0, 0, 0, numbers, numbers, ffi.NULL, numbers) == -1, "a product without a BLAS"
+    assert run(8, "matmul", 2, 2, 2, 0, 0, numbers, numbers, ffi.NULL, ffi.NULL, numbers + 8) == 0
+    assert run(8, "matmul", 2, 0, 2, 0, 0, numbers, numbers, ffi.NULL, ffi.NULL, numbers + 8) == -1
+    assert run(8, "matmul", 2, 2, 2, 0, 0, numbers, ffi.NULL, ffi.NULL, ffi.NULL, numbers + 8) == -1
     assert run(9, "column_sum", 0, 4, 4, numbers, numbers) == -1
     task = (1, 4, 1, 0, numbers, ffi.NULL, ffi.NULL, numbers, ffi.NULL, 1e-5, 1)
     assert run(10, "norm_back", task, numbers, numbers, ffi.NULL, 0) == -1, "without what the forward pass knew"

@@ -9,6 +9,7 @@
 pub mod attention;
 pub mod few_rows;
 pub mod gelu;
+pub mod large_product;
 pub mod norm;
 pub mod optimizer;
 pub mod parallel;

@@ -52,9 +52,10 @@ impl Shared<'_> {
     /// Turn by turn, all stretches that nobody has taken yet, this thread's own first.
     fn work(&self) {
         let most = self.threads * STRETCHES;
-        let own = self.number.map_or(0, |number| number() as usize * STRETCHES);
+        let number = self.number.map_or(0, |number| number() as usize);
         for (turn, &n) in self.turns.iter().enumerate() {
             let count = most.min(n);
+            let own = number * count / self.threads;
             for i in 0..count {
                 let stretch = (own + i) % count;
                 if !self.taken[turn * most + stretch].swap(true, Ordering::Relaxed) {

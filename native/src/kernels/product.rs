@@ -3,7 +3,7 @@
 //! B and C lie in rows; A is read number by number with two steps, so that it may lie either way. A tile of C is held in
 //! registers while k runs: for each k a few vectors of B, and each number of A's column spread over a vector.
 
-use super::simd::Isa;
+use super::simd::{Isa, SQUARE};
 
 /// A matrix of which number (i, j) lies at `start + i * down + j * across`.
 #[derive(Clone, Copy)]
@@ -36,31 +36,18 @@ impl RowMajor {
 /// # Safety
 /// The rows can be read, and `to` has room for K times `block` numbers.
 #[inline(always)]
-pub unsafe fn transpose(rows: RowMajor, live: usize, width: usize, block: usize, scale: f32, to: *mut f32) {
+pub unsafe fn transpose<M: Isa>(rows: RowMajor, live: usize, width: usize, block: usize, scale: f32, to: *mut f32) {
     if live < block {
         std::ptr::write_bytes(to, 0, width * block);
     }
-    let mut r = 0;
-    while r + 4 <= live {
-        let from: [*mut f32; 4] = std::array::from_fn(|i| rows.from(r + i).start);
-        let mut c = 0;
-        while c + 4 <= width {
-            let square: [[f32; 4]; 4] = std::array::from_fn(|i| from[i].add(c).cast::<[f32; 4]>().read_unaligned());
-            for i in 0..4 {
-                let transposed: [f32; 4] = std::array::from_fn(|j| square[j][i] * scale);
-                to.add((c + i) * block + r).cast::<[f32; 4]>().write_unaligned(transposed);
-            }
-            c += 4;
+    let (square_rows, square_columns) = (live / SQUARE * SQUARE, width / SQUARE * SQUARE);
+    for r in (0..square_rows).step_by(SQUARE) {
+        for c in (0..square_columns).step_by(SQUARE) {
+            M::turn_square(rows.from(r).start.add(c), rows.down, scale, to.add(c * block + r), block);
         }
-        for c in c..width {
-            for (i, row) in from.iter().enumerate() {
-                *to.add(c * block + r + i) = *row.add(c) * scale;
-            }
-        }
-        r += 4;
     }
-    for r in r..live {
-        for c in 0..width {
+    for r in 0..live {
+        for c in (if r < square_rows { square_columns } else { 0 })..width {
             *to.add(c * block + r) = *rows.from(r).start.add(c) * scale;
         }
     }
@@ -77,9 +64,9 @@ pub unsafe fn product<M: Isa, const ADD: bool>(m: usize, n: usize, k: usize, a: 
         let wide = j + 2 * M::LANES <= n;
         let (b, c) = (RowMajor { start: b.start.add(j), ..b }, RowMajor { start: c.start.add(j), ..c });
         if wide && M::REGISTERS == 32 {
-            column::<M, 8, 2, ADD>(m, k, a, b, c);
+            column::<M, 12, 2, ADD>(m, k, a, b, c);
         } else if wide {
-            column::<M, 4, 2, ADD>(m, k, a, b, c);
+            column::<M, 6, 2, ADD>(m, k, a, b, c);
         } else if M::REGISTERS == 32 {
             column::<M, 16, 1, ADD>(m, k, a, b, c);
         } else {
@@ -127,13 +114,6 @@ unsafe fn tile<M: Isa, const R: usize, const W: usize, const ADD: bool>(
     c_down: usize,
 ) {
     let mut sums = [[M::splat(0.0); W]; R];
-    if ADD {
-        for r in 0..R {
-            for w in 0..W {
-                sums[r][w] = M::load(c.add(r * c_down + w * M::LANES));
-            }
-        }
-    }
     for p in 0..k {
         let mut row = [M::splat(0.0); W];
         for w in 0..W {
@@ -148,7 +128,8 @@ unsafe fn tile<M: Isa, const R: usize, const W: usize, const ADD: bool>(
     }
     for r in 0..R {
         for w in 0..W {
-            M::store(c.add(r * c_down + w * M::LANES), sums[r][w]);
+            let to = c.add(r * c_down + w * M::LANES);
+            M::store(to, if ADD { M::add(M::load(to), sums[r][w]) } else { sums[r][w] });
         }
     }
 }

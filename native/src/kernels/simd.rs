@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// Numbers in the widest vector.
 pub const MOST_LANES: usize = 16;
 
+/// Rows and columns of what `Isa::turn_square` turns.
+pub const SQUARE: usize = 8;
+
 /// A set of instructions on vectors. All functions need a processor that has them: call them from `dispatch!` alone.
 #[allow(clippy::missing_safety_doc)]
 pub trait Isa {
@@ -42,6 +45,15 @@ pub trait Isa {
     #[inline(always)]
     unsafe fn totals(x: [Self::Vector; 4]) -> [f32; 4] {
         x.map(|x| Self::total(x))
+    }
+    /// A square of `SQUARE` rows to its columns: rows `down` apart at `from`, times `scale`, to rows `to_down` apart.
+    #[inline(always)]
+    unsafe fn turn_square(from: *const f32, down: usize, scale: f32, to: *mut f32, to_down: usize) {
+        for r in 0..SQUARE {
+            for c in 0..SQUARE {
+                *to.add(c * to_down + r) = *from.add(r * down + c) * scale;
+            }
+        }
     }
     /// Ask the memory for what will be read soon; any address will do.
     unsafe fn prefetch(from: *const f32);

@@ -44,9 +44,15 @@ def _team() -> tuple[int, int] | None:
     return (addresses[0], addresses[1]) if addresses[0] and addresses[1] else None
 
 
+def products() -> Any:
+    """The SGEMM that programs multiply large matrices with; NULL: the Rust library's own, where that was found to be faster
+    than the BLAS of PyTorch, or where there is none."""
+    return opened()[0].NULL if opened()[1].linnet_products_pay() else _sgemm() or opened()[0].NULL
+
+
 @cache
-def sgemm() -> Any:
-    """SGEMM of the BLAS inside PyTorch (MKL), for threads that each call it for rows of their own; None where it is not there."""
+def _sgemm() -> Any:
+    """That of the BLAS inside PyTorch (MKL), for threads that each call it for rows of their own; None where it is not there."""
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
     try:
         address = ctypes.cast(ctypes.CDLL(str(library)).SGEMM, ctypes.c_void_p).value

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from linnet.core.native import opened
-from linnet.ops.kernels import kernels_take, numbers
+from linnet.ops.kernels import kernels_take, numbers, products
 
 KINDS = (
     "embed", "norm", "product", "pointwise", "rotate", "remember", "attend", "convolve", "matmul", "column_sum", "norm_back",
@@ -129,10 +129,10 @@ class Program:
         for table in self._tables.values():
             table.reach(last + 1)
 
-    def _input_struct(self, sgemm: Any = None) -> Any:
+    def _input_struct(self) -> Any:
         ffi = opened()[0]
         places = (ffi.cast("int64_t *", row.data_ptr()) for row in self._inputs)
-        return ffi.new("linnet_inputs *", (self.rows, *places, ffi.NULL if sgemm is None else sgemm))
+        return ffi.new("linnet_inputs *", (self.rows, *places, products()))
 
     def _write(self, kind: str, fields: tuple[Any, ...]) -> None:
         self._works.append({"kind": KINDS.index(kind), "work": {kind: fields}})

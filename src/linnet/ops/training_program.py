@@ -13,13 +13,13 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from linnet.core.native import opened
-from linnet.ops.kernels import norm_pieces, numbers, run_program, sgemm
+from linnet.ops.kernels import norm_pieces, numbers, run_program
 from linnet.ops.program import POINTWISE, CannotRun, Positional, Program, insist
 
 LINE = 16  # numbers in a line of the cache: where every parameter's gradient begins
@@ -32,6 +32,21 @@ class Held:
     value: Tensor | None = None
 
 
+class Matmul(NamedTuple):
+    """c (m, n) = base + A B + bias; A lies as (m, k), or as (k, m) if `a_turned`, B as (k, n), or (n, k)."""
+
+    m: int
+    n: int
+    k: int
+    a_turned: bool
+    b_turned: bool
+    a: Any
+    b: Any
+    base: Any  # (m, n), which may be c, or NULL
+    bias: Any  # (n,), or NULL
+    c: Any
+
+
 class TrainingProgram(Program):
     """`batch` sequences of `length` tokens: hidden states, and the gradients of everything that they were made from.
 
@@ -39,8 +54,6 @@ class TrainingProgram(Program):
     """
 
     def __init__(self, batch: int, length: int, *, with_documents: bool) -> None:
-        if sgemm() is None:
-            raise CannotRun("no BLAS that threads can call by themselves")
         super().__init__(batch * length)
         self.batch, self.length, self.with_documents = batch, length, with_documents
         self.parameters: list[Tensor] = []
@@ -117,15 +130,15 @@ class TrainingProgram(Program):
         (f, d), n, null = weight.shape, self.rows, opened()[0].NULL
         insist(x.shape[1] == d, f"{x.shape[1]} numbers for a matrix of {d}")
         y, w = self._room(n, f), self._given(weight, f, d)
-        self._write("matmul", (n, f, d, False, True, False, self._read(x), w, self._given(bias, f), numbers(y)))
+        self._write("matmul", Matmul(n, f, d, False, True, self._read(x), w, null, self._given(bias, f), numbers(y)))
         of_weight = self._parameter(weight)
         of_bias = None if bias is None else self._parameter(bias)
 
         def back() -> None:
             g = self._take(y)
             with self._adding(x, g) as (to, add):
-                self._write("matmul", (n, d, f, False, False, add, numbers(g), w, null, to))
-            self._slot("matmul", "c", of_weight, (f, d, n, True, False, False, numbers(g), numbers(x), null, null))
+                self._write("matmul", Matmul(n, d, f, False, False, numbers(g), w, to if add else null, null, to))
+            self._slot("matmul", "c", of_weight, Matmul(f, d, n, True, False, numbers(g), numbers(x), null, null, null))
             if of_bias is not None:
                 self._slot("column_sum", "y", of_bias, (n, f, f, numbers(g), null))
             self._release(g)
@@ -136,10 +149,14 @@ class TrainingProgram(Program):
     def pointwise(self, what: str, x: Tensor, other: Tensor | None = None) -> Tensor:
         insist(what in POINTWISE, what)
         insist(other is not x and (other is None or other.shape == x.shape), f"{what} of these two")
-        index, null, y = POINTWISE.index(what), opened()[0].NULL, self._room(*x.shape)
+        index, null = POINTWISE.index(what), opened()[0].NULL
         read = numbers if what == "add" else self._read
         first, second = read(x), null if other is None else read(other)
-        self._write("pointwise", (index, x.numel(), first, second, numbers(y)))
+        if what == "add" and other is not None and self._begin_with(x, other):
+            y = other.view_as(other)  # a value of its own, in the same place
+        else:
+            y = self._room(*x.shape)
+            self._write("pointwise", (index, x.numel(), first, second, numbers(y)))
 
         def back_of_sum() -> None:
             assert other is not None
@@ -167,6 +184,17 @@ class TrainingProgram(Program):
 
         self._back.append(back_of_sum if what == "add" else back)
         return y
+
+    def _begin_with(self, x: Tensor, product: Tensor) -> bool:
+        """Let the product that was written last begin with x instead of 0: a sum that costs no work of its own.
+
+        Nobody has read the product itself, and who does so later is refused by the way back of the sum.
+        """
+        last = self._works[-1]["work"].get("matmul")
+        if last is None or last.c != numbers(product) or last.base != opened()[0].NULL:
+            return False
+        self._works[-1]["work"]["matmul"] = last._replace(base=numbers(x))
+        return True
 
     def rotate(self, x: Tensor, d_head: int, make: Callable[[Tensor], tuple[Tensor, Tensor]], key: Hashable) -> Tensor:
         table = self._table(key, lambda positions: torch.cat(make(positions), -1))
@@ -243,7 +271,7 @@ class TrainingProgram(Program):
         for back in reversed(self._back):
             back()
         self.abandon()
-        self._inputs_made = self._input_struct(sgemm())
+        self._inputs_made = self._input_struct()
         self._forward_made = ffi.new("linnet_instruction[]", self._forward)
         self._back_made = ffi.new("linnet_instruction[]", self._works)
         self._places = [(getattr(self._back_made[i].work, kind), field, offset) for i, kind, field, offset in self._slots]

@@ -39,7 +39,7 @@ unsafe fn forward_head<M: Isa, const W: usize>(task: &Forward, b: usize, h: usiz
     let queries = filled(&task.q, b, h, s.queries, &s, &mut memory);
     for start in (0..s.queries).step_by(block) {
         let reach = Reach::of(&task.shape, &s, b, start, block);
-        transpose(queries.from(start), reach.live, s.width, block, task.shape.scale, q);
+        transpose::<M>(queries.from(start), reach.live, s.width, block, task.shape.scale, q);
         score::<M, W>(&s, &reach, keys, q, scores);
         let (largest, totals) = softmax::<M, W>(&reach, scores);
         let weights = Strided { start: scores, down: 1, across: block };
@@ -78,8 +78,8 @@ unsafe fn backward_group<M: Isa, const W: usize>(task: &Forward, gradients: &Gra
         let grad_q = matrix(&gradients.q, b, h, s.queries, &s, &mut memory);
         for start in (0..s.queries).step_by(block) {
             let reach = Reach::of(&task.shape, &s, b, start, block);
-            transpose(q.from(start), reach.live, s.width, block, task.shape.scale, q_transposed);
-            transpose(grad_y.from(start), reach.live, s.width, block, 1.0, grad_y_transposed);
+            transpose::<M>(q.from(start), reach.live, s.width, block, task.shape.scale, q_transposed);
+            transpose::<M>(grad_y.from(start), reach.live, s.width, block, 1.0, grad_y_transposed);
             score::<M, W>(&s, &reach, keys, q_transposed, weights);
             score::<M, W>(&s, &reach, values, grad_y_transposed, grad_scores);
             let (mut log_sums, mut delta) = ([0.0; MAX_BLOCK], [0.0; MAX_BLOCK]);

@@ -4,6 +4,7 @@
 //! Every instruction works on arrays of the caller, `rows` rows each. What changes from one call to the next is read through
 //! a pointer: `Inputs`, the memories that states keep (their places grow), the tables by position.
 
+mod matmul;
 pub mod training;
 mod works;
 
@@ -12,6 +13,7 @@ use super::few_rows::FewRows;
 use super::norm::Norm;
 use super::parallel::{in_turn, Threads};
 use crate::dispatch;
+use matmul::{Matmul, Sgemm};
 use training::*;
 use works::do_piece;
 
@@ -283,7 +285,7 @@ impl Program<'_> {
                 let pointers = !work.taps.is_null() && !work.y.is_null() && is_filled(work.memory);
                 work.width > 0 && work.d > 0 && pointers
             }
-            Known::Matmul(work) => inputs.sgemm.is_some() && work.is_sound(),
+            Known::Matmul(work) => work.is_sound(),
             Known::ColumnSum(work) => work.rows > 0 && work.d > 0 && !work.x.is_null() && !work.y.is_null(),
             Known::NormBack(work) => work.norm.is_sound() && !work.norm.scale.is_null() && !work.g.is_null() && !work.x.is_null(),
             Known::PointwiseBack(work) => {

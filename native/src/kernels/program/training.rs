@@ -1,7 +1,6 @@
 //! What a program for training needs beyond decoding: whole sequences, large products, and every work's way back.
 //!
-//! Rows are the places of some sequences of T, one after the other. Large products are those of the BLAS that the caller
-//! brings (`Inputs::sgemm`): each thread calls it for rows of its own.
+//! Rows are the places of some sequences of T, one after the other.
 
 use super::super::attention::{backward_group, forward_head, Forward, Gradients};
 use super::super::gelu::slope;
@@ -13,39 +12,6 @@ use super::*;
 const COLUMNS: usize = 64; // of a piece of what is summed down the rows
 const ROWS: usize = 32; // of a piece of what is done row by row
 const TOGETHER: usize = 64; // rows that are summed before they go into a sum of many: each adds rounding of the sum so far
-
-/// Fortran's SGEMM.
-pub type Sgemm = unsafe extern "C" fn(
-    *const u8,
-    *const u8,
-    *const i32,
-    *const i32,
-    *const i32,
-    *const f32,
-    *const f32,
-    *const i32,
-    *const f32,
-    *const i32,
-    *const f32,
-    *mut f32,
-    *const i32,
-);
-
-/// C (m, n) = A B + bias, added to what is in C if `add`. A lies as (m, k), or as (k, m) if `a_turned`; B as (k, n), or (n, k).
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Matmul {
-    pub m: i64,
-    pub n: i64,
-    pub k: i64,
-    pub a_turned: i32,
-    pub b_turned: i32,
-    pub add: i32,
-    pub a: *const f32,
-    pub b: *const f32,
-    pub bias: *const f32,
-    pub c: *mut f32,
-}
 
 /// y (d) = the sum of `rows` rows of x that are `down` apart.
 #[repr(C)]
@@ -130,37 +96,6 @@ pub struct ConvolutionBack {
     pub x: *mut f32,
     pub taps: *mut f32,
     pub add: i32,
-}
-
-impl Matmul {
-    pub(super) fn pieces(&self, threads: usize) -> usize {
-        threads.min(self.m as usize)
-    }
-
-    pub(super) unsafe fn piece(&self, sgemm: Sgemm, piece: usize, pieces: usize) {
-        let (m, n, k) = (self.m as usize, self.n as usize, self.k as usize);
-        let (from, to) = (piece * m / pieces, (piece + 1) * m / pieces);
-        let (rows, c) = ((to - from) as i32, self.c.add(from * n));
-        let mut keep = self.add as f32;
-        if !self.bias.is_null() {
-            for r in 0..to - from {
-                std::ptr::copy_nonoverlapping(self.bias, c.add(r * n), n);
-            }
-            keep = 1.0;
-        }
-        // its matrices lie column by column: C turned is B turned times A turned
-        let a = self.a.add(if self.a_turned != 0 { from } else { from * k });
-        let (n, k, m, one) = (n as i32, k as i32, m as i32, 1.0f32);
-        let turned = |yes: i32| if yes != 0 { b"T" } else { b"N" };
-        let (down_b, down_a) = (if self.b_turned != 0 { k } else { n }, if self.a_turned != 0 { m } else { k });
-        let (of_b, of_a) = (turned(self.b_turned).as_ptr(), turned(self.a_turned).as_ptr());
-        sgemm(of_b, of_a, &n, &rows, &k, &one, self.b, &down_b, a, &down_a, &keep, c, &n);
-    }
-
-    pub(super) fn is_sound(&self) -> bool {
-        let sizes = [self.m, self.n, self.k].iter().all(|&n| n > 0 && n < 1 << 31);
-        sizes && !self.a.is_null() && !self.b.is_null() && !self.c.is_null()
-    }
 }
 
 impl ColumnSum {

@@ -17,11 +17,7 @@ pub(super) unsafe fn do_piece<M: Isa>(program: &Program, turn: usize, i: usize) 
         Known::Remember(work) => remember(work, i),
         Known::Attend(work) => attend::<M>(work, inputs, i),
         Known::Convolve(work) => convolve(work, inputs, i),
-        Known::Matmul(work) => {
-            if let Some(sgemm) = inputs.sgemm {
-                work.piece(sgemm, i, work.pieces(program.threads));
-            }
-        }
+        Known::Matmul(work) => work.piece::<M>(inputs.sgemm, i, program.threads),
         Known::ColumnSum(work) => work.piece::<M>(i),
         Known::NormBack(work) => work.piece::<M>(i),
         Known::PointwiseBack(work) => work.piece::<M>(i * NUMBERS, (work.n as usize).min((i + 1) * NUMBERS)),

@@ -77,6 +77,10 @@ impl Isa for Avx512 {
         Avx2::totals(halves)
     }
     #[inline(always)]
+    unsafe fn turn_square(from: *const f32, down: usize, scale: f32, to: *mut f32, to_down: usize) {
+        turn_square(from, down, scale, to, to_down);
+    }
+    #[inline(always)]
     unsafe fn prefetch(from: *const f32) {
         _mm_prefetch::<_MM_HINT_T0>(from.cast());
     }
@@ -160,7 +164,31 @@ impl Isa for Avx2 {
         std::mem::transmute::<__m128, [f32; 4]>(whole)
     }
     #[inline(always)]
+    unsafe fn turn_square(from: *const f32, down: usize, scale: f32, to: *mut f32, to_down: usize) {
+        turn_square(from, down, scale, to, to_down);
+    }
+    #[inline(always)]
     unsafe fn prefetch(from: *const f32) {
         _mm_prefetch::<_MM_HINT_T0>(from.cast());
+    }
+}
+
+/// Four columns of eight rows at a time: rows 0 to 3 in one half of the vectors, 4 to 7 in the other.
+#[inline(always)]
+unsafe fn turn_square(from: *const f32, down: usize, scale: f32, to: *mut f32, to_down: usize) {
+    let scale = _mm256_set1_ps(scale);
+    for half in [0, 4] {
+        let rows = |i: usize| {
+            let (low, high) = (_mm_loadu_ps(from.add(i * down + half)), _mm_loadu_ps(from.add((i + 4) * down + half)));
+            _mm256_mul_ps(scale, _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1))
+        };
+        let (a, b, c, d) = (rows(0), rows(1), rows(2), rows(3));
+        let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d)); // a₀ b₀ a₁ b₁
+        let (ab_later, cd_later) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d)); // a₂ b₂ a₃ b₃
+        let to = to.add(half * to_down);
+        _mm256_storeu_ps(to, _mm256_shuffle_ps(ab, cd, 0b01_00_01_00));
+        _mm256_storeu_ps(to.add(to_down), _mm256_shuffle_ps(ab, cd, 0b11_10_11_10));
+        _mm256_storeu_ps(to.add(2 * to_down), _mm256_shuffle_ps(ab_later, cd_later, 0b01_00_01_00));
+        _mm256_storeu_ps(to.add(3 * to_down), _mm256_shuffle_ps(ab_later, cd_later, 0b11_10_11_10));
     }
 }
