@@ -105,6 +105,43 @@ typedef struct {
     uint64_t count;
 } linnet_threads;
 
+/* Fortran's SGEMM, of a BLAS. */
+typedef void (*linnet_sgemm)(const char *, const char *, const int32_t *, const int32_t *, const int32_t *, const float *,
+    const float *, const int32_t *, const float *, const int32_t *, const float *, float *, const int32_t *);
+
+/* C (m, n) = base + A B + bias; base (m, n), which may be C itself, or bias (n) may be NULL. A lies as (m, k), or as (k, m) if
+ * `a_turned`; B as (k, n), or as (n, k) if `b_turned`. */
+typedef struct {
+    int64_t m;
+    int64_t n;
+    int64_t k;
+    int32_t a_turned;
+    int32_t b_turned;
+    const float *a;
+    const float *b;
+    const float *base;
+    const float *bias;
+    float *c;
+} linnet_matmul;
+
+/* Returns 0, or -1 where the sizes make no sense. sgemm: NULL for the library's own products. */
+int64_t linnet_matmul_run(const linnet_matmul *task, linnet_sgemm sgemm, const linnet_threads *threads);
+
+/* Rows of `vocab` scores, and of each the place of the right one and a weight → losses, weight · -log softmax(scores)[target];
+ * with `gradient`, that of their sum takes the place of the scores. */
+typedef struct {
+    int64_t rows;
+    int64_t vocab;
+    float *scores;
+    const int64_t *targets;
+    const float *weights;
+    float *losses;
+    int32_t gradient;
+} linnet_cross_entropy_task;
+
+/* Returns 0, or -1 where a target is not in the vocabulary: then nothing is done. */
+int64_t linnet_cross_entropy(const linnet_cross_entropy_task *task, const linnet_threads *threads);
+
 /* x → y = GELU(x) in its tanh form, n numbers. Returns 0. */
 int64_t linnet_gelu_forward(const float *x, float *y, uint64_t n, const linnet_threads *threads);
 
@@ -240,8 +277,7 @@ typedef struct {
     const int64_t *tokens;
     const int64_t *positions;
     const int64_t *begins;
-    void (*sgemm)(const char *, const char *, const int32_t *, const int32_t *, const int32_t *, const float *, const float *,
-        const int32_t *, const float *, const int32_t *, const float *, float *, const int32_t *);
+    linnet_sgemm sgemm;
 } linnet_inputs;
 
 /* Some places that a state holds, the last of them for what is read now. first: place of the first one in the stream. */
@@ -315,21 +351,6 @@ typedef struct {
     const float *taps;
     float *y;
 } linnet_convolve;
-
-/* C (m, n) = base + A B + bias; base (m, n), which may be C itself, or bias (n) may be NULL. A lies as (m, k), or as (k, m) if
- * `a_turned`; B as (k, n), or as (n, k) if `b_turned`. */
-typedef struct {
-    int64_t m;
-    int64_t n;
-    int64_t k;
-    int32_t a_turned;
-    int32_t b_turned;
-    const float *a;
-    const float *b;
-    const float *base;
-    const float *bias;
-    float *c;
-} linnet_matmul;
 
 /* y (d) = the sum of `rows` rows of x that are `down` numbers apart. */
 typedef struct {

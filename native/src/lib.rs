@@ -12,13 +12,15 @@ use std::ptr::null_mut;
 use std::slice::from_raw_parts;
 
 use kernels::attention::{Forward, Gradients};
+use kernels::cross_entropy::CrossEntropy;
 use kernels::few_rows::FewRows;
+use kernels::matmul::{Matmul, Sgemm};
 use kernels::norm::{Norm, NormGradients};
 use kernels::optimizer::{AdamW, Parameter};
 use kernels::parallel::Threads;
 use kernels::program::{Inputs, Instruction};
 use kernels::simd::Kind;
-use kernels::{attention, few_rows, gelu, large_product, norm, optimizer, program, simd};
+use kernels::{attention, cross_entropy, few_rows, gelu, large_product, matmul, norm, optimizer, program, simd};
 
 const BAD_ARGUMENT: i64 = -1;
 const BUG: i64 = -2;
@@ -50,6 +52,26 @@ pub extern "C" fn linnet_limit_vectors(at_most: u32) {
         1 => Kind::Avx2,
         _ => Kind::Avx512,
     });
+}
+
+/// # Safety
+/// What the task names can be read, and written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_matmul_run(task: *const Matmul, sgemm: Option<Sgemm>, threads: *const Threads) -> i64 {
+    if task.is_null() || threads.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| if matmul::matmul(&*task, sgemm, *threads) { 0 } else { BAD_ARGUMENT })
+}
+
+/// # Safety
+/// What the task names can be read, and written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_cross_entropy(task: *const CrossEntropy, threads: *const Threads) -> i64 {
+    if task.is_null() || threads.is_null() || !(*task).is_sound() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| if cross_entropy::cross_entropy(&*task, *threads) { 0 } else { BAD_ARGUMENT })
 }
 
 /// # Safety

@@ -22,12 +22,10 @@ from linnet.core.native import native_problem, opened
 from linnet.model import Network
 from linnet.model.context import Context
 from linnet.model.training_programs import TrainingPrograms
-from linnet.ops.kernels import VECTORS, kernels_available, limit_vectors, vectors_in_use
-from linnet.ops.training_program import Matmul, TrainingProgram
+from linnet.ops.kernels import VECTORS, Matmul, kernels_available, limit_vectors, vectors_in_use
+from linnet.ops.training_program import TrainingProgram
 
-pytestmark = pytest.mark.skipif(
-    not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}"
-)
+pytestmark = pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}")
 Patch = pytest.MonkeyPatch
 ROUNDING = 2e-5  # as for laws 3 to 6
 NO_PROGRAM = re.compile(r"alibi|^sentence$|causal=False|activation=gelu\b")  # by name (the sentence has alibi)

@@ -29,9 +29,7 @@ from linnet.ops.kernels import kernels_available
 from linnet.ops.program import Program, lower
 from linnet.ops.training_program import TrainingProgram
 
-pytestmark = pytest.mark.skipif(
-    not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}"
-)
+pytestmark = pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}")
 ROUNDING = 2e-5  # as for laws 3 to 6
 ROPE = "attention n_heads=4 position=rope"
 LENGTH = 18

@@ -7,9 +7,11 @@
 #![allow(clippy::needless_range_loop)] // loops over the lanes and rows of a tile say what they do by their counters
 
 pub mod attention;
+pub mod cross_entropy;
 pub mod few_rows;
 pub mod gelu;
 pub mod large_product;
+pub mod matmul;
 pub mod norm;
 pub mod optimizer;
 pub mod parallel;

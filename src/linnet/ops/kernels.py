@@ -3,7 +3,8 @@
     gelu_forward, gelu_backward             ops/activation.py
     attention_forward, attention_backward   ops/attention.py
     rms_norm_forward, rms_norm_backward     ops/norm.py
-    few_rows                                ops/linear.py
+    few_rows, matmul                        ops/linear.py
+    cross_entropy_in_place                  ops/loss.py
     run_program                             ops/program.py
     clip_in_place, adamw_step               train/precision.py, train/optimizers.py
 
@@ -18,7 +19,7 @@ from array import array
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ def _sgemm() -> Any:
     except (OSError, AttributeError):
         return None
     ffi = opened()[0]
-    return ffi.cast(ffi.typeof("linnet_inputs").fields[-1][1].type, address) if address else None
+    return ffi.cast("linnet_sgemm", address) if address else None
 
 
 @cache
@@ -134,6 +135,46 @@ def gelu_backward(x: Tensor, grad: Tensor) -> Tensor:
     grad_x = torch.empty_like(x)
     _call("linnet_gelu_backward", numbers(x), numbers(grad), numbers(grad_x), x.numel())
     return grad_x
+
+
+class Matmul(NamedTuple):
+    """c (m, n) = base + A B + bias; A lies as (m, k), or as (k, m) if `a_turned`, B as (k, n), or (n, k)."""
+
+    m: int
+    n: int
+    k: int
+    a_turned: bool
+    b_turned: bool
+    a: Any
+    b: Any
+    base: Any  # (m, n), which may be c, or NULL
+    bias: Any  # (n,), or NULL
+    c: Any
+
+
+def matmul(a: Tensor, b: Tensor, c: Tensor, *, a_turned: bool, b_turned: bool, add: bool) -> None:
+    """C (m, n) = A B, added to what is in C if `add`; all contiguous, A as (m, k), or (k, m) if turned, B as (k, n), or (n, k)."""
+    (m, k), (k_too, n) = (reversed(x.shape) if turned else x.shape for x, turned in ((a, a_turned), (b, b_turned)))
+    _insist(k == k_too and c.shape == (m, n), f"a product of {tuple(a.shape)} and {tuple(b.shape)} into {tuple(c.shape)}")
+    to, null = numbers(c), opened()[0].NULL
+    task = Matmul(m, n, k, a_turned, b_turned, numbers(a), numbers(b), to if add else null, null, to)
+    _call("linnet_matmul_run", opened()[0].new("linnet_matmul *", task), products())
+
+
+def cross_entropy_in_place(scores: Tensor, targets: Tensor, weights: Tensor, *, gradient: bool) -> Tensor:
+    """weight · -log softmax(scores)[target] (N,) of scores (N, V), targets (N,) int64, weights (N,), all contiguous.
+
+    With `gradient` the scores become the gradient of the sum.
+    """
+    (rows, vocab), losses = scores.shape, weights.new_empty(weights.shape)
+    _insist(targets.shape == weights.shape == (rows,), f"{tuple(targets.shape)} targets and {tuple(weights.shape)} weights")
+    _insist(targets.dtype is torch.int64 and targets.is_cpu and targets.is_contiguous(), f"targets in {targets.dtype}")
+    places = opened()[0].cast("int64_t *", targets.data_ptr())
+    task = (rows, vocab, numbers(scores), places, numbers(weights), numbers(losses), gradient)
+    arguments = opened()[0].new("linnet_cross_entropy_task *", task), _threads(torch.get_num_threads())
+    if opened()[1].linnet_cross_entropy(*arguments) == BAD_ARGUMENT:
+        raise IndexError(f"a target outside of the vocabulary of {vocab}")
+    return losses
 
 
 def _rows(x: Tensor) -> tuple[Any, int, int, int]:

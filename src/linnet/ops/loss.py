@@ -12,9 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from linnet.ops.kernels import cross_entropy_in_place, kernels_take_whole
+from linnet.ops.linear import product
 
 CHUNK_NUMBERS = 1 << 22  # scores alive at once: 16 MiB in float32
 
@@ -30,6 +32,21 @@ def chunk_rows(vocab_size: int, rows: int) -> int:
     return max(1, min(rows, CHUNK_NUMBERS // vocab_size))
 
 
+def losses_in_place(scores: Tensor, targets: Tensor, weights: Tensor, *, gradient: bool) -> Tensor:
+    """w · -log softmax(scores)[y] (n,) of scores (n, V), which become the gradient of its sum, (softmax - onehot) · w, if asked
+    for, else something without meaning. targets (n,), weights (n,)"""
+    if kernels_take_whole((scores, weights)) and targets.dtype is torch.int64 and targets.is_contiguous():
+        return cross_entropy_in_place(scores, targets, weights, gradient=gradient)
+    y, w = targets[:, None], weights[:, None].to(scores.dtype)
+    scores -= scores.amax(-1, keepdim=True)
+    right = scores.gather(-1, y)
+    sums = scores.exp_().sum(-1, keepdim=True)  # (n, 1)
+    losses = (sums.log() - right) * w
+    if gradient:
+        scores.mul_(w / sums).scatter_add_(-1, y, -w)
+    return losses.squeeze(-1)
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, chunk: int) -> Tensor:
@@ -40,19 +57,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight, dtype=precise) if wants_weight else None
         for start in range(0, hidden.shape[0], chunk):
             rows = slice(start, start + chunk)
-            h, y, w = hidden[rows], targets[rows, None], weights[rows, None]
-            scores = (h @ weight.t()).to(precise)  # (n, V)
-            scores -= scores.amax(-1, keepdim=True)
-            right = scores.gather(-1, y)
-            sums = scores.exp_().sum(-1, keepdim=True)  # (n, 1)
-            total += ((sums.log() - right) * w).sum()
+            h, y, w = hidden[rows], targets[rows], weights[rows]
+            scores = product(h, weight, b_turned=True).to(precise)  # (n, V)
+            total += losses_in_place(scores, y, w, gradient=wants_hidden or wants_weight).sum()
             if not (wants_hidden or wants_weight):
                 continue
-            g = scores.mul_(w / sums).scatter_add_(-1, y, -w.to(precise)).to(hidden.dtype)  # (softmax - onehot) · w
+            g = scores.to(hidden.dtype)  # (softmax - onehot) · w
             if grad_hidden is not None:
-                torch.mm(g, weight, out=grad_hidden[rows])
+                product(g, weight, grad_hidden[rows])
             if grad_weight is not None:
-                grad_weight.addmm_(g.t(), h) if g.dtype == precise else grad_weight.add_(g.t() @ h)
+                product(g, h, grad_weight, a_turned=True, add=True)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         return total
@@ -81,8 +95,10 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, weight
 def token_losses(hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
     """-log p of every target, (N,), without a graph; for evaluation."""
     chunk = chunk or chunk_rows(weight.shape[0], hidden.shape[0])
-    parts = [
-        F.cross_entropy((h @ weight.t()).float(), y, reduction="none")
-        for h, y in zip(hidden.split(chunk), targets.split(chunk), strict=True)
-    ]
+    hidden, weight = hidden.detach(), weight.detach()
+    ones = torch.ones(hidden.shape[:1], device=hidden.device)
+    parts = []
+    for h, y, one in zip(hidden.split(chunk), targets.split(chunk), ones.split(chunk), strict=True):
+        scores = product(h, weight, b_turned=True).float()
+        parts.append(losses_in_place(scores, y, one, gradient=False))
     return torch.cat(parts)

@@ -13,14 +13,14 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from linnet.core.native import opened
-from linnet.ops.kernels import norm_pieces, numbers, run_program
-from linnet.ops.program import POINTWISE, CannotRun, Positional, Program, insist
+from linnet.ops.kernels import Matmul, norm_pieces, numbers, run_program
+from linnet.ops.program import POINTWISE, Positional, Program, insist
 
 LINE = 16  # numbers in a line of the cache: where every parameter's gradient begins
 
@@ -30,21 +30,6 @@ class Held:
     """What a state would hold: here the whole sequence."""
 
     value: Tensor | None = None
-
-
-class Matmul(NamedTuple):
-    """c (m, n) = base + A B + bias; A lies as (m, k), or as (k, m) if `a_turned`, B as (k, n), or (n, k)."""
-
-    m: int
-    n: int
-    k: int
-    a_turned: bool
-    b_turned: bool
-    a: Any
-    b: Any
-    base: Any  # (m, n), which may be c, or NULL
-    bias: Any  # (n,), or NULL
-    c: Any
 
 
 class TrainingProgram(Program):

@@ -4,16 +4,15 @@
 //! Every instruction works on arrays of the caller, `rows` rows each. What changes from one call to the next is read through
 //! a pointer: `Inputs`, the memories that states keep (their places grow), the tables by position.
 
-mod matmul;
 pub mod training;
 mod works;
 
 use super::attention::Rows;
 use super::few_rows::FewRows;
+use super::matmul::{Matmul, Sgemm};
 use super::norm::Norm;
 use super::parallel::{in_turn, Threads};
 use crate::dispatch;
-use matmul::{Matmul, Sgemm};
 use training::*;
 use works::do_piece;
 

@@ -1,9 +1,11 @@
-//! Products of whole matrices in a program: by large_product.rs, or by a BLAS that the caller brings (`Inputs::sgemm`), which
-//! each thread calls for a part of C.
+//! Products of whole matrices over all threads: by large_product.rs, or by a BLAS that the caller brings, which each thread calls
+//! for a part of C.
 
-use super::super::large_product::{multiply, Lying};
-use super::super::product::{RowMajor, Strided};
-use super::super::simd::Isa;
+use super::large_product::{multiply, Lying};
+use super::parallel::{for_each, Threads};
+use super::product::{RowMajor, Strided};
+use super::simd::Isa;
+use crate::dispatch;
 
 const ROWS: usize = 192; // of C in a piece, about: each lays out B for itself, which takes as long as two rows of it
 const FEWEST: usize = 96; // rows in a piece, where its columns can be shared out instead
@@ -43,8 +45,30 @@ pub struct Matmul {
     pub c: *mut f32,
 }
 
+/// The product; false, and nothing is done, where its numbers make no sense.
+///
+/// # Safety
+/// What the task names can be read, and written.
+pub unsafe fn matmul(task: &Matmul, sgemm: Option<Sgemm>, threads: Threads) -> bool {
+    if !task.is_sound() {
+        return false;
+    }
+    let (address, count) = (task as *const Matmul as usize, threads.count as usize);
+    for_each(threads, task.pieces(count), |i| {
+        let task = &*(address as *const Matmul);
+        dispatch!(piece(task: &Matmul, sgemm: Option<Sgemm>, i: usize, count: usize));
+    });
+    true
+}
+
+#[inline(always)]
+unsafe fn piece<M: Isa>(task: &Matmul, sgemm: Option<Sgemm>, i: usize, threads: usize) {
+    task.piece::<M>(sgemm, i, threads);
+}
+
+#[allow(clippy::missing_safety_doc)] // as of `matmul`
 impl Matmul {
-    pub(super) fn is_sound(&self) -> bool {
+    pub fn is_sound(&self) -> bool {
         let sizes = [self.m, self.n, self.k].iter().all(|&n| n > 0 && n < 1 << 31);
         sizes && !self.a.is_null() && !self.b.is_null() && !self.c.is_null()
     }
@@ -60,13 +84,13 @@ impl Matmul {
         (rows, threads.div_ceil(rows).min(n.div_ceil(COLUMNS)))
     }
 
-    pub(super) fn pieces(&self, threads: usize) -> usize {
+    pub fn pieces(&self, threads: usize) -> usize {
         let (rows, columns) = self.parts(threads);
         rows * columns
     }
 
     #[inline(always)]
-    pub(super) unsafe fn piece<M: Isa>(&self, sgemm: Option<Sgemm>, piece: usize, threads: usize) {
+    pub unsafe fn piece<M: Isa>(&self, sgemm: Option<Sgemm>, piece: usize, threads: usize) {
         let (m, n) = (self.m as usize, self.n as usize);
         let (rows, columns) = self.parts(threads);
         let (row, column) = (piece / columns, piece % columns);
