@@ -152,7 +152,7 @@ DAMAGE: dict[str, tuple[Callable[[dict], Any], str]] = {
     "another version": (lambda d: d.update(version="2.0"), 'version is "2.0"; needed: "1.0"'),
     "a normalizer": (lambda d: d.update(normalizer={"type": "NFC"}), "normalizer is"),
     "truncation": (lambda d: d.update(truncation={"max_length": 3}), "truncation is"),
-    "another model": (lambda d: d["model"].update(type="Unigram"), "model is of type 'Unigram'"),
+    "another model": (lambda d: d["model"].update(type="Markov"), "model is of type 'Markov'"),
     "no model": (lambda d: d.pop("model"), "model is of type None"),
     "dropout": (lambda d: d["model"].update(dropout=0.1), "model.dropout is 0.1"),
     "an unknown option": (lambda d: d["model"].update(shortcut=True), "model.shortcut is not known"),

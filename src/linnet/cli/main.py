@@ -10,7 +10,7 @@ BEGAN = time.perf_counter()  # before torch is imported: under a time budget tha
 import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from linnet.cli import demo, doctor, evaluate, generate, plan, tokenizer, train, words  # noqa: E402
+from linnet.cli import data, demo, doctor, evaluate, generate, plan, tokenizer, train, words  # noqa: E402
 from linnet.core.errors import LinnetError, explain  # noqa: E402
 from linnet.core.version import __version__  # noqa: E402
 
@@ -43,6 +43,7 @@ app.command("plan")(plan.plan)
 app.command("generate")(generate.generate)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(data.app, name="data")
 app.command("words")(words.words)
 app.command("doctor")(doctor.doctor)
 

@@ -24,7 +24,8 @@ app = typer.Typer(
 Which = Annotated[
     Path,
     typer.Argument(
-        help="A tokenizer.json, a run folder, a folder with GPT-2's encoder.json and vocab.bpe, or tiktoken's ranks (*.tiktoken, also .gz)."
+        help="A tokenizer.json, a run folder, a folder with GPT-2's encoder.json and vocab.bpe, tiktoken's ranks (*.tiktoken, also .gz), "
+        "a SentencePiece model (*.model), or BERT's vocab.txt."
     ),
 ]
 Pattern = Annotated[

@@ -9,9 +9,15 @@ whole training part holds.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
+from pathlib import Path
 from typing import Any
+
+from linnet.core.errors import DataError, explain
+from linnet.core.files import read_json
 
 
 @dataclass(frozen=True)
@@ -168,3 +174,63 @@ def percentages(parts: Sequence[float]) -> list[float]:
     for i in order[: 10_000 - sum(floors)]:
         floors[i] += 1
     return [value / 100 for value in floors]
+
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Data card</title>
+<style>
+body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; background: #fff; }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto; }}
+th, td {{ padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
+th:nth-child(-n+4), td:nth-child(-n+4) {{ text-align: left; }}
+code {{ font-size: .85em; word-break: break-all; }}
+</style>
+{body}
+</html>
+"""
+
+
+def markdown_page(card: DataCard) -> str:
+    """The card as a page that opens without a network: the headings, paragraphs, lists and tables of `to_markdown`."""
+    parts: list[str] = []
+    for block in card.to_markdown().strip().split("\n\n"):
+        lines = block.split("\n")
+        if block.startswith("#"):
+            level = len(block) - len(block.lstrip("#"))
+            parts.append(f"<h{level}>{inline(block.lstrip('# '))}</h{level}>")
+        elif lines[0].startswith("| "):
+            rows = [
+                [inline(cell.strip()) for cell in line.strip("|").split("|")] for line in lines if not line.startswith("| ---")
+            ]
+            cells = ["".join(f"<{tag}>{cell}</{tag}>" for cell in row) for tag, row in zip(["th"] + ["td"] * len(rows), rows)]
+            parts.append("<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>")
+        elif lines[0].startswith("- "):
+            parts.append("<ul>" + "".join(f"<li>{inline(line[2:])}</li>" for line in lines) + "</ul>")
+        else:
+            parts.append(f"<p>{inline(block)}</p>")
+    return PAGE.format(body="\n".join(parts))
+
+
+def inline(text: str) -> str:
+    """Markdown within a line: code and bold, and everything else as it stands."""
+    text = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text))
+    return re.sub("`(.+?)`", r"<code>\1</code>", text)
+
+
+def find_card(folder: Path) -> tuple[Path, DataCard]:
+    """The prepared folder in a run, or the one given, and its card. Raises DataError where there is none, or several."""
+    found = sorted(
+        place.parent for place in [*folder.glob("card.json"), *folder.glob("*/card.json"), *folder.glob("data/*/card.json")]
+    )
+    if len(found) != 1:
+        several = ", ".join(map(str, found[:3]))
+        raise DataError(
+            explain(
+                f"{folder} holds {several or 'no card.json'}",
+                need="a run folder or one of prepared data",
+                hint="naming one of them",
+            )
+        )
+    return found[0], DataCard.from_json(
+        read_json(found[0] / "card.json", what="the data card of a prepared folder", error=DataError)
+    )

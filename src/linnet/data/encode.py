@@ -103,14 +103,14 @@ def encode_all(
 
 
 class _Check:
-    """Whether a document's ids stand for its text.
+    """Whether a document's ids stand for its text, where the tokenizer is one that loses nothing (`Tokenizer.exact`).
 
     A special token never comes out of ordinary text but for one: a tokenizer with a closed vocabulary gives its
     unknown token for what it cannot say. Those are counted, for the card; any other loss of bytes is refused.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self.end_id = tokenizer.end_id
+        self.end_id, self.exact = tokenizer.end_id, tokenizer.exact
         self.widths = np.array([len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)])
         self.special = np.zeros(tokenizer.vocab_size, bool)
         self.special[list(tokenizer.special.values())] = True
@@ -128,7 +128,7 @@ class _Check:
             raise TokenizerError(explain(got, need=f"ids below its vocab_size = {len(self.widths)}"))
         unknown = int(self.special[body].sum())
         stands_for = int(self.widths[body].sum())
-        if stands_for != size and not unknown:
+        if self.exact and stands_for != size and not unknown:
             raise TokenizerError(
                 explain(
                     f"the tokenizer turned {size:,} bytes of text into ids that stand for {stands_for:,} bytes",

@@ -1,10 +1,11 @@
-"""What every tokenizer can do: text to ids and back, losing no byte."""
+"""What every tokenizer can do: text to ids and back."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,12 @@ END_OF_TEXT = "<|endoftext|>"  # stands after every document; also where generat
 class Tokenizer(ABC):
     """Bytes ↔ ids. Immutable once made.
 
-    special   name → id of the special tokens; always holds END_OF_TEXT
+    special   name → id of the special tokens; among them the one that ends a document
+    exact     whether ids hold every byte of a text but for what is unknown; those of other programs may lose spaces or capitals
     """
 
     special: Mapping[str, int]
+    exact: ClassVar[bool] = True
 
     @property
     @abstractmethod

@@ -7,26 +7,34 @@ from pathlib import Path
 from linnet.core.errors import TokenizerError, explain
 from linnet.tokenizer.pretokenize import PATTERNS
 from linnet.tokenizer.ranks import GPT2_FILES, load_gpt2, load_tiktoken
+from linnet.tokenizer.sentencepiece import load_sentencepiece, looks_like_sentencepiece
 from linnet.tokenizer.tokenizer_json import read_tokenizer
-from linnet.tokenizer.vocabulary import VocabularyTokenizer
+from linnet.tokenizer.vocabulary import TableTokenizer
+from linnet.tokenizer.wordpiece import load_wordpiece
 
 FILE_NAME = "tokenizer.json"
 PATTERN_OF = {"cl100k_base": "cl100k", "o200k_base": "o200k", "r50k_base": "gpt2", "qwen": "qwen"}  # files of ranks, by name
 
 
-def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> VocabularyTokenizer:
+def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> TableTokenizer:
     """The tokenizer in a file, or in the folder that holds one.
 
     tokenizer.json                      strictly, see `read_tokenizer`
     encoder.json and vocab.bpe          GPT-2's, in a folder
+    *.model                             SentencePiece's, BPE or unigram
     *.tiktoken, *.model, also .gz       tiktoken's ranks; `pattern` says how text is split, where the name does not tell
+    vocab.txt                           WordPiece's, of BERT
 
     Raises TokenizerError where there is no such file, or one that does not say exactly which ids text has.
     """
     path = Path(path)
     if path.is_dir() and not (path / FILE_NAME).exists() and any((path / name).exists() for name in GPT2_FILES):
         return load_gpt2(path)
-    file = path / FILE_NAME if path.is_dir() else path
+    file = found_in(path) if path.is_dir() else path
+    if file.name == "vocab.txt" and file.exists():
+        return load_wordpiece(file)
+    if file.suffix == ".model" and file.exists() and looks_like_sentencepiece(file.read_bytes()[:1]):
+        return load_sentencepiece(file)
     plain = file.with_suffix("") if file.suffix == ".gz" else file
     if plain.suffix in (".tiktoken", ".model") and file.exists():
         pattern = pattern or PATTERN_OF.get(plain.stem)
@@ -49,6 +57,14 @@ def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> Vocabular
     return read_tokenizer(content, name=str(file))
 
 
-def tokenizer_from_json(content: str) -> VocabularyTokenizer:
+def found_in(folder: Path) -> Path:
+    """The file of a folder that its tokenizer is in."""
+    for name in (FILE_NAME, "tokenizer.model", "vocab.txt"):
+        if (folder / name).is_file():
+            return folder / name
+    return folder / FILE_NAME
+
+
+def tokenizer_from_json(content: str) -> TableTokenizer:
     """The tokenizer that `Tokenizer.to_json` wrote down."""
     return read_tokenizer(content, name=FILE_NAME)

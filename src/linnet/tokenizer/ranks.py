@@ -25,7 +25,7 @@ from linnet.tokenizer.base import END_OF_TEXT
 from linnet.tokenizer.bpe import Pair
 from linnet.tokenizer.bpe_tokenizer import BPETokenizer
 from linnet.tokenizer.spelling import unspell
-from linnet.tokenizer.tokenizer_json import SHOWN, capped
+from linnet.tokenizer.strict_json import SHOWN, capped
 
 GPT2_FILES = ("encoder.json", "vocab.json")  # its vocabulary, under either name
 

@@ -81,7 +81,7 @@ class Byte(TokenizerSpec):
 class TokenizerFile(TokenizerSpec):
     """A tokenizer that exists already; learns nothing from the texts.
 
-    path      a tokenizer.json, a run folder, a folder with GPT-2's two files, or tiktoken's ranks
+    path      a tokenizer.json, a run folder, a folder with GPT-2's two files, tiktoken's ranks, a SentencePiece model, BERT's vocab.txt
     pattern   how text is split, for ranks whose name does not tell
     """
 

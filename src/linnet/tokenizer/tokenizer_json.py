@@ -5,6 +5,7 @@ What linnet writes, `tokenizers` reads, and gives every text the same ids. How e
     bpe    model BPE, split by the pattern as a Regex, then ByteLevel (which spells every byte as one character)
     byte   model BPE without merges, ByteLevel without a split
     char   model WordLevel, split at every character, <|unknown|> for the rest
+    pieces and WordPiece    see pieces_json.py
 
 `tokenizers` takes the names of special tokens in a text for the tokens, as `encode(text, allow_special=True)` does;
 with its `encode_special_tokens = True` they are ordinary text, as for linnet.
@@ -17,19 +18,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from linnet.core.errors import TokenizerError, explain, listing
+from linnet.core.errors import TokenizerError, explain
 from linnet.tokenizer.base import END_OF_TEXT
 from linnet.tokenizer.bpe import Pair
 from linnet.tokenizer.bpe_tokenizer import BPETokenizer
+from linnet.tokenizer.pieces import ENDS, PieceTokenizer
+from linnet.tokenizer.pieces_json import read_pieces, read_wordpiece, write_pieces, write_wordpiece
 from linnet.tokenizer.pretokenize import PATTERNS
 from linnet.tokenizer.simple import UNKNOWN, ByteTokenizer, CharTokenizer
 from linnet.tokenizer.spelling import unspell
-from linnet.tokenizer.vocabulary import VocabularyTokenizer
-
-SHOWN = 5  # problems of one sort that are listed one by one
+from linnet.tokenizer.strict_json import capped, parse, refusal, shortened, unexpected
+from linnet.tokenizer.vocabulary import TableTokenizer, VocabularyTokenizer
+from linnet.tokenizer.wordpiece import WordPieceTokenizer
 
 # ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -52,48 +55,64 @@ def split_at(pattern: str) -> dict[str, Any]:
     return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
 
 
-def write_tokenizer(tokenizer: VocabularyTokenizer) -> str:
+def write_tokenizer(tokenizer: TableTokenizer) -> str:
     """The content of `tokenizer.json`."""
-    spelling = {token_id: tokenizer.spelling(token) for token, token_id in tokenizer.tokens.items()}
-    pre_tokenizer: dict[str, Any]
+    user: Mapping[str, int] = {}
     match tokenizer:
-        case BPETokenizer():
-            pre_tokenizer = {"type": "Sequence", "pretokenizers": [split_at(PATTERNS[tokenizer.pattern]), BYTE_LEVEL]}
-            merges = [[spelling[a], spelling[b]] for a, b in tokenizer.merges]
-            model = BPE_MODEL | {"ignore_merges": tokenizer.whole, "merges": merges}
-        case ByteTokenizer():
-            pre_tokenizer = BYTE_LEVEL
-            model = BPE_MODEL | {"merges": []}
-        case CharTokenizer():
-            pre_tokenizer = split_at(ANY_CHARACTER)
-            model = {"type": "WordLevel", "unk_token": UNKNOWN}
+        case VocabularyTokenizer():
+            parts = write_vocabulary(tokenizer)
+        case PieceTokenizer():
+            parts, user = write_pieces(tokenizer), {piece: tokenizer.ids[piece] for piece in tokenizer.user}
+        case WordPieceTokenizer():
+            parts = write_wordpiece(tokenizer)
         case _:
             raise TypeError(f"{type(tokenizer).__name__} has no form in tokenizer.json")
-    special = {token_id: name for name, token_id in tokenizer.special.items()}
+    added = [(token_id, name, True) for name, token_id in tokenizer.special.items()]
+    added += [(token_id, piece, False) for piece, token_id in user.items()]
     content = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [added_token(name, token_id) for token_id, name in sorted(special.items())],
-        "normalizer": None,
-        "pre_tokenizer": pre_tokenizer,
+        "added_tokens": [added_token(name, token_id, special) for token_id, name, special in sorted(added)],
+        "normalizer": parts.get("normalizer"),
+        "pre_tokenizer": parts["pre_tokenizer"],
         "post_processor": None,
-        "decoder": {"type": "Fuse"} if isinstance(tokenizer, CharTokenizer) else BYTE_LEVEL,
-        "model": model | {"vocab": {token: token_id for token_id, token in sorted((spelling | special).items())}},
+        "decoder": parts["decoder"],
+        "model": parts["model"],
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def added_token(name: str, token_id: int) -> dict[str, Any]:
+def write_vocabulary(tokenizer: VocabularyTokenizer) -> dict[str, Any]:
+    """pre_tokenizer, decoder and model of a tokenizer over bytes or characters."""
+    spelling = {token_id: tokenizer.spelling(token) for token, token_id in tokenizer.tokens.items()}
+    special = {token_id: name for name, token_id in tokenizer.special.items()}
+    vocab: dict[str, Any] = {"vocab": {token: token_id for token_id, token in sorted((spelling | special).items())}}
+    match tokenizer:
+        case BPETokenizer():
+            merges = [[spelling[a], spelling[b]] for a, b in tokenizer.merges]
+            model = BPE_MODEL | {"ignore_merges": tokenizer.whole, "merges": merges} | vocab
+            split = {"type": "Sequence", "pretokenizers": [split_at(PATTERNS[tokenizer.pattern]), BYTE_LEVEL]}
+            return {"pre_tokenizer": split, "decoder": BYTE_LEVEL, "model": model}
+        case ByteTokenizer():
+            return {"pre_tokenizer": BYTE_LEVEL, "decoder": BYTE_LEVEL, "model": BPE_MODEL | {"merges": []} | vocab}
+        case CharTokenizer():
+            model = {"type": "WordLevel", "unk_token": UNKNOWN} | vocab
+            return {"pre_tokenizer": split_at(ANY_CHARACTER), "decoder": {"type": "Fuse"}, "model": model}
+        case _:
+            raise TypeError(f"{type(tokenizer).__name__} has no form in tokenizer.json")
+
+
+def added_token(name: str, token_id: int, special: bool = True) -> dict[str, Any]:
     """One special token, as `tokenizers` writes it."""
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": special}
     return {"id": token_id, "content": name} | flags
 
 
 # ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-MUST_BE = {"version": ("1.0",), "truncation": (None,), "padding": (None,), "normalizer": (None,)}
-TOP_LEVEL = {*MUST_BE, "added_tokens", "pre_tokenizer", "post_processor", "decoder", "model"}
+MUST_BE = {"version": ("1.0",), "truncation": (None,), "padding": (None,)}
+TOP_LEVEL = {*MUST_BE, "normalizer", "added_tokens", "pre_tokenizer", "post_processor", "decoder", "model"}
 BPE_MUST_BE: dict[str, tuple[Any, ...]] = {
     "dropout": (None, 0),
     "continuing_subword_prefix": (None, ""),
@@ -111,29 +130,44 @@ ADDED_TOKEN_MUST_BE = {
 }
 
 
-def read_tokenizer(content: str, *, name: str) -> VocabularyTokenizer:
+def read_tokenizer(content: str, *, name: str) -> TableTokenizer:
     """The tokenizer that the content of a `tokenizer.json` describes; `name` is what errors call the file.
 
     Takes what linnet writes, and a byte-level BPE of `tokenizers` with a known splitting pattern, <|endoftext|> and
     all 256 bytes. Added tokens that are not marked as special count as special tokens here: they are found in a
-    text only with `allow_special`.
+    text only with `allow_special`; only those of pieces are found always.
 
     Raises TokenizerError with everything that is in the way.
     """
     data = parse(content, name)
     problems = unexpected(data, MUST_BE, TOP_LEVEL, "")
-    special = read_special(data.get("added_tokens"), problems)
+    normalizer = data.get("normalizer")
+    if normalizer is not None and not isinstance(normalizer, dict):
+        problems.append(f"normalizer is {shortened(normalizer)}; needed: null, or a table")
+    special, user = read_added(data.get("added_tokens"), problems)
     model = data.get("model")
     model_type = model.get("type") if isinstance(model, dict) else None
-    if not isinstance(model, dict) or model_type not in ("BPE", "WordLevel"):
-        problems.append(f"model is of type {model_type!r}; known: BPE, WordLevel")
-        raise refusal(name, problems)
-    ordinary = read_vocabulary(model.get("vocab"), special, problems)
-    if problems:
+    if not isinstance(model, dict) or model_type not in ("BPE", "WordLevel", "Unigram", "WordPiece"):
+        problems.append(f"model is of type {model_type!r}; known: BPE, WordLevel, Unigram, WordPiece")
+    if problems or not isinstance(model, dict):
         raise refusal(name, problems)
     try:
-        read = read_char if model_type == "WordLevel" else read_bpe
-        return read(data, model, ordinary, special)
+        if model_type == "Unigram" or (model_type == "BPE" and isinstance(normalizer, dict)):
+            end = next((each for each in ENDS if each in special), None)
+            if end is None:
+                got = "no special token that ends a document"
+                raise TokenizerError(explain(got, need=f"one, to stand after every document: {', '.join(ENDS)}"))
+            return read_pieces(data, model, special, user, end)
+        special |= user
+        if model_type == "WordPiece":
+            return read_wordpiece(data, model, special)
+        problems = unexpected(data, {"normalizer": (None,)}, None, "")
+        if END_OF_TEXT not in special:
+            problems.append(explain(f"no special token {END_OF_TEXT!r}", need="one, to stand after every document"))
+        ordinary = read_vocabulary(model.get("vocab"), special, problems)
+        if problems:
+            raise TokenizerError("\n    ".join(problems))
+        return (read_char if model_type == "WordLevel" else read_bpe)(data, model, ordinary, special)
     except TokenizerError as error:
         raise refusal(name, [str(error)]) from error
 
@@ -202,24 +236,29 @@ def read_pattern(part: Any, problems: list[str]) -> str | None:
     return None
 
 
-def read_special(part: Any, problems: list[str]) -> dict[str, int]:
-    """Name → id of the added tokens."""
-    special: dict[str, int] = {}
+def is_byte_level(part: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a part of the file is a well-formed ByteLevel."""
+    if not isinstance(part, dict) or part.get("type") != "ByteLevel" or not part.keys() <= BYTE_LEVEL.keys():
+        return False
+    return all(isinstance(part.get(key, key == "use_regex"), bool) for key in BYTE_LEVEL if key != "type")
+
+
+def read_added(part: Any, problems: list[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """Name → id of the added tokens: those marked as special, and the others."""
+    found: tuple[dict[str, int], dict[str, int]] = ({}, {})
     if not isinstance(part, list):
         problems.append(f"added_tokens is {shortened(part)}; needed: a list")
-        return special
+        return found
     for place, token in enumerate(part):
         where = f"added_tokens[{place}]"
         if not isinstance(token, dict) or not isinstance(token.get("content"), str) or type(token.get("id")) is not int:
             problems.append(f"{where} is {shortened(token)}; needed: content and id")
             continue
         problems += unexpected(token, ADDED_TOKEN_MUST_BE, {*ADDED_TOKEN_MUST_BE, "id", "content"}, f"{where}.")
-        if token["content"] in special:
+        if any(token["content"] in those for those in found):
             problems.append(f"two special tokens are called {token['content']!r}")
-        special[token["content"]] = token["id"]
-    if END_OF_TEXT not in special:
-        problems.append(explain(f"no special token {END_OF_TEXT!r}", need="one, to stand after every document"))
-    return special
+        found[0 if token.get("special") else 1][token["content"]] = token["id"]
+    return found
 
 
 def read_vocabulary(part: Any, special: Mapping[str, int], problems: list[str]) -> dict[str, int]:
@@ -268,66 +307,3 @@ def read_merges(part: Any, ordinary: Mapping[str, int], problems: list[str], *, 
         orphans = [token for token in ordinary if len(token) > 1 and token not in made]
         problems += capped([f"no merge makes the token {token!r}" for token in orphans])
     return merges
-
-
-# ── Strictness ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def parse(content: str, name: str) -> dict[str, Any]:
-    """A JSON object in which no key stands twice."""
-
-    def unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        table = dict(items)
-        if len(table) < len(items):
-            twice = Counter(key for key, _ in items).most_common(1)[0][0]
-            raise refusal(name, [f"the key {twice!r} stands twice in one table"])
-        return table
-
-    try:
-        data = json.loads(content, object_pairs_hook=unique)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise TokenizerError(
-            explain(f"{name} is not valid JSON ({error})", need="a tokenizer.json", hint="an undamaged copy of it")
-        ) from error
-    if not isinstance(data, dict):
-        raise TokenizerError(explain(f"{name} holds {shortened(data)}", need="a tokenizer.json", hint="another file"))
-    return data
-
-
-def unexpected(table: Mapping[str, Any], must_be: Mapping[str, tuple[Any, ...]], known: set[str] | None, where: str) -> list[str]:
-    """Problems of a table: keys that are not known (where `known` is given), values that linnet does not follow.
-
-    A key that is missing counts as null, as it does for `tokenizers`.
-    """
-    problems = [f"{where}{key} is not known" for key in table if known is not None and key not in known]
-    for key, allowed in must_be.items():
-        if table.get(key) not in allowed:
-            problems.append(f"{where}{key} is {shortened(table.get(key))}; needed: {' or '.join(map(shortened, allowed))}")
-    return problems
-
-
-def is_byte_level(part: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether a part of the file is a well-formed ByteLevel."""
-    if not isinstance(part, dict) or part.get("type") != "ByteLevel" or not part.keys() <= BYTE_LEVEL.keys():
-        return False
-    return all(isinstance(part.get(key, key == "use_regex"), bool) for key in BYTE_LEVEL if key != "type")
-
-
-def shortened(value: Any) -> str:
-    """A value as JSON, cut to what fits a line."""
-    text = json.dumps(value, ensure_ascii=False).encode("utf-8", errors="backslashreplace").decode("utf-8")
-    return text if len(text) <= 120 else text[:117] + "..."
-
-
-def capped(problems: Iterable[str]) -> list[str]:
-    """The first few problems, and how many more there are."""
-    found = list(problems)
-    return found if len(found) <= SHOWN else [*found[:SHOWN], f"… and {len(found) - SHOWN} more like these"]
-
-
-def refusal(name: str, problems: list[str]) -> TokenizerError:
-    """The error that lists all problems of a file."""
-    return TokenizerError(
-        listing(problems, f"{name} is not a tokenizer that linnet can follow to the letter")
-        + "\n  try: an undamaged copy of the file"
-    )

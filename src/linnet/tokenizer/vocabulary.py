@@ -1,6 +1,6 @@
 """What all of linnet's tokenizers share: a table of token bytes, special tokens, saving and the fingerprint.
 
-A subclass says how ordinary text becomes ids (`encode_ordinary`) and what else decides its ids (`rules`). Ids are
+A subclass says how ordinary text becomes ids (`encode_ordinary`) and what decides them (`content`). Ids are
 0 … vocab_size - 1 without gaps, ordinary tokens and special ones together.
 """
 
@@ -24,34 +24,19 @@ from linnet.tokenizer.spelling import spell
 Progress = Callable[[str, int, int | None], None]  # (stage, done, total or None where nobody knows it)
 
 
-class VocabularyTokenizer(Tokenizer):
+class TableTokenizer(Tokenizer):
     """A tokenizer with a table from ids to bytes.
 
-    tokens    bytes of an ordinary token → its id
-    special   name of a special token → its id; END_OF_TEXT among them
-
-    Raises TokenizerError, with all problems, unless the ids are 0 … n - 1, each once.
+    table     the bytes of every id, in order; of a special token those of its name
+    special   name of a special token → its id
+    end       the special token that ends a document
     """
 
     kind: ClassVar[str]
 
-    def __init__(self, tokens: Mapping[bytes, int], special: Mapping[str, int]) -> None:
-        check_ids(tokens, special)
-        clash = special.keys() & {self.spelling(token) for token in tokens}
-        if clash:
-            name = min(clash)
-            raise TokenizerError(
-                explain(
-                    f"a special token named {name!r}, which is an ordinary token too", need="another name", hint=f"<|{name}|>"
-                )
-            )
-        table: list[bytes] = [b""] * (len(tokens) + len(special))
-        for token, token_id in tokens.items():
-            table[token_id] = token
-        for name, token_id in special.items():
-            table[token_id] = name.encode("utf-8")
-        self.tokens = dict(tokens)
+    def __init__(self, table: Sequence[bytes], special: Mapping[str, int], end: str = END_OF_TEXT) -> None:
         self.special = dict(special)
+        self.end = end
         self._table = tuple(table)
 
     @abstractmethod
@@ -59,16 +44,16 @@ class VocabularyTokenizer(Tokenizer):
         """Ids of a text in which nothing is special."""
 
     @abstractmethod
-    def rules(self) -> dict[str, Any]:
-        """Whatever decides the ids besides the two tables, as plain JSON data."""
-
-    def spelling(self, token: bytes) -> str:
-        """How an ordinary token is written in `tokenizer.json`."""
-        return spell(token)
+    def content(self) -> dict[str, Any]:
+        """All that decides the ids, as plain JSON data."""
 
     @property
     def vocab_size(self) -> int:
         return len(self._table)
+
+    @property
+    def end_id(self) -> int:
+        return self.special[self.end]
 
     def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
         if not allow_special:
@@ -87,9 +72,12 @@ class VocabularyTokenizer(Tokenizer):
         return regex.compile("|".join(map(regex.escape, longest_first)))
 
     def token_bytes(self, token: int) -> bytes:
-        return self.decode_bytes([token])
+        return self._joined([token])
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        return self._joined(ids)
+
+    def _joined(self, ids: Sequence[int]) -> bytes:
         try:
             if len(ids) and min(ids) < 0:
                 raise IndexError
@@ -112,13 +100,7 @@ class VocabularyTokenizer(Tokenizer):
 
     @cached_property
     def fingerprint(self) -> str:  # type: ignore[override]
-        content = {
-            "kind": self.kind,
-            "tokens": [[token_id, token.hex()] for token, token_id in sorted(self.tokens.items(), key=lambda item: item[1])],
-            "special": sorted(self.special.items()),
-            "rules": self.rules(),
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()
+        return hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode("utf-8")).hexdigest()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(vocab_size={self.vocab_size:,}, special={list(self.special)})"
@@ -128,6 +110,50 @@ class VocabularyTokenizer(Tokenizer):
         from linnet.tokenizer.load import tokenizer_from_json
 
         return tokenizer_from_json, (self.to_json(),)
+
+
+class VocabularyTokenizer(TableTokenizer):
+    """A tokenizer whose ordinary tokens are different bytes.
+
+    tokens    bytes of an ordinary token → its id
+    special   name of a special token → its id; END_OF_TEXT among them
+
+    Raises TokenizerError, with all problems, unless the ids are 0 … n - 1, each once.
+    """
+
+    def __init__(self, tokens: Mapping[bytes, int], special: Mapping[str, int]) -> None:
+        check_ids(tokens, special)
+        clash = special.keys() & {self.spelling(token) for token in tokens}
+        if clash:
+            name = min(clash)
+            raise TokenizerError(
+                explain(
+                    f"a special token named {name!r}, which is an ordinary token too", need="another name", hint=f"<|{name}|>"
+                )
+            )
+        table: list[bytes] = [b""] * (len(tokens) + len(special))
+        for token, token_id in tokens.items():
+            table[token_id] = token
+        for name, token_id in special.items():
+            table[token_id] = name.encode("utf-8")
+        super().__init__(table, special)
+        self.tokens = dict(tokens)
+
+    @abstractmethod
+    def rules(self) -> dict[str, Any]:
+        """Whatever decides the ids besides the two tables, as plain JSON data."""
+
+    def spelling(self, token: bytes) -> str:
+        """How an ordinary token is written in `tokenizer.json`."""
+        return spell(token)
+
+    def content(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "tokens": [[token_id, token.hex()] for token, token_id in sorted(self.tokens.items(), key=lambda item: item[1])],
+            "special": sorted(self.special.items()),
+            "rules": self.rules(),
+        }
 
 
 def check_ids(tokens: Mapping[bytes, int], special: Mapping[str, int]) -> None:

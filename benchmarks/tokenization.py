@@ -1,6 +1,6 @@
 """Tokenizers beside tiktoken, tokenizers, rustbpe and sentencepiece: encoding, training, and what must stay linear.
 
-    python benchmarks/tokenizers.py [--rounds 5] [--only encode batch long train]
+    python benchmarks/tokenization.py [--rounds 5] [--only encode batch long train]
 
 Texts and vocabularies are those of ../shared/data; without them there is nothing to measure. Every rival does its work once in
 each round, one after another; ratios are taken within a round, and their median is printed. Encoding is measured as a
@@ -25,14 +25,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path = [
-    entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent
-]  # `tokenizers` is a rival
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one thread for all
 os.environ["RAYON_NUM_THREADS"] = os.environ.get("RAYON_NUM_THREADS", "2")  # training takes as many as linnet does
 
-from linnet.tokenizer.load import load_tokenizer  # noqa: E402
-from linnet.tokenizer.pretokenize import text_to_bytes  # noqa: E402
+from linnet.tokenizer.load import load_tokenizer
+from linnet.tokenizer.pretokenize import text_to_bytes
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "shared" / "data"

@@ -1,0 +1,126 @@
+"""linnet data: look at text before and after it becomes tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from linnet.data.examine import Findings
+
+app = typer.Typer(
+    help="Look at text before and after it becomes tokens: doctor, show, card.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Paths = Annotated[list[str], typer.Argument(help="Text files, folders or globs.", show_default=False)]
+Field = Annotated[str | None, typer.Option("--text", help="The field or column that holds the text.")]
+LEARNED, GIVEN = "black on #caffbf", "dim"
+
+
+@app.command()
+def doctor(
+    paths: Paths,
+    text: Field = None,
+    separator: Annotated[str | None, typer.Option(help="For txt and md, the line between two documents.")] = None,
+) -> None:
+    """Find what is wrong with text, and say what to do. Nothing is changed; ends with 1 where something was found.
+
+    [b]linnet data doctor notes/[/b]
+    """
+    from linnet.data.examine import examine
+    from linnet.data.formats import Options
+
+    found = examine(paths, Options(text, separator))
+    report(Console(highlight=False), found)
+    raise typer.Exit(int(bool(found.problems)))
+
+
+def report(console: Console, found: Findings) -> None:
+    """Sizes, then a paragraph a problem."""
+    from linnet.data.examine import WAYS_OUT
+
+    console.print(f"{found.files:,} files, {found.documents:,} documents, {found.characters:,} characters")
+    most = max(found.lengths.values(), default=1)
+    for power, count in sorted(found.lengths.items()):
+        size = f"{2 ** (power - 1):,} to {2**power - 1:,}" if power else "0"
+        console.print(f"  {size:>24} characters  {count:>9,}  [cyan]{'█' * max(1, round(30 * count / most))}[/cyan]")
+    for kind, problem in found.problems.items():
+        console.print(f"\n[bold]{kind}[/bold]  {problem.count:,}")
+        for place in problem.places:
+            console.print(f"  {escape(place)}", soft_wrap=True)
+        if problem.count > len(problem.places):
+            console.print(f"  … and {problem.count - len(problem.places):,} more", style="dim")
+        console.print(f"  try: {escape(WAYS_OUT[kind])}", style="dim", soft_wrap=True)
+    if not found.problems:
+        console.print("\nnothing is wrong with it")
+
+
+@app.command()
+def show(
+    paths: Paths,
+    tokenizer: Annotated[Path, typer.Option("--tokenizer", "-t", help="As for [b]linnet tokenizer[/b]: a run, a file.")],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 3,
+    template: Annotated[str, typer.Option(help="How conversations are written down: plain, chatml, llama3.")] = "plain",
+    text: Field = None,
+) -> None:
+    """Print the first documents or conversations as a model sees them: tokens that it learns are coloured.
+
+    [b]linnet data show chats.jsonl --tokenizer runs/demo --template plain[/b]
+    """
+    from linnet.data.samples import samples
+    from linnet.tokenizer import load_tokenizer
+
+    console = Console(highlight=False)
+    opened = load_tokenizer(tokenizer)
+    for sample in samples(paths, opened, count, template=template, text=text):
+        learned = sum(sample.weights)
+        said = f"{sample.form}, {len(sample.ids):,} tokens, {learned:,} of them learned"
+        console.print(f"[bold]{escape(sample.place)}[/bold]  [dim]{said}[/dim]", soft_wrap=True)
+        console.print(coloured(opened, sample.ids, sample.weights), soft_wrap=True, end="\n\n")
+
+
+def coloured(tokenizer: Any, ids: list[int], weights: list[int]) -> Any:
+    """Tokens as text, learned ones in colour, with a line between any two of them where one would not see it."""
+    from rich.text import Text
+
+    from linnet.report.tokens import visible
+
+    shown = Text()
+    for number, (piece, weight) in enumerate(zip(visible([tokenizer.token_bytes(token) for token in ids]), weights, strict=True)):
+        shown.append(
+            piece.replace("\n", "⏎\n"),
+            style=(LEARNED if number % 2 else LEARNED.replace("caffbf", "9ee493")) if weight else GIVEN,
+        )
+    return shown
+
+
+@app.command()
+def card(
+    folder: Annotated[Path, typer.Argument(help="A run folder, or one of prepared data.")],
+    html: Annotated[Path | None, typer.Option(help="Write a page to this file instead.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read all shards again and compare their SHA-256.")] = False,
+) -> None:
+    """Print the data card: sources, documents, bytes, tokens, shares, licences, hashes.
+
+    [b]linnet data card runs/demo[/b]
+    """
+    from linnet.data.card import find_card, markdown_page
+    from linnet.data.shards import open_splits, read_index
+
+    place, found = find_card(folder)
+    if verify:
+        open_splits(place, read_index(place), verify=True)
+    if html is not None:
+        from linnet.core.files import write_text
+
+        write_text(html, markdown_page(found))
+        print(html)
+        return
+    print(found.to_markdown())

@@ -1,0 +1,163 @@
+"""What is wrong with some text files, all of it, and what to do: nothing is changed, and reading goes on after a problem.
+
+encoding     bytes that are no UTF-8, and the encoding that they look like
+format       lines and rows that a reader refuses
+empty        documents without a visible character
+giant        documents of more than GIANT characters: several in one?
+copies       documents that are there already, to the letter
+garbled      text that was decoded wrongly once (Ã© for é), U+FFFD, control characters
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from linnet.core.errors import DataError
+from linnet.data.clean import CONTROL
+from linnet.data.formats import FORMATS, Options, read_parquet_file, read_plain
+from linnet.data.reading import chunks
+from linnet.data.sources import ending, find_files
+from linnet.data.split import fingerprint
+
+GIANT = 2**21  # characters
+SHOWN = 5  # places of one problem that are kept
+# é, ü, “ … in UTF-8, read as Windows-1252: a capital with a mark, then a sign that hardly ever follows one
+GARBLED = re.compile("[\u00c3\u00c2][\u0080-\u00bf]|\u00e2\u20ac[\u0153\u2122\u02dc\u201c\u201d\u00a6\u009d]")
+WAYS_OUT = {
+    "encoding": "encoding: cp1252 (or latin-1) in the source, or iconv -f WINDOWS-1252 -t UTF-8",
+    "format": "mend or leave out these lines; another `text:` in the source, if it names another field",
+    "empty": "nothing: they are left out when the text is prepared",
+    "giant": "`separator:` in the source, if there are several documents in one file",
+    "copies": "nothing: copies are left out when the text is prepared (deduplicate: true)",
+    "garbled": "text that was decoded wrongly once: get it anew, or ftfy",
+    "replaced": "U+FFFD stands where bytes were lost: get the text anew",
+    "control": "nothing: `control`, a clean step of the default, takes them out",
+}
+
+
+@dataclass
+class Problem:
+    """One sort of problem: how often, and the first places."""
+
+    count: int = 0
+    places: list[str] = field(default_factory=list)
+
+    def add(self, place: str) -> None:
+        self.count += 1
+        if len(self.places) < SHOWN:
+            self.places.append(place)
+
+
+@dataclass
+class Findings:
+    """What was read, and what is wrong with it."""
+
+    files: int = 0
+    documents: int = 0
+    characters: int = 0
+    lengths: Counter[int] = field(default_factory=Counter)  # powers of two
+    problems: dict[str, Problem] = field(default_factory=dict)
+
+    def add(self, kind: str, place: str) -> None:
+        self.problems.setdefault(kind, Problem()).add(place)
+
+
+def examine(paths: Sequence[str], options: Options | None = None) -> Findings:
+    """Read everything under some paths and note what is wrong. Raises DataError only where there is nothing to read."""
+    found, seen = Findings(), set[bytes]()
+    for path in paths:
+        for file in find_files(path):
+            found.files += 1
+            for place, text in documents_of(file, options or Options(), found):
+                note(text, place, found, seen)
+    return found
+
+
+def note(text: str, place: str, found: Findings, seen: set[bytes]) -> None:
+    """One document's part of the findings."""
+    found.documents += 1
+    found.characters += len(text)
+    found.lengths[len(text).bit_length()] += 1
+    if not text.strip():
+        found.add("empty", place)
+        return
+    if len(text) > GIANT:
+        found.add("giant", f"{place}: {len(text):,} characters")
+    mark = fingerprint(text.encode("utf-8", "surrogatepass"))
+    if mark in seen:
+        found.add("copies", place)
+    seen.add(mark)
+    if "\ufffd" in text:
+        found.add("replaced", f"{place}: {text.count(chr(0xFFFD)):,} of them")
+    if CONTROL.search(text.replace("\r\n", "\n")):
+        found.add("control", place)
+    garbled = GARBLED.findall(text)
+    if len(garbled) > 2:
+        found.add("garbled", f"{place}: {' '.join(garbled[:3])} …")
+
+
+def documents_of(file: Path, options: Options, found: Findings) -> Iterator[tuple[str, str]]:
+    """(place, text) of a file's documents; what its reader refuses is noted, and reading goes on where that is possible."""
+    try:
+        encoding = wrong_bytes(file)
+    except DataError as error:
+        found.add("format", str(error))
+        return
+    if encoding:
+        found.add("encoding", f"{file}: {encoding}")
+        options = Options(options.text, options.separator, "cp1252" if options.encoding == "utf-8" else options.encoding)
+    if file.suffix == ".parquet":
+        yield from until_refused(read_parquet_file(str(file), options), str(file), found)
+    elif ending(file) == ".jsonl":
+        for number, line in enumerate(lines_of(file), 1):
+            if line.strip():
+                rows = FORMATS[".jsonl"]([line], str(file), options)
+                yield from until_refused(rows, f"{file}:{number}", found, line=number)
+    else:
+        yield from until_refused(FORMATS.get(ending(file), read_plain)(chunks(file), str(file), options), str(file), found)
+
+
+def until_refused(
+    rows: Iterator[tuple[str, str]], place: str, found: Findings, line: int | None = None
+) -> Iterator[tuple[str, str]]:
+    """The rows up to the first that is refused, which is noted."""
+    try:
+        for where, text in rows:
+            yield place if line is not None else f"{place}{where}", text
+    except (DataError, UnicodeDecodeError) as error:
+        said = str(error).split("\n")[0].split("; try: ")[0]
+        found.add("format", said if line is None else re.sub(r"line 1\b", f"line {line}", said, count=1))
+
+
+def lines_of(file: Path) -> Iterator[bytes]:
+    """The lines of a file, with their ends, however long."""
+    carry = b""
+    for chunk in chunks(file):
+        *lines, carry = (carry + chunk).split(b"\n")
+        yield from (line + b"\n" for line in lines)
+    if carry:
+        yield carry
+
+
+def wrong_bytes(file: Path) -> str:
+    """Where a file stops being UTF-8, in words; empty where it is whole. Parquet knows its own encoding."""
+    if file.suffix == ".parquet":
+        return ""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    before = lines = 0  # bytes and line ends of the chunks before this one
+    chunk = b""
+    try:
+        for chunk in chunks(file):
+            decoder.decode(chunk)
+            before, lines, chunk = before + len(chunk), lines + chunk.count(b"\n"), b""
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        held = len(error.object) - len(chunk)  # bytes of a character that the chunk before began
+        place, line = before - held + error.start, lines + 1 + error.object.count(b"\n", 0, error.start)
+        return f"line {line}, byte {place:,} (0x{error.object[error.start]:02x}) is not UTF-8"
+    return ""

@@ -1,0 +1,89 @@
+"""What `linnet data doctor` finds: each sort of problem, at its place, and nothing in text that is whole."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from linnet.data.examine import GARBLED, GIANT, WAYS_OUT, Findings, examine
+
+
+def found_in(folder: Path, **files: bytes) -> Findings:
+    for name, content in files.items():
+        (folder / name.replace("_", ".", 1)).write_bytes(content)
+    return examine([str(folder)])
+
+
+def test_whole_text_has_no_problem(tmp_path: Path) -> None:
+    text = "Ein großer Vogel singt – “so”, élan, Ærø, São Tomé, 你好.\r\n"
+    found = found_in(tmp_path, a_txt=text.encode(), b_jsonl=b'{"text": "a"}\n\n{"text": "b"}\n', c_csv=b"text\nx\n")
+    assert found.problems == {}
+    assert (found.files, found.documents) == (3, 4)
+    assert sum(found.lengths.values()) == 4
+    assert found.characters == len(text) + 3
+
+
+@pytest.mark.parametrize("before", [0, 2**20 - 1, 2**20, 2**20 + 5])
+def test_wrong_bytes_are_found_where_they_stand(tmp_path: Path, before: int) -> None:
+    found = found_in(tmp_path, a_txt=b"x" * before + b"\n\xc3\xa9l\xe9ment\nmore\n")
+    assert found.problems["encoding"].places == [
+        f"{tmp_path}/a.txt: line 2, byte {before + 4:,} (0xe9) is not UTF-8",
+    ]
+    assert found.documents == 1, "it is read as what it looks like"
+
+
+def test_a_character_that_the_file_cuts(tmp_path: Path) -> None:
+    found = found_in(tmp_path, a_txt=b"a\nb\xe4\xbd")
+    assert found.problems["encoding"].places == [f"{tmp_path}/a.txt: line 2, byte 3 (0xe4) is not UTF-8"]
+
+
+def test_lines_that_are_refused_do_not_end_the_reading(tmp_path: Path) -> None:
+    found = found_in(tmp_path, a_jsonl=b'{"text": "a"}\n{"text": \n{"text": "b"}\n{"text": 3}\n[1]\n{"text": "c"}\n')
+    assert found.documents == 3
+    problem = found.problems["format"]
+    assert problem.count == 3
+    for place, line in zip(problem.places, (2, 4, 5), strict=True):
+        assert f"a.jsonl, line {line}" in place
+
+
+def test_files_that_are_refused(tmp_path: Path) -> None:
+    whole = gzip.compress(b"some text\n" * 1000)
+    (tmp_path / "b.txt.gz").write_bytes(whole[: len(whole) // 2])
+    found = found_in(tmp_path, a_csv=b"text,n\nx,1\ny\n", c_txt=b"\0\1\2", d_parquet=b"PAR1")
+    assert found.problems["format"].count == 4
+    assert found.documents == 1
+
+
+def test_what_is_in_documents(tmp_path: Path) -> None:
+    (tmp_path / "all.jsonl").write_text(
+        "\n".join(
+            f'{{"text": "{text}"}}'
+            for text in ["a", "", " \\n", "b", "a", "CafÃ© dÃ©jÃ  vu, naÃ¯ve", "lost \ufffd here", "bell \\u0007", "a\\r\\nb"]
+        ),
+        "utf-8",
+    )
+    (tmp_path / "giant.txt").write_text("word " * (GIANT // 5 + 1))
+    found = examine([str(tmp_path)])
+    places = {kind: (problem.count, problem.places) for kind, problem in found.problems.items()}
+    line = f"{tmp_path}/all.jsonl:"
+    assert places["empty"] == (2, [f"{line}2", f"{line}3"])
+    assert places["copies"] == (1, [f"{line}5"])
+    assert places["garbled"][1][0].startswith(f"{line}6: Ã© Ã© Ã")
+    assert places["replaced"] == (1, [f"{line}7: 1 of them"])
+    assert places["control"] == (1, [f"{line}8"])
+    assert places["giant"][0] == 1
+    assert set(places) == {"empty", "copies", "garbled", "replaced", "control", "giant"}
+
+
+def test_every_problem_has_a_way_out() -> None:
+    source = Path(__file__).parents[2] / "src" / "linnet" / "data" / "examine.py"
+    named = [line.split('found.add("')[1].split('"')[0] for line in source.read_text().splitlines() if 'found.add("' in line]
+    assert set(named) == set(WAYS_OUT)
+
+
+def test_garbled_text_is_told_from_text_with_marks() -> None:
+    for right in ("Übermut – Ârger, à l’été, São, Ãgua", "“quoted” … it’s", "naïve café, déjà vu"):
+        assert not GARBLED.findall(right)
+        assert len(GARBLED.findall(right.encode().decode("cp1252", "replace"))) > 2
