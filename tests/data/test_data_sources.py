@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 from linnet.core.errors import DataError, MissingExtraError
 from linnet.core.spec import load
 from linnet.data import formats, reading, sources
+from linnet.data.formats import Options, read_plain
 from linnet.data.reading import blocks, character_start
 from linnet.data.sources import Files, PythonDocs, Stdin, Stories, find_files
+from linnet.tokenizer import END_OF_TEXT
 
 TEXTS = ["one", "two lines\nof text", 'a "quoted", comma', "naïve café 🐦\u2028still the same line", "tab\tinside"]
 
@@ -272,3 +274,19 @@ def test_signature_changes_with_content_and_not_with_time(tmp_path: Path, monkey
     monkeypatch.setattr(sources, "HASHED_BYTES", 0)
     assert "3" in source.signature()
     assert find_files(str(file)) == [file]
+
+
+@given(
+    lines=st.lists(
+        st.sampled_from(["a", "bc", "", END_OF_TEXT, END_OF_TEXT, f"x{END_OF_TEXT}", f"{END_OF_TEXT} ", "é"]), max_size=12
+    ),
+    end=st.sampled_from(["\n", ""]),
+    cut=st.integers(1, 30),
+)
+def test_documents_cut_out_of_blocks_are_those_cut_line_by_line(lines: list[str], end: str, cut: int) -> None:
+    data = ("\n".join(lines) + end).encode()
+    pieces = [data[i : i + cut] for i in range(0, len(data), cut)]
+    found = list(read_plain(iter(pieces), "here", Options()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(formats, "cut_at", lambda mark, text: None)
+        assert found == list(read_plain(iter(pieces), "here", Options()))

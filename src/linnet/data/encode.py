@@ -58,13 +58,19 @@ def encode_all(
     total = sum(int(spool.records()["bytes"][plan.kept].sum()) for spool, plan in zip(spools, plans))
     done = 0
     writers: dict[tuple[str, int], StreamWriter] = {}
+    streams: dict[StreamWriter, int] = {}  # the same, numbered
     batch: list[tuple[StreamWriter, str, bool, int]] = []
 
     def flush() -> None:
         ids, borders = tokenizer.encode_to_arrays([text for _, text, _, _ in batch])
-        for (writer, _, ends, size), each in zip(batch, np.split(ids, borders[:-1].astype(np.int64))):
-            array, unknown = check(each, size, ends)
-            writer.append(array, size, unknown)
+        sizes, ends = (np.array([row[i] for row in batch], np.int64) for i in (3, 2))
+        everything, lengths, unknown = check(ids, borders.astype(np.int64), sizes, ends)
+        of = np.array([streams[writer] for writer, _, _, _ in batch], np.int64)
+        whose = np.repeat(of, lengths)
+        for writer, number in streams.items():
+            its = of == number
+            if its.any():
+                writer.append(everything[whose == number], lengths[its], int(sizes[its].sum()), int(unknown[its].sum()))
         batch.clear()
         tell(done / total, f"encoding: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
 
@@ -73,6 +79,7 @@ def encode_all(
         for split, text, ends, number, size in parts(spec, spools, plans):
             if (split, number) not in writers:
                 writers[split, number] = StreamWriter(folder, split, spools[number].name, dtype, shard_tokens)
+                streams[writers[split, number]] = len(streams)
             batch.append((writers[split, number], text, ends, size))
             characters += len(text)
             done += size
@@ -115,27 +122,40 @@ class _Check:
         self.special = np.zeros(tokenizer.vocab_size, bool)
         self.special[list(tokenizer.special.values())] = True
 
-    def __call__(self, ids: NDArray[np.uint32], size: int, ends: bool) -> tuple[NDArray[np.unsignedinteger], int]:
-        """The ids as an array, with the end token if the document ends, and how many unknown tokens are among them.
+    def __call__(
+        self, ids: NDArray[np.uint32], borders: NDArray[np.int64], sizes: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]:
+        """Some texts' ids with an end token after each that ends its document (N,), how many each has, and how many unknown ones.
 
-        Raises TokenizerError if they do not stand for `size` bytes and none is unknown.
+        ids, borders   (n,) one text after the other, and (texts,) where each ends
+        sizes, ends    (texts,) the bytes of each, and 1 where its document ends
+
+        Raises TokenizerError for a text whose ids do not stand for its bytes, and none of them is unknown.
         """
-        array = np.empty(len(ids) + ends, np.uint32)
-        body = array[: len(ids)]
-        body[:] = ids
-        if len(body) and int(body.max()) >= len(self.widths):
-            got = f"the tokenizer gave id {int(body.max())}"
+        if len(ids) and int(ids.max()) >= len(self.widths):
+            got = f"the tokenizer gave id {int(ids.max())}"
             raise TokenizerError(explain(got, need=f"ids below its vocab_size = {len(self.widths)}"))
-        unknown = int(self.special[body].sum())
-        stands_for = int(self.widths[body].sum())
-        if self.exact and stands_for != size and not unknown:
+        unknown, stand_for = (sums(column[ids], borders) for column in (self.special, self.widths))
+        lossy = (stand_for != sizes) & (unknown == 0)
+        if self.exact and lossy.any():
+            first = int(np.argmax(lossy))
             raise TokenizerError(
                 explain(
-                    f"the tokenizer turned {size:,} bytes of text into ids that stand for {stands_for:,} bytes",
+                    f"the tokenizer turned {sizes[first]:,} bytes of text into ids that stand for {stand_for[first]:,} bytes",
                     need="a tokenizer that loses nothing, so that bits per byte mean something",
                     hint="a byte-level one",
                 )
             )
-        if ends:
-            array[-1] = self.end_id
-        return array, unknown
+        lengths = np.diff(borders, prepend=0) + ends
+        last = np.cumsum(lengths)[ends == 1] - 1
+        everything = np.empty(len(ids) + len(last), np.uint32)
+        is_end = np.zeros(len(everything), bool)
+        is_end[last] = True
+        everything[is_end], everything[~is_end] = self.end_id, ids
+        return everything, lengths, unknown
+
+
+def sums(numbers: NDArray[Any], borders: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sum of each of some stretches (n,) of numbers (N,), one after the other, that end at `borders` (n,)."""
+    upto = np.concatenate([[0], np.cumsum(numbers, dtype=np.int64)])
+    return np.diff(upto[borders], prepend=0)

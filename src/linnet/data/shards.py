@@ -45,10 +45,12 @@ class StreamWriter:
         (folder / split).mkdir(exist_ok=True)
         self.starts = _Hashed(folder, f"{split}/{source}.documents")
 
-    def append(self, ids: NDArray[np.unsignedinteger], n_bytes: int, unknown: int = 0) -> None:
-        """One document (or what stands of it in this split): its ids (n,), with end token, its bytes, its unknown tokens."""
-        self.starts.write(self.tokens.to_bytes(8, "little"))
-        self.documents += 1
+    def append(self, ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], n_bytes: int, unknown: int = 0) -> None:
+        """Some documents (or what stands of them in this split): their ids (N,) with end tokens, how many each has (n,), their
+        bytes and their unknown tokens, of all together."""
+        starts = self.tokens + np.cumsum(lengths) - lengths
+        self.starts.write(starts.astype("<u8").tobytes())
+        self.documents += len(lengths)
         self.bytes += n_bytes
         self.unknown += unknown
         while len(ids):
