@@ -212,6 +212,11 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "nothing unknown": lambda data: data["model"].update(unk_id=None),
     "another piece unknown": lambda data: data["model"].update(unk_id=5),
     "a field": lambda data: data.update(more=1),
+    "a field of the model": lambda data: data["model"].update(dropout=0.1),
+    "a score without end": lambda data: data["model"]["vocab"][5].__setitem__(1, float("inf")),
+    "rules that are no ASCII": lambda data: data["normalizer"]["normalizers"][0].update(precompiled_charsmap="é"),
+    "another id": lambda data: data["added_tokens"][1].update(id=7),
+    "an added token that is no piece": lambda data: data["added_tokens"][1].update(content="<other>"),
 }
 
 
@@ -222,6 +227,27 @@ def test_a_file_that_says_something_else_is_refused(name: str, shakespeare: str)
     with pytest.raises(TokenizerError) as refused:
         tokenizer_from_json(json.dumps(data))
     assert str(refused.value).count("\n") < SHOWN + 6
+
+
+PAIRS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a merge lost": (lambda model: model["merges"].pop(3), "no merge of"),
+    "a merge of other pieces": (lambda model: model["merges"].append(["q", "x"]), "a merge of 'q' and 'x'"),
+    "a merge of three": (lambda model: model["merges"].append(["q", "x", "z"]), "1 merges are not of two tokens"),
+    "no merges": (lambda model: model.update(merges=[]), "no merge of"),
+    "ids that are texts": (lambda model: model["vocab"].update(a="7"), "ids from 0 on"),
+    "an id twice": (lambda model: model["vocab"].update(a=7), "ids from 0 on"),
+    "dropout": (lambda model: model.update(dropout=0.1), r"model\.dropout is 0\.1"),
+    "an unknown token that is a list": (lambda model: model.update(unk_token=["<unk>"]), "the unknown token is"),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_file_of_pairs_that_says_something_else_is_refused(name: str, shakespeare: str) -> None:
+    data = json.loads(read_model(trained_model("bpe", shakespeare)).to_json())
+    change, message = PAIRS[name]
+    change(data["model"])
+    with pytest.raises(TokenizerError, match=message):
+        tokenizer_from_json(json.dumps(data))
 
 
 def test_run_of_unknown_is_one(shakespeare: str) -> None:

@@ -8,8 +8,8 @@ wordpiece        model WordPiece, BertNormalizer, BertPreTokenizer
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Container, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from linnet.core.errors import TokenizerError, explain
@@ -30,6 +30,16 @@ DECODERS = (
     {"type": "ByteFallback"},
     {"type": "Fuse"},
 )
+
+
+OF_UNIGRAM: dict[str, tuple[Any, ...]] = {"byte_fallback": (False, True, None)}
+OF_PAIRS: dict[str, tuple[Any, ...]] = OF_UNIGRAM | {
+    "dropout": (None, 0),
+    "continuing_subword_prefix": (None, ""),
+    "end_of_word_suffix": (None, ""),
+    "fuse_unk": (True,),
+    "ignore_merges": (False, None),
+}
 
 
 def write_pieces(tokenizer: PieceTokenizer) -> dict[str, Any]:
@@ -71,27 +81,37 @@ def write_pieces(tokenizer: PieceTokenizer) -> dict[str, Any]:
 
 
 def read_pieces(
-    data: Mapping[str, Any], model: Mapping[str, Any], special: Mapping[str, int], user: Container[str], end: str
+    data: Mapping[str, Any], model: Mapping[str, Any], special: Mapping[str, int], user: Mapping[str, int], end: str
 ) -> PieceTokenizer:
     """The tokenizer of a BPE or Unigram file whose tokens are pieces. Raises TokenizerError with all problems."""
     problems: list[str] = []
     ready = read_normalizer(data.get("normalizer"), problems)
     decoder = {"type": "Sequence", "decoders": [*DECODERS, *([STRIP] if ready.in_front else [])]}
     problems += unexpected(data, {"pre_tokenizer": (None,), "post_processor": (None,), "decoder": (decoder,)}, None, "")
-    pairs = model["type"] == "BPE"
+    pairs, added = model["type"] == "BPE", [*special.items(), *user.items()]
+    must = OF_PAIRS if pairs else OF_UNIGRAM
+    problems += unexpected(model, must, {*must, "type", "vocab", *(("unk_token", "merges") if pairs else ("unk_id",))}, "model.")
     vocab = model.get("vocab")
     scored: list[tuple[str, float]] = []
-    if pairs and isinstance(vocab, dict) and sorted(map(str, vocab.values())) == sorted(map(str, range(len(vocab)))):
+    if (
+        pairs
+        and isinstance(vocab, dict)
+        and all(type(i) is int for i in vocab.values())
+        and {*vocab.values()} == {*range(len(vocab))}
+    ):
         ranks = ranks_of(model.get("merges"), problems)
         scored = [(text, -float(ranks.get(text, len(vocab)))) for text in sorted(vocab, key=vocab.__getitem__)]
     elif not pairs and isinstance(vocab, list) and all(is_scored(each) for each in vocab):
         scored = [(text, float(score)) for text, score in vocab]
     else:
         problems.append(f"model.vocab is {shortened(vocab)}; needed: {'ids from 0 on' if pairs else 'pieces with scores'}")
-    unknown = (
-        model.get("unk_token") if pairs else scored[unk][0] if 0 <= (unk := as_int(model.get("unk_id"))) < len(scored) else None
-    )
-    if unknown not in special:
+    ids = {text: i for i, (text, _) in enumerate(scored)}
+    problems += [
+        f"the added token {name!r} has the id {i}, as a piece {ids.get(name)}" for name, i in added if ids.get(name) != i
+    ]
+    place = model.get("unk_id")
+    unknown = model.get("unk_token") if pairs else scored[place][0] if type(place) is int and 0 <= place < len(scored) else None
+    if not isinstance(unknown, str) or unknown not in special:
         problems.append(f"the unknown token is {shortened(unknown)}; needed: one of the special tokens")
     with_bytes = model.get("byte_fallback") is True
     if problems:
@@ -107,8 +127,15 @@ def read_pieces(
         return "byte" if with_bytes and len(text) == 6 and text.startswith("<0x") and text.endswith(">") else "normal"
 
     pieces = [Piece(text, score, kind(text)) for text, score in scored]
-    made = PairPieces if pairs else UnigramPieces
-    return made(pieces, ready, end=special[end])
+    if not pairs:
+        return UnigramPieces(pieces, ready, end=special[end])
+    made = PairPieces(pieces, ready, end=special[end])
+    needed, listed = {cut for text in made.ranks for cut in cuts(text, made.ids)}, set(pairs_of(model["merges"]))
+    wrong = [f"no merge of {a!r} and {b!r}, which make a piece" for a, b in sorted(needed - listed)]
+    wrong += [f"a merge of {a!r} and {b!r}, which are not two pieces that make a third" for a, b in sorted(listed - needed)]
+    if wrong:
+        raise TokenizerError("\n    ".join(capped(wrong)))
+    return made
 
 
 def read_normalizer(part: Any, problems: list[str]) -> Normalizer:
@@ -120,7 +147,7 @@ def read_normalizer(part: Any, problems: list[str]) -> Normalizer:
         left = left[1:]
         try:
             rules = base64.b64decode(str(first.get("precompiled_charsmap")), validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error is one
             problems.append(f"normalizer: rules for characters that cannot be read ({error})")
     collapse = left[: len(COLLAPSE)] == list(COLLAPSE)
     left = left[len(COLLAPSE) :] if collapse else left
@@ -139,24 +166,35 @@ def read_normalizer(part: Any, problems: list[str]) -> Normalizer:
 
 def ranks_of(merges: Any, problems: list[str]) -> dict[str, int]:
     """Pieces in the order in which merges first make them."""
-    ranks: dict[str, int] = {}
-    for rank, merge in enumerate(merges if isinstance(merges, list) else []):
-        pair = merge.split(" ") if isinstance(merge, str) else merge
-        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(side, str) for side in pair)):
-            problems.append(f"merge {rank} is {shortened(merge)}; needed: two tokens")
-            continue
-        ranks.setdefault(pair[0] + pair[1], rank)
     if not isinstance(merges, list):
         problems.append(f"model.merges is {shortened(merges)}; needed: a list")
+        return {}
+    found = list(pairs_of(merges))
+    if len(found) < len(merges):
+        problems.append(f"{len(merges) - len(found)} merges are not of two tokens")
+    ranks: dict[str, int] = {}
+    for rank, (a, b) in enumerate(found):
+        ranks.setdefault(a + b, rank)
     return ranks
 
 
+def pairs_of(merges: list[Any]) -> Iterator[tuple[str, str]]:
+    """The merges that are of two tokens: ["a", "b"], or "a b"."""
+    for merge in merges:
+        pair = merge.split(" ") if isinstance(merge, str) else merge
+        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(side, str) for side in pair):
+            yield pair[0], pair[1]
+
+
 def is_scored(each: Any) -> bool:
-    return isinstance(each, list) and len(each) == 2 and isinstance(each[0], str) and isinstance(each[1], (int, float))
-
-
-def as_int(value: Any) -> int:
-    return value if type(value) is int else -1
+    """Whether this is a piece with a score: [text, number]."""
+    return (
+        isinstance(each, list)
+        and len(each) == 2
+        and isinstance(each[0], str)
+        and type(each[1]) in (int, float)
+        and math.isfinite(each[1])
+    )
 
 
 def write_wordpiece(tokenizer: WordPieceTokenizer) -> dict[str, Any]:
@@ -195,6 +233,9 @@ def read_wordpiece(data: Mapping[str, Any], model: Mapping[str, Any], special: M
         "decoder": decoders,
     }
     problems = unexpected(data, must, None, "")
+    after = data.get("post_processor")
+    if after is not None and not (isinstance(after, dict) and after.get("type") in ("TemplateProcessing", "BertProcessing")):
+        problems.append(f"post_processor is {shortened(after)}; needed: null, or BERT's, which is not used")
     of_model = {
         "unk_token": (UNKNOWN,),
         "continuing_subword_prefix": (INSIDE,),

@@ -37,6 +37,8 @@ def load_sentencepiece(path: Path | str) -> PieceTokenizer:
     path = Path(path)
     try:
         return read_model(path.read_bytes())
+    except TokenizerError as error:
+        raise TokenizerError(f"{path}: {error}") from error
     except (OSError, ValueError, struct.error) as error:
         raise TokenizerError(
             explain(f"{path} cannot be read ({error})", need="a model of SentencePiece", hint="an undamaged copy of it")
@@ -44,7 +46,8 @@ def load_sentencepiece(path: Path | str) -> PieceTokenizer:
 
 
 def read_model(data: bytes) -> PieceTokenizer:
-    """The tokenizer that the content of a model file describes. Raises ValueError for what it cannot read."""
+    """The tokenizer that the content of a model file describes. Raises ValueError for what it cannot read, TokenizerError for
+    what it does not follow."""
     pieces: list[Piece] = []
     trainer: dict[int, Value] | None = None
     normalizer: dict[int, Value] | None = None
@@ -59,9 +62,11 @@ def read_model(data: bytes) -> PieceTokenizer:
         raise ValueError("it ends before it says how it was trained and how text is made ready")
     kind = trainer.get(3, 1)
     if kind not in MODELS:
-        raise ValueError(f"a model of kind {kind!r}; known: 1 (unigram), 2 (bpe)")
+        raise TokenizerError(explain(f"a model of kind {kind!r}", need="1 (unigram) or 2 (bpe)", hint="a byte or char tokenizer"))
     if trainer.get(24) or not normalizer.get(5, 1):
-        raise ValueError("spaces at the end of pieces, or not in them; known: ▁ in front")
+        raise TokenizerError(
+            explain("spaces at the end of pieces, or not in them", need="▁ in front of them", hint="another model")
+        )
     if not pieces:
         raise ValueError("no pieces")
     rules = normalizer.get(2, b"")
