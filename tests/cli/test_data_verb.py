@@ -31,7 +31,7 @@ def test_doctor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chats = write(tmp_path / "a.jsonl", {"text": "one"}, {"text": "one"}, {"body": 2})
     code, out, _ = tiny_run.linnet(capsys, "data", "doctor", chats)
     assert code == 1
-    assert "1 files, 2 documents, 6 characters" in out
+    assert "1 file, 2 documents, 6 characters" in out
     assert "copies  1" in out
     assert "a.jsonl, line 3" in out
     assert out.count("try: ") == 2

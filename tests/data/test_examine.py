@@ -56,11 +56,32 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
     assert found.documents == 1
 
 
+def test_files_that_are_none(tmp_path: Path) -> None:
+    found = found_in(tmp_path, a_txt=b"", b_jsonl=b"\n\n", c_txt="é".encode("utf-16"), d_txt=b"\0\xff")
+    assert found.problems["empty"].places == [f"{tmp_path}/a.txt: nothing is in it", f"{tmp_path}/b.jsonl: nothing is in it"]
+    assert [place.split(" (")[0].split(": byte")[0] for place in found.problems["format"].places] == [
+        f"{tmp_path}/c.txt is UTF-16",
+        f"{tmp_path}/d.txt is binary",
+    ]
+    assert set(found.problems) == {"empty", "format"}
+
+
 def test_what_is_in_documents(tmp_path: Path) -> None:
     (tmp_path / "all.jsonl").write_text(
         "\n".join(
             f'{{"text": "{text}"}}'
-            for text in ["a", "", " \\n", "b", "a", "CafÃ© dÃ©jÃ  vu, naÃ¯ve", "lost \ufffd here", "bell \\u0007", "a\\r\\nb"]
+            for text in [
+                "a",
+                "",
+                " \\n",
+                "b",
+                "a",
+                "CafÃ© dÃ©jÃ  vu, naÃ¯ve",
+                "lost \ufffd here",
+                "bell \\u0007",
+                "a\\r\\nb",
+                "\\ud83d",
+            ]
         ),
         "utf-8",
     )
@@ -74,7 +95,8 @@ def test_what_is_in_documents(tmp_path: Path) -> None:
     assert places["replaced"] == (1, [f"{line}7: 1 of them"])
     assert places["control"] == (1, [f"{line}8"])
     assert places["giant"][0] == 1
-    assert set(places) == {"empty", "copies", "garbled", "replaced", "control", "giant"}
+    assert places["halves"] == (1, [f"{line}10"])
+    assert set(places) == {"halves", "empty", "copies", "garbled", "replaced", "control", "giant"}
 
 
 def test_every_problem_has_a_way_out() -> None:

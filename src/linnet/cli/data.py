@@ -46,7 +46,8 @@ def report(console: Console, found: Findings) -> None:
     """Sizes, then a paragraph a problem."""
     from linnet.data.examine import WAYS_OUT
 
-    console.print(f"{found.files:,} files, {found.documents:,} documents, {found.characters:,} characters")
+    sizes = ((found.files, "file"), (found.documents, "document"), (found.characters, "character"))
+    console.print(", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in sizes))
     most = max(found.lengths.values(), default=1)
     for power, count in sorted(found.lengths.items()):
         size = f"{2 ** (power - 1):,} to {2**power - 1:,}" if power else "0"

@@ -5,7 +5,10 @@ format       lines and rows that a reader refuses
 empty        documents without a visible character
 giant        documents of more than GIANT characters: several in one?
 copies       documents that are there already, to the letter
-garbled      text that was decoded wrongly once (Ã© for é), U+FFFD, control characters
+garbled      text that was decoded wrongly once (Ã© for é)
+replaced     U+FFFD, where bytes were lost
+halves       half a character of UTF-16
+control      control characters
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from pathlib import Path
 from linnet.core.errors import DataError
 from linnet.data.clean import CONTROL
 from linnet.data.formats import FORMATS, Options, read_parquet_file, read_plain
-from linnet.data.reading import chunks
+from linnet.data.reading import chunks, is_binary
 from linnet.data.sources import ending, find_files
 from linnet.data.split import fingerprint
 
@@ -28,6 +31,7 @@ GIANT = 2**21  # characters
 SHOWN = 5  # places of one problem that are kept
 # é, ü, “ … in UTF-8, read as Windows-1252: a capital with a mark, then a sign that hardly ever follows one
 GARBLED = re.compile("[\u00c3\u00c2][\u0080-\u00bf]|\u00e2\u20ac[\u0153\u2122\u02dc\u201c\u201d\u00a6\u009d]")
+HALVES = re.compile("[\ud800-\udfff]")  # of UTF-16's pairs, which JSON can spell alone
 WAYS_OUT = {
     "encoding": "encoding: cp1252 (or latin-1) in the source, or iconv -f WINDOWS-1252 -t UTF-8",
     "format": "mend or leave out these lines; another `text:` in the source, if it names another field",
@@ -36,6 +40,7 @@ WAYS_OUT = {
     "copies": "nothing: copies are left out when the text is prepared (deduplicate: true)",
     "garbled": "text that was decoded wrongly once: get it anew, or ftfy",
     "replaced": "U+FFFD stands where bytes were lost: get the text anew",
+    "halves": "get the text anew: whatever wrote it cut a character of two halves (an emoji) in two",
     "control": "nothing: `control`, a clean step of the default, takes them out",
 }
 
@@ -73,8 +78,11 @@ def examine(paths: Sequence[str], options: Options | None = None) -> Findings:
     for path in paths:
         for file in find_files(path):
             found.files += 1
+            before = found.documents + sum(problem.count for problem in found.problems.values())
             for place, text in documents_of(file, options or Options(), found):
                 note(text, place, found, seen)
+            if before == found.documents + sum(problem.count for problem in found.problems.values()):
+                found.add("empty", f"{file}: nothing is in it")
     return found
 
 
@@ -88,6 +96,8 @@ def note(text: str, place: str, found: Findings, seen: set[bytes]) -> None:
         return
     if len(text) > GIANT:
         found.add("giant", f"{place}: {len(text):,} characters")
+    if HALVES.search(text):
+        found.add("halves", place)
     mark = fingerprint(text.encode("utf-8", "surrogatepass"))
     if mark in seen:
         found.add("copies", place)
@@ -153,6 +163,8 @@ def wrong_bytes(file: Path) -> str:
     chunk = b""
     try:
         for chunk in chunks(file):
+            if not before and is_binary(chunk):
+                return ""  # its reader says so
             decoder.decode(chunk)
             before, lines, chunk = before + len(chunk), lines + chunk.count(b"\n"), b""
         decoder.decode(b"", final=True)

@@ -152,6 +152,11 @@ def character_start(data: bytes) -> int:
     return len(data)
 
 
+def is_binary(start: bytes) -> bool:
+    """Whether the first bytes of a file are those of no text in one byte a line end."""
+    return start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start[:BINARY_PROBE]
+
+
 def _refuse_binary(start: bytes, name: str) -> None:
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(explain(f"{name} is UTF-16 (its byte-order mark says so)", need="UTF-8", hint="iconv -f UTF-16 -t UTF-8"))
