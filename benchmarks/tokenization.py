@@ -31,6 +31,7 @@ os.environ["RAYON_NUM_THREADS"] = os.environ.get("RAYON_NUM_THREADS", "2")  # tr
 from linnet.tokenizer.load import load_tokenizer
 from linnet.tokenizer.pretokenize import text_to_bytes
 
+AS_ARRAY = ", as an array"
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "shared" / "data"
 VOCABULARIES = {"gpt2": "tokenizers/gpt2", "cl100k": "tokenizers/tiktoken/cl100k_base.tiktoken"}
@@ -90,8 +91,9 @@ def table(title: str, n_bytes: int, found: dict[str, list[float]], first: str = 
         f"\n{title}; {n_bytes / 1e6:.1f} MB\n\n| {'':34} |   MB/s | linnet is … times as fast |\n|{'-' * 36}|-------:|--------------------------:|"
     )
     for name, taken in found.items():
-        ratios = [theirs / ours for ours, theirs in zip(found[first], taken, strict=True)]
-        ratio = "" if name == first else f"{median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})"
+        beside = f"{first}{AS_ARRAY}" if name.endswith(AS_ARRAY) else first  # lists beside lists, arrays beside arrays
+        ratios = [theirs / ours for ours, theirs in zip(found[beside], taken, strict=True)]
+        ratio = "" if name == beside else f"{median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})"
         print(f"| {name:34} | {n_bytes / median(taken) / 1e6:6.1f} | {ratio:>25} |", flush=True)
 
 
@@ -100,11 +102,12 @@ def rivals_of(name: str) -> dict[str, Callable[[str], Any]]:
     ours = load_tokenizer(DATA / VOCABULARIES[name])
     found: dict[str, Callable[[str], Any]] = {
         "linnet": ours.encode,
-        "linnet, as an array": lambda text: ours._encoder.encode(text_to_bytes(text)),
+        f"linnet{AS_ARRAY}": lambda text: ours._encoder.encode(text_to_bytes(text)),
     }
     if tiktoken := installed("tiktoken"):
         theirs = tiktoken.Encoding(name, pat_str=PAT_STR[name], mergeable_ranks=ours.tokens, special_tokens={})
         found["tiktoken"] = theirs.encode_ordinary
+        found[f"tiktoken{AS_ARRAY}"] = lambda text: theirs.encode_to_numpy(text, disallowed_special=())
     if tokenizers := installed("tokenizers"):
         other = tokenizers.Tokenizer.from_str(ours.to_json())
         found["tokenizers"] = lambda text: other.encode(text).ids
