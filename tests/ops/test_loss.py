@@ -40,12 +40,29 @@ def test_the_kernel_is_the_formula(vectors: str, spread: float, n: int, vocab: i
     assert torch.allclose(scores.double(), exact.grad, rtol=1e-5, atol=3e-7)
 
 
-def test_a_score_that_is_no_number_is_seen() -> None:
-    for strange in (float("nan"), float("inf")):
-        scores, targets, weights = rows(3, 70, 1.0)
-        scores[1, 66] = strange
-        losses = cross_entropy_in_place(scores, targets, weights, gradient=True)
-        assert losses.isnan().tolist() == [False, True, False]
+@pytest.mark.parametrize("vectors", VECTORS)
+@pytest.mark.parametrize("vocab", [7, 70, 1025])
+def test_a_score_that_is_no_number_is_seen(vectors: str, vocab: int) -> None:
+    limit_vectors(vectors)
+    try:
+        for place in {0, vocab // 2, vocab - 1}:
+            for strange in (float("nan"), float("inf")):
+                scores, targets, weights = rows(3, vocab, 1.0)
+                scores[1, place] = strange
+                losses = cross_entropy_in_place(scores, targets, weights, gradient=True)
+                assert losses.isnan().tolist() == [False, True, False]
+        scores, targets, weights = rows(2, vocab, 1.0)
+        scores[1] = float("-inf")
+        assert cross_entropy_in_place(scores, targets, weights, gradient=False).isnan().tolist() == [False, True]
+    finally:
+        limit_vectors()
+
+
+def test_scores_of_another_kind_are_refused() -> None:
+    scores, targets, weights = rows(3, 8, 1.0)
+    for wrong in ((scores.double(), weights), (scores, weights.double()), (scores.repeat(1, 2)[:, ::2], weights)):
+        with pytest.raises(ValueError, match="of another kind"):
+            cross_entropy_in_place(wrong[0], targets, wrong[1], gradient=True)
 
 
 def test_a_token_that_cannot_be() -> None:

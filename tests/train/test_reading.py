@@ -127,3 +127,28 @@ def test_a_finished_run_scores_what_eval_scores(tmp_path: Path, seen: Seen) -> N
     assert set(seen) == {(3, CONTEXT)}
     kept = json.loads((folder / "evaluation.json").read_text("utf-8"))
     assert evaluate_run(folder)["model"] == kept["model"]
+
+
+@needs_programs
+def test_reading_between_a_pass_and_its_way_back(prepared: Prepared) -> None:
+    """Training's buffers hold a pass whose gradients are still to come: they are not read into."""
+    made = network().train()
+    tokens = torch.randint(0, 257, (7, CONTEXT))
+    right = torch.autograd.grad(made(tokens).hidden.square().sum(), list(made.parameters()), allow_unused=True)
+    hidden = made(tokens).hidden
+    read(made, prepared, learned_rows=7)
+    with torch.inference_mode():
+        read(made, prepared, learned_rows=7)
+    got = torch.autograd.grad(hidden.square().sum(), list(made.train().parameters()), allow_unused=True)
+    for one, other in zip(right, got, strict=True):
+        assert one is None or (other is not None and torch.equal(one, other))
+    assert all(p.grad is None for p in made.parameters())
+
+
+@needs_programs
+def test_what_is_read_in_inference_mode_makes_no_program(prepared: Prepared, seen: Seen) -> None:
+    made = network()
+    with torch.inference_mode():
+        read(made, prepared, learned_rows=7)
+    assert seen == []
+    made.train()(torch.randint(0, 257, (7, CONTEXT))).hidden.sum().backward()

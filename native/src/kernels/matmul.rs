@@ -53,7 +53,7 @@ pub unsafe fn matmul(task: &Matmul, sgemm: Option<Sgemm>, threads: Threads) -> b
     if !task.is_sound() {
         return false;
     }
-    let (address, count) = (task as *const Matmul as usize, threads.count as usize);
+    let (address, count) = (task as *const Matmul as usize, (threads.count as usize).max(1));
     for_each(threads, task.pieces(count), |i| {
         let task = &*(address as *const Matmul);
         dispatch!(piece(task: &Matmul, sgemm: Option<Sgemm>, i: usize, count: usize));

@@ -169,6 +169,10 @@ def cross_entropy_in_place(scores: Tensor, targets: Tensor, weights: Tensor, *, 
     (rows, vocab), losses = scores.shape, weights.new_empty(weights.shape)
     _insist(targets.shape == weights.shape == (rows,), f"{tuple(targets.shape)} targets and {tuple(weights.shape)} weights")
     _insist(targets.dtype is torch.int64 and targets.is_cpu and targets.is_contiguous(), f"targets in {targets.dtype}")
+    _insist(
+        all(x.dtype is torch.float32 and x.is_cpu and x.is_contiguous() for x in (scores, weights)),
+        "scores or weights of another kind",
+    )
     places = opened()[0].cast("int64_t *", targets.data_ptr())
     task = (rows, vocab, numbers(scores), places, numbers(weights), numbers(losses), gradient)
     arguments = opened()[0].new("linnet_cross_entropy_task *", task), _threads(torch.get_num_threads())

@@ -179,6 +179,7 @@ class TrainingProgram(Program):
         if last is None or last.c != numbers(product) or last.base != opened()[0].NULL:
             return False
         self._works[-1]["work"]["matmul"] = last._replace(base=numbers(x))
+        self._needed.add(id(product))  # what lies there is the sum from now on, which nobody may change in the product's name
         return True
 
     def rotate(self, x: Tensor, d_head: int, make: Callable[[Tensor], tuple[Tensor, Tensor]], key: Hashable) -> Tensor:

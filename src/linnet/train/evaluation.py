@@ -81,8 +81,9 @@ def token_nats(network: Network, batch: Batch, hidden: Tensor | None = None) -> 
 
 def read_as_trained(network: Network, batch: Batch) -> Tensor | None:
     """hidden (B, T, D) by the program that training has for batches of this shape, in the memory that it holds already;
-    None where training has none. With dropout it has none, and one made for reading would hold memory for nothing else."""
-    if network.programs is None or network.spec.dropout:
+    None where training has none. With dropout it has none, and one made for reading would hold memory for nothing else; what
+    is made in inference mode cannot be trained with."""
+    if network.programs is None or network.spec.dropout or torch.is_inference_mode_enabled():
         return None
     with torch.enable_grad():  # it is a training pass, whose way back nobody asks for
         context, _ = network.context(batch.tokens, batch.documents, None, None)
