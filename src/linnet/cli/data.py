@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -21,7 +21,7 @@ app = typer.Typer(
 
 Paths = Annotated[list[str], typer.Argument(help="Text files, folders or globs.", show_default=False)]
 Field = Annotated[str | None, typer.Option("--text", help="The field or column that holds the text.")]
-LEARNED, GIVEN = "black on #caffbf", "dim"
+LEARNED = ("#caffbf", "#9ee493")  # two greens, so that one sees where a token ends
 
 
 @app.command()
@@ -76,6 +76,7 @@ def show(
     [b]linnet data show chats.jsonl --tokenizer runs/demo --template plain[/b]
     """
     from linnet.data.samples import samples
+    from linnet.report.tokens import as_text
     from linnet.tokenizer import load_tokenizer
 
     console = Console(highlight=False)
@@ -84,22 +85,8 @@ def show(
         learned = sum(sample.weights)
         said = f"{sample.form}, {len(sample.ids):,} tokens, {learned:,} of them learned"
         console.print(f"[bold]{escape(sample.place)}[/bold]  [dim]{said}[/dim]", soft_wrap=True)
-        console.print(coloured(opened, sample.ids, sample.weights), soft_wrap=True, end="\n\n")
-
-
-def coloured(tokenizer: Any, ids: list[int], weights: list[int]) -> Any:
-    """Tokens as text, learned ones in colour, with a line between any two of them where one would not see it."""
-    from rich.text import Text
-
-    from linnet.report.tokens import visible
-
-    shown = Text()
-    for number, (piece, weight) in enumerate(zip(visible([tokenizer.token_bytes(token) for token in ids]), weights, strict=True)):
-        shown.append(
-            piece.replace("\n", "⏎\n"),
-            style=(LEARNED if number % 2 else LEARNED.replace("caffbf", "9ee493")) if weight else GIVEN,
-        )
-    return shown
+        pieces = [opened.token_bytes(token) for token in sample.ids]
+        console.print(as_text(pieces, LEARNED, sample.weights), soft_wrap=True, end="\n\n")
 
 
 @app.command()

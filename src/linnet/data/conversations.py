@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, get_args
 
 from linnet.core.errors import DataError, explain
@@ -58,11 +59,16 @@ class Text:
 Record = Conversation | Preference | Text
 
 
+def form_in(record: Mapping[str, Any]) -> str | None:
+    """The name of the form that a record is in; None for one that is not known."""
+    return next((name for name, (needed, _) in FORMS.items() if needed <= record.keys()), None)
+
+
 def sniff(record: Mapping[str, Any], where: str) -> str:
     """The name of the form that a record is in. Raises DataError with the fields found."""
-    for name, (needed, _) in FORMS.items():
-        if needed <= record.keys():
-            return name
+    form = form_in(record)
+    if form is not None:
+        return form
     forms = "; ".join(f"{name}: {', '.join(sorted(needed))}" for name, (needed, _) in FORMS.items())
     raise DataError(
         explain(
@@ -95,16 +101,10 @@ def _text(record: Mapping[str, Any], where: str) -> Text:
     return Text(_string(record, "text", where))
 
 
-def _messages(record: Mapping[str, Any], where: str) -> Conversation:
-    return Conversation(_turns(record["messages"], where, "messages", "role", "content"))
-
-
-def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
-    return Conversation(_turns(record["conversation"], where, "conversation", "role", "content"))
-
-
-def _sharegpt(record: Mapping[str, Any], where: str) -> Conversation:
-    return Conversation(_turns(record["conversations"], where, "conversations", "from", "value"))
+def _conversation(
+    record: Mapping[str, Any], where: str, field: str, speaker: str = "role", said: str = "content"
+) -> Conversation:
+    return Conversation(_turns(record[field], where, field, speaker, said))
 
 
 def _alpaca(record: Mapping[str, Any], where: str) -> Conversation:
@@ -127,16 +127,14 @@ def _preference(record: Mapping[str, Any], where: str) -> Preference:
             raise DataError(explain(f"{where}: two answers to different turns", need="the same turns before both last ones"))
         return Preference(before, answer.content, worse.content)
     turns = (Turn("user", prompt),) if isinstance(prompt, str) else _turns(prompt, where, "prompt", "role", "content", reply=True)
-    if not isinstance(prompt, (str, list)):
-        raise DataError(explain(f"{where}: its 'prompt' is {kind_of(prompt)}", need="a text, or messages"))
     return Preference(turns, _string(record, "chosen", where), _string(record, "rejected", where))
 
 
 Reader = Callable[[Mapping[str, Any], str], Record]
 FORMS: dict[str, tuple[frozenset[str], Reader]] = {
-    "messages": (frozenset({"messages"}), _messages),
-    "conversation": (frozenset({"conversation"}), _conversation),
-    "sharegpt": (frozenset({"conversations"}), _sharegpt),
+    "messages": (frozenset({"messages"}), partial(_conversation, field="messages")),
+    "conversation": (frozenset({"conversation"}), partial(_conversation, field="conversation")),
+    "sharegpt": (frozenset({"conversations"}), partial(_conversation, field="conversations", speaker="from", said="value")),
     "preference": (frozenset({"chosen", "rejected"}), _preference),
     "alpaca": (frozenset({"instruction", "output"}), _alpaca),
     "text": (frozenset({"text"}), _text),
@@ -180,14 +178,3 @@ def _string(record: Mapping[str, Any], field: str, where: str) -> str:
 
 
 assert set(SPEAKERS.values()) == set(get_args(Role))
-
-
-def described(record: Record) -> Sequence[Turn]:
-    """A record as turns to look at: a preference with both answers."""
-    match record:
-        case Text(text):
-            return (Turn("user", text),)
-        case Preference(turns, chosen, rejected):
-            return (*turns, Turn("assistant", chosen), Turn("assistant", rejected))
-        case Conversation(turns):
-            return turns

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from linnet.core.errors import DataError
-from linnet.data.clean import CONTROL
-from linnet.data.formats import FORMATS, Options, read_parquet_file, read_plain
+from linnet.data.clean import has_control
+from linnet.data.formats import FORMATS, Options, read_jsonl, read_parquet_file, read_plain
 from linnet.data.reading import chunks, is_binary
 from linnet.data.sources import ending, find_files
 from linnet.data.split import fingerprint
@@ -68,6 +68,11 @@ class Findings:
     lengths: Counter[int] = field(default_factory=Counter)  # powers of two
     problems: dict[str, Problem] = field(default_factory=dict)
 
+    @property
+    def noted(self) -> int:
+        """Documents and problems."""
+        return self.documents + sum(problem.count for problem in self.problems.values())
+
     def add(self, kind: str, place: str) -> None:
         self.problems.setdefault(kind, Problem()).add(place)
 
@@ -78,10 +83,10 @@ def examine(paths: Sequence[str], options: Options | None = None) -> Findings:
     for path in paths:
         for file in find_files(path):
             found.files += 1
-            before = found.documents + sum(problem.count for problem in found.problems.values())
+            before = found.noted
             for place, text in documents_of(file, options or Options(), found):
                 note(text, place, found, seen)
-            if before == found.documents + sum(problem.count for problem in found.problems.values()):
+            if before == found.noted:
                 found.add("empty", f"{file}: nothing is in it")
     return found
 
@@ -104,7 +109,7 @@ def note(text: str, place: str, found: Findings, seen: set[bytes]) -> None:
     seen.add(mark)
     if "\ufffd" in text:
         found.add("replaced", f"{place}: {text.count(chr(0xFFFD)):,} of them")
-    if CONTROL.search(text.replace("\r\n", "\n")):
+    if has_control(text.replace("\r\n", "\n")):
         found.add("control", place)
     garbled = GARBLED.findall(text)
     if len(garbled) > 2:
@@ -126,22 +131,18 @@ def documents_of(file: Path, options: Options, found: Findings) -> Iterator[tupl
     elif ending(file) == ".jsonl":
         for number, line in enumerate(lines_of(file), 1):
             if line.strip():
-                rows = FORMATS[".jsonl"]([line], str(file), options)
-                yield from until_refused(rows, f"{file}:{number}", found, line=number)
+                yield from until_refused(read_jsonl([line], str(file), options, line=number), str(file), found)
     else:
         yield from until_refused(FORMATS.get(ending(file), read_plain)(chunks(file), str(file), options), str(file), found)
 
 
-def until_refused(
-    rows: Iterator[tuple[str, str]], place: str, found: Findings, line: int | None = None
-) -> Iterator[tuple[str, str]]:
+def until_refused(rows: Iterator[tuple[str, str]], file: str, found: Findings) -> Iterator[tuple[str, str]]:
     """The rows up to the first that is refused, which is noted."""
     try:
         for where, text in rows:
-            yield place if line is not None else f"{place}{where}", text
+            yield f"{file}{where}", text
     except (DataError, UnicodeDecodeError) as error:
-        said = str(error).split("\n")[0].split("; try: ")[0]
-        found.add("format", said if line is None else re.sub(r"line 1\b", f"line {line}", said, count=1))
+        found.add("format", str(error).split("\n")[0].split("; try: ")[0])
 
 
 def lines_of(file: Path) -> Iterator[bytes]:

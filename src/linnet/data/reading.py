@@ -158,10 +158,11 @@ def is_binary(start: bytes) -> bool:
 
 
 def _refuse_binary(start: bytes, name: str) -> None:
+    if not is_binary(start):
+        return
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(explain(f"{name} is UTF-16 (its byte-order mark says so)", need="UTF-8", hint="iconv -f UTF-16 -t UTF-8"))
-    if b"\0" in start:
-        raise DataError(explain(f"{name} is binary: byte {start.index(0):,} is NUL", need="a text file"))
+    raise DataError(explain(f"{name} is binary: byte {start.index(0):,} is NUL", need="a text file"))
 
 
 def _decode(data: bytes, name: str, encoding: Encoding, offset: int, line: int) -> str:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from linnet.core.errors import DataError, explain
 from linnet.core.names import nearest
-from linnet.data.conversations import FORMS, Conversation, Preference, described, read
-from linnet.data.reading import blocks, chunks
+from linnet.core.spec import words
+from linnet.data.conversations import Conversation, Preference, form_in, read_all
+from linnet.data.formats import json_records
+from linnet.data.reading import chunks
 from linnet.data.sources import Files, ending, find_files
 from linnet.tokenizer.base import Tokenizer
-from linnet.tokenizer.chat import ChatML, ChatTemplate, Llama3, Plain, Rendered, Turn
-
-TEMPLATES: dict[str, type[Plain] | type[ChatML] | type[Llama3]] = {"plain": Plain, "chatml": ChatML, "llama3": Llama3}
+from linnet.tokenizer.chat import ChatTemplate, Rendered, Turn
 
 
 class Sample(NamedTuple):
@@ -30,9 +29,10 @@ class Sample(NamedTuple):
 
 def template_called(name: str) -> ChatTemplate:
     """The chat template of that name. Raises DataError with the nearest one."""
-    if name not in TEMPLATES:
-        raise DataError(explain(f"the template {name!r}", need=f"one of {', '.join(TEMPLATES)}", hint=nearest(name, TEMPLATES)))
-    return TEMPLATES[name]()
+    known = words(ChatTemplate)
+    if name not in known:
+        raise DataError(explain(f"the template {name!r}", need=f"one of {', '.join(known)}", hint=nearest(name, known)))
+    return known[name]()
 
 
 def samples(
@@ -52,14 +52,13 @@ def of_file(file: Path, tokenizer: Tokenizer, template: ChatTemplate, text: str 
             ids = [*tokenizer.encode(document.text), tokenizer.end_id]
             yield Sample(document.name, "document", ids, [1] * len(ids))
         return
-    for place, record in records_of(file):
-        found = read(record, place, form)
+    for place, found in read_all(records_of(file)):
         if isinstance(found, Preference):
             for answer, said in ((found.chosen, "chosen"), (found.rejected, "rejected")):
                 rendered = template.render(tokenizer, [*found.turns, Turn("assistant", answer)])
                 yield Sample(place, said, *last_answer(rendered))
         elif isinstance(found, Conversation):
-            rendered = template.render(tokenizer, described(found))
+            rendered = template.render(tokenizer, found.turns)
             yield Sample(place, form, rendered.ids, rendered.weights())
 
 
@@ -71,25 +70,10 @@ def last_answer(rendered: Rendered) -> tuple[list[int], list[int]]:
 
 def form_of(file: Path) -> str | None:
     """The form of the first record of a .jsonl; None for other files, and where it is none that is known."""
-    if ending(file) != ".jsonl":
-        return None
-    for _, record in records_of(file):
-        return next((name for name, (needed, _) in FORMS.items() if needed <= record.keys()), None)
-    return None
+    first = next(records_of(file), None) if ending(file) == ".jsonl" else None
+    return None if first is None else form_in(first[1])
 
 
-def records_of(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def records_of(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, record) of a .jsonl. Raises DataError with the line that is no JSON object."""
-    for block in blocks(chunks(file), str(file)):
-        for number, line in enumerate(block.text.split("\n"), block.line):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(
-                    explain(f"{file}, line {number} is not valid JSON ({error})", need="one JSON object a line")
-                ) from error
-            if not isinstance(record, dict):
-                raise DataError(explain(f"{file}, line {number} is no JSON object", need="one JSON object a line"))
-            yield f"{file}, line {number}", record
+    return json_records(chunks(file), str(file))

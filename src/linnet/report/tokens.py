@@ -47,11 +47,12 @@ def visible(pieces: Sequence[bytes]) -> list[str]:
     return shown
 
 
-def as_text(pieces: Sequence[bytes], colors: Sequence[str]) -> Text:
-    """For the terminal: line ends are shown and kept."""
+def as_text(pieces: Sequence[bytes], colors: Sequence[str], learned: Sequence[int] | None = None) -> Text:
+    """For the terminal: line ends are shown and kept; tokens that are not `learned` (their weight is 0) are dim."""
     text = Text()
     for number, shown in enumerate(visible(pieces)):
-        text.append(shown.replace("\n", "⏎\n"), style=f"black on {colors[number % len(colors)]}")
+        coloured = learned is None or learned[number]
+        text.append(shown.replace("\n", "⏎\n"), style=f"black on {colors[number % len(colors)]}" if coloured else "dim")
     return text
 
 

@@ -153,12 +153,7 @@ class BPETokenizer(VocabularyTokenizer):
         return ids
 
     def _encode_chunk(self, chunk: str) -> list[int]:
-        ids = self._merge(text_to_bytes(chunk))
-        if len(chunk) <= CACHE_LENGTH:
-            if len(self._cache) >= CACHE_CHUNKS:
-                self._cache.clear()
-            self._cache[chunk] = ids
-        return ids
+        return remember(self._cache, chunk, self._merge(text_to_bytes(chunk)))
 
     def _merge(self, chunk: bytes) -> list[int]:
         if self.whole and chunk in self.tokens:
@@ -167,6 +162,15 @@ class BPETokenizer(VocabularyTokenizer):
 
     def rules(self) -> dict[str, Any]:
         return {"pattern": PATTERNS[self.pattern], "merges": self.merges} | ({"whole": True} if self.whole else {})
+
+
+def remember(cache: dict[str, list[int]], chunk: str, ids: list[int]) -> list[int]:
+    """Keep the ids of a chunk for the next time, unless it is long; gives them."""
+    if len(chunk) <= CACHE_LENGTH:
+        if len(cache) >= CACHE_CHUNKS:
+            cache.clear()
+        cache[chunk] = ids
+    return ids
 
 
 def train_bpe(

@@ -13,7 +13,6 @@ white space that a token would join to the frame's.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
 
@@ -24,7 +23,6 @@ from linnet.core.spec import Spec
 from linnet.tokenizer.base import END_OF_TEXT, Tokenizer
 
 Role = Literal["system", "user", "assistant"]
-ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 
 
 class Turn(NamedTuple):
@@ -69,9 +67,9 @@ class Frame(NamedTuple):
 class ChatTemplate(Spec):
     """A family: how a conversation is written down."""
 
-    @abstractmethod
     def frame(self, role: Role) -> Frame:
         """What stands around a turn of this role."""
+        raise NotImplementedError
 
     @property
     def begin(self) -> str:

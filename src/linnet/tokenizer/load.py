@@ -33,7 +33,7 @@ def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> TableToke
     file = found_in(path) if path.is_dir() else path
     if file.name == "vocab.txt" and file.exists():
         return load_wordpiece(file)
-    if file.suffix == ".model" and file.exists() and looks_like_sentencepiece(file.read_bytes()[:1]):
+    if file.suffix == ".model" and file.exists() and looks_like_sentencepiece(file):
         return load_sentencepiece(file)
     plain = file.with_suffix("") if file.suffix == ".gz" else file
     if plain.suffix in (".tiktoken", ".model") and file.exists():

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import regex
 
 from linnet.core.errors import TokenizerError, explain, listing
-from linnet.tokenizer.bpe_tokenizer import CACHE_CHUNKS, CACHE_LENGTH
+from linnet.tokenizer.bpe_tokenizer import remember
 from linnet.tokenizer.normalize import SPACE, Normalizer
 from linnet.tokenizer.strict_json import capped
 from linnet.tokenizer.vocabulary import TableTokenizer, is_name
@@ -41,7 +41,9 @@ class Piece(NamedTuple):
 class PieceTokenizer(TableTokenizer):
     """Pieces in the order of their ids, and how text is made ready for them.
 
-    end   the id of the piece that ends a document: a control piece
+    end    the id of the piece that ends a document: a control piece
+    ids    of the pieces that text is written in, but for bytes
+    user   those of them that are found before anything else is done with a text
 
     Raises TokenizerError, with all problems, for pieces that no text can be written in.
     """
@@ -56,33 +58,23 @@ class PieceTokenizer(TableTokenizer):
         self.normalizer = normalizer
         self.ids = {piece.text: i for i, piece in enumerate(pieces) if piece.kind in ("normal", "user", "unused")}
         self._unused = frozenset(piece.text for piece in pieces if piece.kind == "unused")
-        self._user = frozenset(piece.text for piece in pieces if piece.kind == "user")
+        self.user = frozenset(piece.text for piece in pieces if piece.kind == "user")
         self._unknown = next(i for i, piece in enumerate(pieces) if piece.kind == "unknown")
         byte_ids = {piece.text: i for i, piece in enumerate(pieces) if piece.kind == "byte"}
         self._byte_ids = [byte_ids[f"<0x{byte:02X}>"] for byte in range(256)] if byte_ids else None
         self._cache: dict[str, list[int]] = {}
 
-    @property
-    def user(self) -> frozenset[str]:
-        """Pieces that are found before anything else is done with a text."""
-        return self._user
-
     def encode_ordinary(self, text: str) -> list[int]:
         ids: list[int] = []
-        for chunk in self._chunks(self.normalizer(text, self._user)):
+        for chunk in self._chunks(self.normalizer(text, self.user)):
             known = self._cache.get(chunk)
-            ids += known if known is not None else self._remembered(chunk)
+            ids += known if known is not None else remember(self._cache, chunk, self._ids_of(chunk))
         if self._byte_ids is None:  # neighbours without ids become one
             ids = [token for i, token in enumerate(ids) if token != self._unknown or i == 0 or ids[i - 1] != token]
         return ids
 
-    def _remembered(self, chunk: str) -> list[int]:
-        ids = [token for piece in self.cut(chunk) for token in self._written(piece)]
-        if len(chunk) <= CACHE_LENGTH:
-            if len(self._cache) >= CACHE_CHUNKS:
-                self._cache.clear()
-            self._cache[chunk] = ids
-        return ids
+    def _ids_of(self, chunk: str) -> list[int]:
+        return [token for piece in self.cut(chunk) for token in self._written(piece)]
 
     def _written(self, piece: str) -> list[int]:
         token = self.ids.get(piece)
@@ -103,7 +95,7 @@ class PieceTokenizer(TableTokenizer):
     @cached_property
     def _symbols(self) -> Callable[[str], list[str]]:
         """A text in characters and the user's pieces, the longest first."""
-        user = sorted(self._user, key=lambda piece: (-len(piece), piece))
+        user = sorted(self.user, key=lambda piece: (-len(piece), piece))
         return regex.compile("|".join([*map(regex.escape, user), "."]), regex.DOTALL).findall
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
@@ -143,7 +135,7 @@ class PairPieces(PieceTokenizer):
         waiting: list[tuple[int, int, int, int]] = []  # rank, left place, right place, characters
 
         def offer(a: int, b: int) -> None:
-            if a < 0 or b < 0 or symbols[a] in self._user or symbols[b] in self._user:
+            if a < 0 or b < 0 or symbols[a] in self.user or symbols[b] in self.user:
                 return
             joined = symbols[a] + symbols[b]
             if joined in self.ranks:
@@ -197,7 +189,7 @@ class UnigramPieces(PieceTokenizer):
         best, worst = max(normal, default=0.0), min(normal, default=0.0)
         self._unknown_score = worst - UNKNOWN_PENALTY
         self._scores = {piece.text: piece.score for piece in pieces if piece.kind == "normal"}
-        self._scores |= {text: len(text.encode("utf-8")) * best - 0.1 for text in self._user}
+        self._scores |= {text: len(text.encode("utf-8")) * best - 0.1 for text in self.user}
         self._longest = max(map(len, self._scores), default=1)
 
     def cut(self, text: str) -> list[str]:

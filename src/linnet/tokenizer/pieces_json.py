@@ -1,7 +1,8 @@
 """Pieces and WordPiece in `tokenizer.json`, written and read; see tokenizer_json.py.
 
-pieces-bpe       model BPE, a Prepend and a Replace for ▁; every cut of a piece into two others is a merge, best piece first
-pieces-unigram   model Unigram, the rules for characters as Precompiled, Metaspace for ▁
+pieces-bpe       model BPE; every cut of a piece into two others is a merge, best piece first
+pieces-unigram   model Unigram
+both             the rules for characters as Precompiled, a Prepend and a Replace for ▁
 wordpiece        model WordPiece, BertNormalizer, BertPreTokenizer
 """
 
@@ -9,13 +10,13 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from linnet.core.errors import TokenizerError, explain
 from linnet.tokenizer.normalize import SPACE, Normalizer
 from linnet.tokenizer.pieces import PairPieces, Piece, PieceTokenizer, UnigramPieces, cuts
-from linnet.tokenizer.strict_json import capped, shortened, unexpected
+from linnet.tokenizer.strict_json import capped, pair_of, shortened, unexpected
 from linnet.tokenizer.wordpiece import INSIDE, LONGEST_WORD, UNKNOWN, WordPieceTokenizer
 
 COLLAPSE = (
@@ -43,7 +44,7 @@ OF_PAIRS: dict[str, tuple[Any, ...]] = OF_UNIGRAM | {
 
 
 def write_pieces(tokenizer: PieceTokenizer) -> dict[str, Any]:
-    """normalizer, pre_tokenizer, decoder and model; `linnet` has what `tokenizers` has no place for."""
+    """normalizer, pre_tokenizer, decoder and model. Raises TokenizerError for pieces that the file has no form for."""
     if any(piece.kind == "unused" for piece in tokenizer.pieces):
         raise TokenizerError(
             explain("pieces that are unused", need="none: tokenizer.json has no form for them", hint="another model")
@@ -52,7 +53,6 @@ def write_pieces(tokenizer: PieceTokenizer) -> dict[str, Any]:
     steps: list[dict[str, Any]] = []
     if ready.rules:
         steps.append({"type": "Precompiled", "precompiled_charsmap": base64.b64encode(ready.rules).decode("ascii")})
-    steps += [*(COLLAPSE if ready.collapse else ()), *([IN_FRONT] if ready.in_front else []), SPACES]
     unknown = next(piece.text for piece in tokenizer.pieces if piece.kind == "unknown")
     with_bytes = any(piece.kind == "byte" for piece in tokenizer.pieces)
     model: dict[str, Any]
@@ -73,9 +73,9 @@ def write_pieces(tokenizer: PieceTokenizer) -> dict[str, Any]:
         vocab = [[piece.text, piece.score] for piece in tokenizer.pieces]
         model = {"type": "Unigram", "unk_id": unk_id, "byte_fallback": with_bytes, "vocab": vocab}
     return {
-        "normalizer": {"type": "Sequence", "normalizers": steps},
+        "normalizer": {"type": "Sequence", "normalizers": [*steps, *steps_of(ready)]},
         "pre_tokenizer": None,
-        "decoder": {"type": "Sequence", "decoders": [*DECODERS, *([STRIP] if ready.in_front else [])]},
+        "decoder": decoder_of(ready),
         "model": model,
     }
 
@@ -86,11 +86,11 @@ def read_pieces(
     """The tokenizer of a BPE or Unigram file whose tokens are pieces. Raises TokenizerError with all problems."""
     problems: list[str] = []
     ready = read_normalizer(data.get("normalizer"), problems)
-    decoder = {"type": "Sequence", "decoders": [*DECODERS, *([STRIP] if ready.in_front else [])]}
-    problems += unexpected(data, {"pre_tokenizer": (None,), "post_processor": (None,), "decoder": (decoder,)}, None, "")
+    must = {"pre_tokenizer": (None,), "post_processor": (None,), "decoder": (decoder_of(ready),)}
+    problems += unexpected(data, must, None, "")
     pairs, added = model["type"] == "BPE", [*special.items(), *user.items()]
-    must = OF_PAIRS if pairs else OF_UNIGRAM
-    problems += unexpected(model, must, {*must, "type", "vocab", *(("unk_token", "merges") if pairs else ("unk_id",))}, "model.")
+    fixed, free = (OF_PAIRS, ("unk_token", "merges")) if pairs else (OF_UNIGRAM, ("unk_id",))
+    problems += unexpected(model, fixed, {*fixed, "type", "vocab", *free}, "model.")
     vocab = model.get("vocab")
     scored: list[tuple[str, float]] = []
     if (
@@ -130,38 +130,37 @@ def read_pieces(
     if not pairs:
         return UnigramPieces(pieces, ready, end=special[end])
     made = PairPieces(pieces, ready, end=special[end])
-    needed, listed = {cut for text in made.ranks for cut in cuts(text, made.ids)}, set(pairs_of(model["merges"]))
-    wrong = [f"no merge of {a!r} and {b!r}, which make a piece" for a, b in sorted(needed - listed)]
-    wrong += [f"a merge of {a!r} and {b!r}, which are not two pieces that make a third" for a, b in sorted(listed - needed)]
-    if wrong:
-        raise TokenizerError("\n    ".join(capped(wrong)))
+    check_merges(made, model["merges"])
     return made
+
+
+def steps_of(ready: Normalizer) -> list[dict[str, Any]]:
+    """How text is made ready, after the rules for characters."""
+    return [*(COLLAPSE if ready.collapse else ()), *([IN_FRONT] if ready.in_front else []), SPACES]
+
+
+def decoder_of(ready: Normalizer) -> dict[str, Any]:
+    return {"type": "Sequence", "decoders": [*DECODERS, *([STRIP] if ready.in_front else [])]}
 
 
 def read_normalizer(part: Any, problems: list[str]) -> Normalizer:
     """What `write_pieces` writes, in its order."""
     steps = part.get("normalizers") if isinstance(part, dict) and part.get("type") == "Sequence" else None
-    left = list(steps) if isinstance(steps, list) else [None]
+    left = list(steps) if isinstance(steps, list) else []
     rules = b""
-    if left and isinstance(first := left[0], dict) and first.get("type") == "Precompiled":
-        left = left[1:]
-        try:
+    try:
+        if left and isinstance(first := left[0], dict) and first.get("type") == "Precompiled":
+            left = left[1:]
             rules = base64.b64decode(str(first.get("precompiled_charsmap")), validate=True)
-        except ValueError as error:  # binascii.Error is one
-            problems.append(f"normalizer: rules for characters that cannot be read ({error})")
-    collapse = left[: len(COLLAPSE)] == list(COLLAPSE)
-    left = left[len(COLLAPSE) :] if collapse else left
-    in_front = left[:1] == [IN_FRONT]
-    left = left[1:] if in_front else left
-    if left != [SPACES]:
+        ready = Normalizer(rules, in_front=IN_FRONT in left, collapse=COLLAPSE[0] in left)
+    except ValueError as error:  # binascii.Error is one
+        problems.append(f"normalizer: rules for characters that cannot be read ({error})")
+        return Normalizer()
+    if left != steps_of(ready):
         problems.append(
             f"normalizer is {shortened(part)}; needed: Precompiled, Strip and Replace, Prepend as wanted, then ▁ for spaces"
         )
-    try:
-        return Normalizer(rules, in_front=in_front, collapse=collapse)
-    except ValueError as error:
-        problems.append(f"normalizer: {error}")
-        return Normalizer()
+    return ready
 
 
 def ranks_of(merges: Any, problems: list[str]) -> dict[str, int]:
@@ -169,7 +168,7 @@ def ranks_of(merges: Any, problems: list[str]) -> dict[str, int]:
     if not isinstance(merges, list):
         problems.append(f"model.merges is {shortened(merges)}; needed: a list")
         return {}
-    found = list(pairs_of(merges))
+    found = [pair for merge in merges if (pair := pair_of(merge)) is not None]
     if len(found) < len(merges):
         problems.append(f"{len(merges) - len(found)} merges are not of two tokens")
     ranks: dict[str, int] = {}
@@ -178,12 +177,16 @@ def ranks_of(merges: Any, problems: list[str]) -> dict[str, int]:
     return ranks
 
 
-def pairs_of(merges: list[Any]) -> Iterator[tuple[str, str]]:
-    """The merges that are of two tokens: ["a", "b"], or "a b"."""
-    for merge in merges:
-        pair = merge.split(" ") if isinstance(merge, str) else merge
-        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(side, str) for side in pair):
-            yield pair[0], pair[1]
+def check_merges(made: PairPieces, merges: list[Any]) -> None:
+    """Raise TokenizerError unless the merges are all cuts of pieces into two others, and no more."""
+    needed, listed = (
+        {cut for text in made.ranks for cut in cuts(text, made.ids)},
+        {pair_of(merge) or ("", "") for merge in merges},
+    )
+    wrong = [f"no merge of {a!r} and {b!r}, which make a piece" for a, b in sorted(needed - listed)]
+    wrong += [f"a merge of {a!r} and {b!r}, which are not two pieces that make a third" for a, b in sorted(listed - needed)]
+    if wrong:
+        raise TokenizerError("\n    ".join(capped(wrong)))
 
 
 def is_scored(each: Any) -> bool:

@@ -23,9 +23,10 @@ MODELS: dict[int, type[PieceTokenizer]] = {1: UnigramPieces, 2: PairPieces}
 Value = int | float | bytes
 
 
-def looks_like_sentencepiece(data: bytes) -> bool:
+def looks_like_sentencepiece(path: Path) -> bool:
     """Whether a file begins as one of SentencePiece's does: with its first piece."""
-    return data[:1] == b"\x0a"
+    with open(path, "rb") as handle:
+        return handle.read(1) == b"\x0a"
 
 
 def load_sentencepiece(path: Path | str) -> PieceTokenizer:

@@ -45,6 +45,14 @@ def unexpected(table: Mapping[str, Any], must_be: Mapping[str, tuple[Any, ...]],
     return problems
 
 
+def pair_of(merge: Any) -> tuple[str, str] | None:
+    """The two tokens of a merge, in both ways of writing it: ["a", "b"] and "a b"; None where it is none."""
+    pair = merge.split(" ") if isinstance(merge, str) else merge
+    if isinstance(pair, list) and len(pair) == 2 and all(isinstance(side, str) for side in pair):
+        return pair[0], pair[1]
+    return None
+
+
 def shortened(value: Any) -> str:
     """A value as JSON, cut to what fits a line."""
     text = json.dumps(value, ensure_ascii=False).encode("utf-8", errors="backslashreplace").decode("utf-8")

@@ -30,7 +30,7 @@ from linnet.tokenizer.pieces_json import read_pieces, read_wordpiece, write_piec
 from linnet.tokenizer.pretokenize import PATTERNS
 from linnet.tokenizer.simple import UNKNOWN, ByteTokenizer, CharTokenizer
 from linnet.tokenizer.spelling import unspell
-from linnet.tokenizer.strict_json import capped, parse, refusal, shortened, unexpected
+from linnet.tokenizer.strict_json import capped, pair_of, parse, refusal, shortened, unexpected
 from linnet.tokenizer.vocabulary import TableTokenizer, VocabularyTokenizer
 from linnet.tokenizer.wordpiece import WordPieceTokenizer
 
@@ -240,7 +240,7 @@ def is_byte_level(part: Any) -> TypeGuard[dict[str, Any]]:
     """Whether a part of the file is a well-formed ByteLevel."""
     if not isinstance(part, dict) or part.get("type") != "ByteLevel" or not part.keys() <= BYTE_LEVEL.keys():
         return False
-    return all(isinstance(part.get(key, key == "use_regex"), bool) for key in BYTE_LEVEL if key != "type")
+    return all(isinstance(part.get(key, key == "use_regex" or None), bool) for key in BYTE_LEVEL if key != "type")
 
 
 def read_added(part: Any, problems: list[str]) -> tuple[dict[str, int], dict[str, int]]:
@@ -280,7 +280,7 @@ def read_vocabulary(part: Any, special: Mapping[str, int], problems: list[str]) 
 
 
 def read_merges(part: Any, ordinary: Mapping[str, int], problems: list[str], *, whole: bool = False) -> list[Pair]:
-    """The merges as pairs of ids. Both ways of writing them are read: ["a", "b"] and "a b".
+    """The merges as pairs of ids.
 
     whole: whether a chunk that is a token stays one, so that a token that no merge makes has its use.
     """
@@ -291,13 +291,13 @@ def read_merges(part: Any, ordinary: Mapping[str, int], problems: list[str], *, 
     wrong: list[str] = []
     made: set[str] = set()
     for rank, merge in enumerate(part):
-        pair = merge.split(" ") if isinstance(merge, str) else merge
-        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(side, str) for side in pair)):
+        pair = pair_of(merge)
+        if pair is None:
             wrong.append(f"merge {rank} is {shortened(merge)}; needed: two tokens")
             continue
         unknown = [token for token in (*pair, pair[0] + pair[1]) if token not in ordinary]
         if unknown:
-            wrong.append(f"merge {rank} {tuple(pair)} needs the token {unknown[0]!r}, which is not in the vocabulary")
+            wrong.append(f"merge {rank} {pair} needs the token {unknown[0]!r}, which is not in the vocabulary")
             continue
         made.add(pair[0] + pair[1])
         merges.append((ordinary[pair[0]], ordinary[pair[1]]))

@@ -8,6 +8,7 @@ Text loses its spaces, and with `lowercase` its capitals and accents: decoding g
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,17 @@ from typing import Any
 import regex
 
 from linnet.core.errors import TokenizerError, explain, listing
-from linnet.tokenizer.bpe_tokenizer import CACHE_CHUNKS
+from linnet.tokenizer.bpe_tokenizer import remember
 from linnet.tokenizer.strict_json import capped
 from linnet.tokenizer.vocabulary import TableTokenizer, is_name
 
 INSIDE = "##"  # in front of a token that goes on with a word
 UNKNOWN, END = "[UNK]", "[SEP]"
 LONGEST_WORD = 100  # characters; a longer one is unknown
-IDEOGRAPHS = (
-    (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F), (0x2B820, 0x2CEAF),
-    (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
-)  # which are words by themselves  # fmt: skip
+IDEOGRAPH = regex.compile(
+    "[\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f\U0002b740-\U0002b81f"
+    "\U0002b820-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f]"
+)  # a word by itself
 
 
 class WordPieceTokenizer(TableTokenizer):
@@ -52,15 +53,11 @@ class WordPieceTokenizer(TableTokenizer):
         return text.encode("utf-8")
 
     def encode_ordinary(self, text: str) -> list[int]:
-        return [token for word in words_of(text, lowercase=self.lowercase) for token in self._ids_of(word)]
-
-    def _ids_of(self, word: str) -> list[int]:
-        known = self._cache.get(word)
-        if known is None:
-            if len(self._cache) >= CACHE_CHUNKS:
-                self._cache.clear()
-            known = self._cache[word] = self._longest_first(word)
-        return known
+        ids: list[int] = []
+        for word in words_of(text, lowercase=self.lowercase):
+            known = self._cache.get(word)
+            ids += known if known is not None else remember(self._cache, word, self._longest_first(word))
+        return ids
 
     def _longest_first(self, word: str) -> list[int]:
         ids: list[int] = []
@@ -97,7 +94,7 @@ def load_wordpiece(path: Path | str, *, lowercase: bool | None = None) -> WordPi
             explain(f"{path} cannot be read ({error})", need="a token a line", hint="an undamaged copy")
         ) from error
     names = [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         got = f"{path}, line {names.index(twice[0]) + 1} and later: {twice[0]!r} twice"
         raise TokenizerError(explain(got, need="each token once", hint="an undamaged copy"))
@@ -109,7 +106,7 @@ def load_wordpiece(path: Path | str, *, lowercase: bool | None = None) -> WordPi
 def words_of(text: str, *, lowercase: bool) -> list[str]:
     """Words, single ideographs, single punctuation marks: BERT's basic tokenizer."""
     text = "".join(" " if is_space(c) else c for c in text if not is_control(c))
-    text = ideographs().sub(r" \g<0> ", text)
+    text = IDEOGRAPH.sub(r" \g<0> ", text)
     if lowercase:
         text = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn").lower()
     words: list[str] = regex.findall(r"[!-/:-@\[-`{-~\p{P}]|[^\s!-/:-@\[-`{-~\p{P}]+", text)
@@ -123,10 +120,6 @@ def is_space(character: str) -> bool:
 def is_control(character: str) -> bool:
     """NUL, U+FFFD, and all that Unicode calls control, format, private or unassigned; tabs and line ends are spaces."""
     return character in "\0\ufffd" or (character not in "\t\n\r" and unicodedata.category(character).startswith("C"))
-
-
-def ideographs() -> Any:
-    return regex.compile("[" + "".join(f"{chr(a)}-{chr(b)}" for a, b in IDEOGRAPHS) + "]")
 
 
 def check_tokens(tokens: Mapping[str, int]) -> list[str]:
