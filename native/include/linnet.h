@@ -56,6 +56,23 @@ int64_t linnet_trainer_learn(linnet_trainer *trainer, uint32_t *pairs, uint64_t 
 
 void linnet_trainer_free(linnet_trainer *trainer);
 
+/* ── Documents ── */
+
+/* What has to be known of n texts, whose bytes lie one after the other up to the ends: 16 bytes of BLAKE2b of each, how many
+ * characters it has (bytes that begin one), and what is odd about it, as bits: 1 it is not UTF-8, 2 it has a carriage return, 4 it has another control
+ * character but tab and newline, 8 it has no character of ASCII that is seen. */
+int64_t linnet_documents_look(
+    const uint8_t *bytes, const uint64_t *ends, uint64_t n, uint8_t *fingerprints, uint64_t *characters, uint8_t *flags);
+
+/* Texts' ids, which lie one after the other up to the ends, as they stand on disk: those of each text on its side, and end_id behind those
+ * that end a document. which: 1 training, 2 validation, and 4 more for a text whose document does not end with it. vocabulary: the bytes
+ * that each id stands for, and the highest bit for special tokens. width: bytes of an id on disk, 2 or 4. train, validation: room for all ids
+ * and n more; counts: how many there are on either side. bytes, special: of each text, what its ids stand for and how many are special.
+ * An id that is not in the vocabulary is a bad argument. */
+int64_t linnet_documents_close(
+    const uint32_t *ids, const uint64_t *ends, uint64_t n, const uint8_t *which, const uint32_t *vocabulary, uint64_t vocab_size,
+    uint32_t end_id, uint32_t width, uint8_t *train, uint8_t *validation, uint64_t *bytes, uint64_t *special, uint64_t *counts);
+
 /* ── Encoding ── */
 
 typedef struct linnet_encoder linnet_encoder;

@@ -1,9 +1,11 @@
-//! The border to C: the functions of `include/linnet.h`, and nothing else; those of byte-pair encoding are in `bpe/border.rs`.
+//! The border to C: the functions of `include/linnet.h`, and nothing else; those of byte-pair encoding and of documents
+//! are in `bpe/border.rs` and `documents/border.rs`.
 //!
 //! Each one checks its pointers, turns them into slices, calls `bpe` or one of the `kernels`, and catches
 //! panics, because a panic must not unwind into a caller that is not Rust.
 
 pub mod bpe;
+pub mod documents;
 pub mod kernels;
 
 use std::ffi::c_char;
@@ -27,7 +29,7 @@ const BUG: i64 = -2;
 
 #[no_mangle]
 pub extern "C" fn linnet_interface() -> u32 {
-    6
+    7
 }
 
 #[no_mangle]
@@ -265,4 +267,12 @@ unsafe fn free<T>(handle: *mut T) {
     if !handle.is_null() {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(Box::from_raw(handle))));
     }
+}
+
+/// Byte strings that lie one after the other. None where the ends descend.
+unsafe fn parts<'a>(bytes: *const u8, ends: *const u64, n: u64) -> Option<Vec<&'a [u8]>> {
+    let ends = from_raw_parts(ends, n as usize);
+    let bytes = from_raw_parts(bytes, ends.last().copied().unwrap_or(0) as usize);
+    let begins = std::iter::once(&0).chain(ends);
+    begins.zip(ends).map(|(&from, &to)| bytes.get(from as usize..to as usize)).collect()
 }

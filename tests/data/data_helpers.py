@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from linnet.core.files import write_text
 from linnet.core.spec import load
+from linnet.data import files, spool
 from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared
-from linnet.data.shards import SHARD_TOKENS
 from linnet.data.spec import DataSpec
 from linnet.tokenizer.base import END_OF_TEXT, Tokenizer
 
@@ -67,13 +68,20 @@ def spec_of(*sources: dict[str, object], **options: object) -> DataSpec:
     return load(DataSpec, {"sources": list(sources), **options}, path="data")
 
 
-def prepared_texts(
-    tmp_path: Path, *corpora: Iterable[str], shard_tokens: int = SHARD_TOKENS, weights: Sequence[float] = (), **options: object
-) -> Prepared:
+@contextmanager
+def small_parts() -> Iterator[None]:
+    """Parts, and so shards, of a few documents."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool, "PART", 300)
+        patch.setattr(files, "BATCH", 10)
+        yield
+
+
+def prepared_texts(tmp_path: Path, *corpora: Iterable[str], weights: Sequence[float] = (), **options: object) -> Prepared:
     """Some lists of texts, one a source, prepared with the byte tokenizer."""
     sources: list[dict[str, object]] = []
     for number, texts in enumerate(corpora):
         file = tmp_path / f"corpus{number}.jsonl"
         file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
         sources.append({"kind": "files", "path": str(file), "weight": float(weights[number]) if weights else 1.0})
-    return prepare(spec_of(*sources, **options), ByteTokenizer(), tmp_path / "prepared", shard_tokens=shard_tokens)
+    return prepare(spec_of(*sources, **options), ByteTokenizer(), tmp_path / "prepared")

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from linnet.core.errors import ConfigError, DataError
 from linnet.core.spec import dump, load, words
 from linnet.data.clean import DEFAULT_STEPS, CleanStep, Control, MinLength, Nfc, Strip, clean
+from linnet.data.encode import Cut
 from linnet.data.sources import Source
 from linnet.data.spec import DataSpec
-from linnet.data.split import FEW, fingerprint, hash_is_validation, line_boundary, make_plan, repeated, tail_plan
+from linnet.data.split import FEW, Plan, fingerprint, hash_is_validation, line_boundary, make_plan, repeated, tail_plan
 
 
 def test_default_cleaning_counts_what_it_did() -> None:
@@ -69,11 +70,19 @@ def test_hash_split_is_decided_by_each_text_alone() -> None:
     assert hash_is_validation(words_of(texts[:100])[:, 0], 0.1).tolist() == by_hand[:100]
 
 
+def parts_of(plan: Plan, number: int, text: str, *, exact: bool) -> list[tuple[bool, str, bool]]:
+    """(is validation, text, whether the document ends there) of a document."""
+    if plan.cut is None or plan.cut[0] != number:
+        return [(bool(plan.validation[number]), text, True)]
+    at = Cut(number, plan.cut[1], exact).at(text.encode())
+    return [(False, text.encode()[:at].decode(), False), (True, text.encode()[at:].decode(), True)]
+
+
 @given(st.lists(st.text(alphabet="ab\n", min_size=1, max_size=30), min_size=1, max_size=6), st.floats(0.05, 0.9), st.booleans())
 @settings(deadline=None)
 def test_tail_plan_is_a_cut_of_the_joined_text(texts: list[str], validation: float, exact: bool) -> None:
     plan = tail_plan(np.array([len(text) for text in texts], np.uint64), validation)
-    parts = [part for i, text in enumerate(texts) for part in plan.parts(i, text, exact=exact)]
+    parts = [part for i, text in enumerate(texts) for part in parts_of(plan, i, text, exact=exact)]
     sides = [validation for validation, _, _ in parts]
     assert sides == sorted(sides)  # training, then validation
     joined = "".join(texts)

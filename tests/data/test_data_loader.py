@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 import numpy as np
 import pytest
 import torch
-from data_helpers import prepared_texts
+from data_helpers import prepared_texts, small_parts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +29,8 @@ END = 256
 def corpus(sources: int = 1) -> Prepared:
     """Short documents of unequal length; one, two or three sources of unequal size. Made once."""
     lists = [[f"{'abc'[s]}{i} " * (1 + i % 5) for i in range((400, 90, 60)[s])] for s in range(sources)]
-    return prepared_texts(Path(mkdtemp(prefix="linnet-test-")), *lists, shard_tokens=500, weights=(3, 1, 0.5)[:sources])
+    with small_parts():
+        return prepared_texts(Path(mkdtemp(prefix="linnet-test-")), *lists, weights=(3, 1, 0.5)[:sources])
 
 
 def batches(sources: int = 1, **options: object) -> PackedBatches:

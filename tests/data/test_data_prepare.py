@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import io
 import json
-import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import ByteTokenizer, prepared_texts, shared, spec_of
+from data_helpers import ByteTokenizer, prepared_texts, shared, small_parts, spec_of
 
 from linnet.core.errors import DataError, LinnetError, TokenizerError
+from linnet.core.spec import dump
 from linnet.data import shards
 from linnet.data.card import DataCard, percentages
 from linnet.data.prepare import TokenizerTrainer, prepare
-from linnet.data.prepared import Prepared, open_prepared
+from linnet.data.prepared import open_prepared
 from linnet.data.shards import document_ids
 from linnet.data.split import fingerprint
+from linnet.tokenizer import simple
 
 TEXTS = [f"This is document number {i}, é{'!' * (i % 7)}\n" for i in range(200)]
 
@@ -31,11 +34,12 @@ def is_validation(text: str, share: float = 0.1) -> bool:
 
 
 @pytest.mark.parametrize("vocab", [257, 70_000])
-@pytest.mark.parametrize("shard_tokens", [1000, 2**26])
-def test_tokens_on_disk_are_the_texts(tmp_path: Path, vocab: int, shard_tokens: int) -> None:
+@pytest.mark.parametrize("small", [True, False])
+def test_tokens_on_disk_are_the_texts(tmp_path: Path, vocab: int, small: bool) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in [*TEXTS, *TEXTS[:20]]))
     spec = spec_of({"kind": "files", "path": str(tmp_path / "a.jsonl"), "licence": "CC0"})
-    prepared = prepare(spec, ByteTokenizer(turn=3, vocab=vocab), tmp_path / "out", shard_tokens=shard_tokens)
+    with small_parts() if small else contextlib.nullcontext():
+        prepared = prepare(spec, ByteTokenizer(turn=3, vocab=vocab), tmp_path / "out")
     for split, expected in (
         ("train", [t for t in TEXTS if not is_validation(t)]),
         ("validation", [t for t in TEXTS if is_validation(t)]),
@@ -45,7 +49,7 @@ def test_tokens_on_disk_are_the_texts(tmp_path: Path, vocab: int, shard_tokens: 
         files = sorted((prepared.folder / split).glob("*.bin"))
         raw = b"".join(file.read_bytes() for file in files)
         assert np.frombuffer(raw, "<u2" if vocab == 257 else "<u4").tolist() == oracle
-        assert len(files) == -(-len(oracle) // shard_tokens)
+        assert (len(files) > 4) == small
         assert stream.tokens == len(oracle)
         assert stream.read(0, stream.tokens).tolist() == oracle
         assert [stream.read(i, i + 7).tolist() for i in range(0, len(oracle) - 7, 311)] == [
@@ -347,20 +351,37 @@ def test_leftovers_of_killed_processes_are_swept(tmp_path: Path) -> None:
     assert not dead.exists()
 
 
-def test_two_processes_with_the_same_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+ASK = """
+import json, sys
+from pathlib import Path
+from linnet.core.spec import load
+from linnet.data.prepare import prepare
+from linnet.data.spec import DataSpec
+from linnet.tokenizer.simple import ByteTokenizer
+
+spec, folder = load(DataSpec, json.loads(sys.argv[1])), Path(sys.argv[2])
+prepared = prepare(spec, ByteTokenizer(), folder, progress=lambda done, said: print(said, flush=True))
+print("reused" if prepared.reused else "made", flush=True)
+"""
+
+
+def test_two_processes_with_the_same_question(tmp_path: Path) -> None:
+    """The second waits for the first and takes what that made."""
     (tmp_path / "a.txt").write_text("".join(TEXTS))
     spec = spec_of({"kind": "files", "path": str(tmp_path / "a.txt")})
-    inner: list[Prepared] = []
+    others: list[subprocess.Popen[str]] = []
 
-    def overtake(done: float | None, message: str) -> None:
-        if message.startswith("encoding") and not inner:
-            with monkeypatch.context() as other:
-                other.setattr(os, "getpid", lambda: 999_999_999)
-                inner.append(prepare(spec, ByteTokenizer(), tmp_path / "out"))
+    def ask_too(done: float | None, message: str) -> None:
+        if message.startswith("encoding") and not others:
+            command = [sys.executable, "-c", ASK, json.dumps(dump(spec)), str(tmp_path / "out")]
+            others.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            assert others[0].stdout is not None
+            assert others[0].stdout.readline() == "another process prepares the same: waiting for it\n"
 
-    outer = prepare(spec, ByteTokenizer(), tmp_path / "out", progress=overtake)
-    assert (inner[0].reused, outer.reused, outer.folder) == (False, True, inner[0].folder)
-    assert list((tmp_path / "out").iterdir()) == [outer.folder]
+    first = prepare(spec, simple.ByteTokenizer(), tmp_path / "out", progress=ask_too)
+    said = others[0].communicate()[0].splitlines()
+    assert (first.reused, said[-1]) == (False, "reused")
+    assert list((tmp_path / "out").iterdir()) == [first.folder]
 
 
 def test_progress_is_told(tmp_path: Path) -> None:

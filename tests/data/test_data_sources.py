@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from linnet.core.errors import DataError, MissingExtraError
 from linnet.core.spec import load
 from linnet.data import formats, reading, sources
+from linnet.data.files import find_files
 from linnet.data.formats import Options, read_plain
 from linnet.data.reading import blocks, character_start
-from linnet.data.sources import Files, PythonDocs, Stdin, Stories, find_files
+from linnet.data.sources import Files, PythonDocs, Stdin, Stories
 from linnet.tokenizer import END_OF_TEXT
 
 TEXTS = ["one", "two lines\nof text", 'a "quoted", comma', "naïve café 🐦\u2028still the same line", "tab\tinside"]

@@ -8,7 +8,7 @@ use super::encode::Encoder;
 use super::learn::Trainer;
 use super::merge::{Merger, Rule};
 use super::scan::{self, Pattern};
-use crate::{boxed, caught, free, BAD_ARGUMENT};
+use crate::{boxed, caught, free, parts, BAD_ARGUMENT};
 
 #[no_mangle]
 pub extern "C" fn linnet_counter_new(pattern: u32) -> *mut Counter {
@@ -144,14 +144,6 @@ pub unsafe extern "C" fn linnet_merges_of_ids(bytes: *const u8, ends: *const u64
         from_raw_parts_mut(merges.cast::<[u32; 3]>(), n_tokens as usize)[..found.len()].copy_from_slice(&found);
         found.len() as i64
     })
-}
-
-/// Byte strings that lie one after the other. None where the ends descend.
-unsafe fn parts<'a>(bytes: *const u8, ends: *const u64, n: u64) -> Option<Vec<&'a [u8]>> {
-    let ends = from_raw_parts(ends, n as usize);
-    let bytes = from_raw_parts(bytes, ends.last().copied().unwrap_or(0) as usize);
-    let begins = std::iter::once(&0).chain(ends);
-    begins.zip(ends).map(|(&from, &to)| bytes.get(from as usize..to as usize)).collect()
 }
 
 /// # Safety

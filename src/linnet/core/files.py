@@ -15,13 +15,12 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from linnet.core.errors import LinnetError, explain
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TEMPORARY = ".writing"  # suffix of everything that is not finished; such names may be deleted at any time
 
@@ -116,6 +115,9 @@ def write_json(path: Path, content: Any) -> None:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file in place. What the disk refuses is an OSError, as for any other file; safetensors says it
     in words alone."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file  # here: processes that only read text do without torch
+
     try:
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata)
     except SafetensorError as error:

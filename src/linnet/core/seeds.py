@@ -12,10 +12,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
 
 def stream_seed(seed: int, name: str) -> int:
@@ -26,6 +25,8 @@ def stream_seed(seed: int, name: str) -> int:
 
 def generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch.Generator:
     """A torch generator for the stream `name`."""
+    import torch  # here: processes that only read text do without
+
     return torch.Generator(device=device).manual_seed(stream_seed(seed, name))
 
 

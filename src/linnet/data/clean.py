@@ -11,19 +11,23 @@ import unicodedata
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from linnet.core.spec import Spec
+from linnet.data.look import BLANK, CONTROL, NOT_UTF8, RETURNS, Looks, Texts, has_control, look
 
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # Unicode category Cc, but for tab and newline
-ASCII_CONTROL = bytes({*range(32), 127} - {9, 10})
-LATER_CONTROL = re.compile(b"\xc2[\x80-\x9f]")  # the others, in UTF-8
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # Unicode category Cc, but for tab and newline
 
 
 class CleanStep(Spec):
-    """A family: one step of cleaning."""
+    """A family: one step of cleaning.
+
+    concerns   flags of `look` without which the step does nothing; None: it has to see every document
+    """
+
+    concerns: ClassVar[int | None] = None
 
     @abstractmethod
     def __call__(self, text: str) -> str | None:
@@ -34,6 +38,7 @@ class Newlines(CleanStep):
     """Line ends "\\r\\n" and "\\r" become "\\n"."""
 
     kind: Literal["newlines"] = "newlines"
+    concerns: ClassVar[int | None] = RETURNS
 
     def __call__(self, text: str) -> str:
         return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
@@ -43,15 +48,10 @@ class Control(CleanStep):
     """Removes control characters (NUL, escape, delete …), except newline and tab."""
 
     kind: Literal["control"] = "control"
+    concerns: ClassVar[int | None] = RETURNS | CONTROL  # a return that no step before has taken is a control character
 
     def __call__(self, text: str) -> str:
-        return CONTROL.sub("", text) if has_control(text) else text
-
-
-def has_control(text: str) -> bool:
-    """Whether a text has any control character; a twentieth of the time that removing none takes."""
-    data = text.encode("utf-8", "surrogatepass")
-    return len(data.translate(None, ASCII_CONTROL)) < len(data) or LATER_CONTROL.search(data) is not None
+        return CONTROLS.sub("", text) if has_control(text) else text
 
 
 class Nfc(CleanStep):
@@ -105,3 +105,32 @@ def clean(text: str, steps: Sequence[CleanStep], counts: Counter[str] | None = N
         counts["empty"] += 1
         return None
     return text
+
+
+class NotUtf8(Exception):
+    """Some bytes that a source gave are no UTF-8; which ones, its careful reader can say."""
+
+
+def clean_texts(texts: Sequence[bytes], steps: Sequence[CleanStep], counts: Counter[str]) -> tuple[Texts, Looks]:
+    """What is left of some documents after all steps, and what has to be known of it: `clean` of each.
+
+    Only documents that a step might change are gone through one by one. Raises NotUtf8.
+    """
+    concerns = [step.concerns for step in steps]
+    everything = None in concerns
+    odd = BLANK | NOT_UTF8 | sum({flag for flag in (RETURNS, CONTROL) if any((each or 0) & flag for each in concerns)})
+    joined = Texts.of(texts)
+    if not everything:
+        looks = look(joined)
+        flagged = (looks.flags & odd).nonzero()[0].tolist()
+        if not flagged:
+            return joined, looks
+    left: list[bytes | None] = list(texts)
+    for number in range(len(texts)) if everything else flagged:
+        try:
+            text = clean(texts[number].decode("utf-8"), steps, counts)
+        except UnicodeDecodeError as error:
+            raise NotUtf8 from error
+        left[number] = None if text is None else text.encode("utf-8")
+    joined = Texts.of([text for text in left if text is not None])
+    return joined, look(joined)

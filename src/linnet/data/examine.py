@@ -17,14 +17,14 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from linnet.core.errors import DataError
-from linnet.data.clean import has_control
-from linnet.data.formats import FORMATS, Options, read_jsonl, read_parquet_file, read_plain
+from linnet.data.files import ending, find_files, read_file
+from linnet.data.formats import Options, read_jsonl
+from linnet.data.look import has_control
 from linnet.data.reading import chunks, is_binary
-from linnet.data.sources import ending, find_files
 from linnet.data.split import fingerprint
 
 GIANT = 2**21  # characters
@@ -126,14 +126,13 @@ def documents_of(file: Path, options: Options, found: Findings) -> Iterator[tupl
     if encoding:
         found.add("encoding", f"{file}: {encoding}")
         options = Options(options.text, options.separator, "cp1252" if options.encoding == "utf-8" else options.encoding)
-    if file.suffix == ".parquet":
-        yield from until_refused(read_parquet_file(str(file), options), str(file), found)
-    elif ending(file) == ".jsonl":
+    if ending(file) == ".jsonl":
         for number, line in enumerate(lines_of(file), 1):
             if line.strip():
-                yield from until_refused(read_jsonl([line], str(file), options, line=number), str(file), found)
+                rows = read_jsonl([line], str(file), replace(options, line=number))
+                yield from until_refused(rows, str(file), found)
     else:
-        yield from until_refused(FORMATS.get(ending(file), read_plain)(chunks(file), str(file), options), str(file), found)
+        yield from until_refused(read_file(file, options), str(file), found)
 
 
 def until_refused(rows: Iterator[tuple[str, str]], file: str, found: Findings) -> Iterator[tuple[str, str]]:

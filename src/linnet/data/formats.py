@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, AnyStr
 
 from linnet.core.errors import DataError, explain
-from linnet.core.extras import need
 from linnet.core.names import nearest
 from linnet.core.refusals import kind_of
-from linnet.data.reading import LONGEST_LINE, Encoding, blocks
+from linnet.data.reading import LONGEST_LINE, Block, Encoding, blocks, byte_blocks
 from linnet.tokenizer.base import END_OF_TEXT
 
 # tried in this order when the spec names no field
@@ -35,16 +34,28 @@ TEXT_FIELDS = (
     "code",
 )
 
-PIECE = 2**22  # characters; plain text without separators is cut at a line boundary into documents of about this size
+PIECE = 2**22  # bytes; plain text without separators is cut at a line boundary into documents of about this size
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a reader may be told: the field or column that holds the text, the separator of documents, the encoding."""
+    """What a reader may be told.
+
+    text           the field or column that holds the text
+    separator      the line between two documents of plain text
+    encoding       how characters are spelled
+    line, offset   where the stream begins in its file, if it is a part of one
+    separated      whether it begins behind a separator
+    ends           whether it ends where its file does
+    """
 
     text: str | None = None
     separator: str | None = None
     encoding: Encoding = "utf-8"
+    line: int = 1
+    offset: int = 0
+    separated: bool = False
+    ends: bool = True
 
 
 Rows = Iterator[tuple[str, str]]  # (where, text); where is "" for a whole file, else ":line" or "#number"
@@ -56,79 +67,110 @@ def read_plain(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
 
     A separator is a line of its own: None means the line `<|endoftext|>`, "\n" makes every line a document, "" (or
     "\n\n") splits at empty lines. The line end before a separator belongs to the separator. Text is otherwise given
-    exactly as it stands; a document of more than PIECE characters is cut after a line end into documents of that size.
+    exactly as it stands; a document of more than PIECE bytes is cut after a line end into documents of that size.
     """
     if options.separator == "\n":
-        for block in blocks(pieces, name, encoding=options.encoding, longest=LONGEST_LINE):
+        for block in _blocks(pieces, name, options, longest=LONGEST_LINE):
             for number, line in enumerate(block.text.split("\n"), block.line):
                 if line.strip():
                     yield f":{number}", line
         return
-    mark = END_OF_TEXT if options.separator is None else options.separator.strip("\n")
-    parts: list[str] = []
-    size = number = 0
-    separated = False
-    for block in blocks(pieces, name, encoding=options.encoding, longest=LONGEST_LINE):
-        if mark and mark not in block.text and size + len(block.text) < PIECE:  # the common case, a block at a time
-            parts.append(block.text)
-            size += len(block.text)
-            continue
-        found = cut_at(mark, block.text) if size + len(block.text) < PIECE else None
+    decoded = (block.text.encode("utf-8") for block in _blocks(pieces, name, options, longest=LONGEST_LINE))
+    texts = (text for batch in cut_plain(decoded, options) for text in batch)
+    number, held = 0, next(texts, None)
+    for number, text in enumerate(texts, 1):
+        yield f"#{number - 1}", (held or b"").decode("utf-8")
+        held = text
+    if held is not None:
+        yield (f"#{number}" if number else ""), held.decode("utf-8")
+
+
+def plain_texts(pieces: Iterable[bytes], name: str, options: Options) -> Iterator[list[bytes]]:
+    """What `read_plain` gives, as UTF-8 and many at a time; whether it is UTF-8 is left to whoever looks at it next."""
+    found = byte_blocks(pieces, name, encoding=options.encoding, longest=LONGEST_LINE)
+    if options.encoding != "utf-8":
+        found = (block.text.encode("utf-8") for block in _blocks(pieces, name, options, longest=LONGEST_LINE))
+    elif not options.offset:
+        found = (data if number else data.removeprefix(BOM_UTF8) for number, data in enumerate(found))
+    if options.separator == "\n":
+        yield from ([line for line in data.split(b"\n") if line.strip()] for data in found)
+    else:
+        yield from cut_plain(found, options)
+
+
+def cut_plain(blocks_of_lines: Iterable[bytes], options: Options) -> Iterator[list[bytes]]:
+    """Blocks of whole lines cut into documents, as `read_plain` says, a list a block."""
+    mark = separator_line(options)
+    parts: list[bytes] = []
+    size = 0
+    separated = options.separated
+    for data in blocks_of_lines:
+        found = cut_at(mark, data) if size + len(data) < PIECE else None  # the common case, a block at a time
         if found is not None:
-            first, (*more, rest) = found
-            before = "".join(parts)
-            yield f"#{number}", before + first if first is not None else before.removesuffix("\n").removesuffix("\r")
-            for place, text in enumerate(more, number + 1):
-                yield f"#{place}", text
-            number += 1 + len(more)
-            parts, size, separated = [rest] if rest else [], len(rest), True
+            first, more = found
+            parts.append(first)
+            if more:
+                yield [b"".join(parts).removesuffix(b"\n").removesuffix(b"\r"), *more[:-1]]
+                parts, separated = [more[-1]] if more[-1] else [], True
+            size = sum(map(len, parts))
             continue
-        for line in _lines(block.text):
-            if line.rstrip("\r\n") == mark:
-                yield f"#{number}", "".join(parts).removesuffix("\n").removesuffix("\r")
+        texts: list[bytes] = []
+        for line in _lines(data, b"\n"):
+            if line.rstrip(b"\r\n") == mark:
+                texts.append(b"".join(parts).removesuffix(b"\n").removesuffix(b"\r"))
                 parts, size, separated = [], 0, True
-                number += 1
                 continue
             parts.append(line)
             size += len(line)
             if size >= PIECE:
-                yield f"#{number}", "".join(parts)
+                texts.append(b"".join(parts))
                 parts, size = [], 0
-                number += 1
-    text = "".join(parts)
-    if separated:
-        text = text.removesuffix("\n").removesuffix("\r")
+        if texts:
+            yield texts
+    text = b"".join(parts)
+    if separated and options.ends:
+        text = text.removesuffix(b"\n").removesuffix(b"\r")
     if text:
-        yield (f"#{number}" if number else ""), text
+        yield [text]
 
 
-def cut_at(mark: str, text: str) -> tuple[str | None, list[str]] | None:
-    """Some whole lines cut at those that are `mark`, the line ends before them left out: the first part and the others, the
-    same as line by line in a twentieth of the time.
+def separator_line(options: Options) -> bytes:
+    """The line between two documents."""
+    return (END_OF_TEXT if options.separator is None else options.separator.strip("\n")).encode("utf-8")
 
-    The first is None where `mark` is the first line (an empty one is an empty line before it). None for all where there is
-    no `mark`, or it has to be done line by line.
+
+def cut_at(mark: bytes, data: bytes) -> tuple[bytes, list[bytes]] | None:
+    """Some whole lines cut at those that are `mark`: what stands before the first with its line end, and the parts behind it,
+    without the line ends before the next one: the same as line by line, in a twentieth of the time.
+
+    None where it has to be done line by line.
     """
-    border = f"\n{mark}\n"
-    if not mark or "\r" in text or not text.endswith("\n") or border + border[1:] in f"\n{text}":
+    if mark not in data and mark:
+        return data, []
+    if b"\r" in data or not data.endswith(b"\n") or not mark:
         return None
-    first, *more = f"\n{text}".split(border)
-    return (first[1:] if first else None, more) if more else None
+    first, *more = (b"\n" + data).split(b"\n" + mark + b"\n")
+    again = mark + b"\n"
+    if any(part == mark or part.startswith(again) for part in more):  # two marks on end share a line end
+        return None
+    return (first[1:] + b"\n" if more and first else first[1:]), more
 
 
-def _lines(text: str) -> list[str]:
-    """Lines with their ends, split at "\\n" alone: other characters that Unicode calls line ends stay text."""
-    lines = [line + "\n" for line in text.split("\n")]
+def _lines(text: AnyStr, end: AnyStr) -> list[AnyStr]:
+    """Lines with their ends, split at `end` alone: other characters that Unicode calls line ends stay text."""
+    lines = [line + end for line in text.split(end)]
     lines[-1] = lines[-1][:-1]
     return lines if lines[-1] else lines[:-1]
 
 
-def json_records(
-    pieces: Iterable[bytes], name: str, encoding: Encoding = "utf-8", line: int = 1
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(where, record) of one JSON object a line, the first of which is line `line`; blank lines are passed over."""
-    for block in blocks(pieces, name, encoding=encoding):
-        for number, text in enumerate(block.text.split("\n"), block.line + line - 1):
+def _blocks(pieces: Iterable[bytes], name: str, options: Options, longest: int | None = None) -> Iterator[Block]:
+    return blocks(pieces, name, encoding=options.encoding, longest=longest, line=options.line, offset=options.offset)
+
+
+def json_records(pieces: Iterable[bytes], name: str, options: Options) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where, record) of one JSON object a line; blank lines are passed over."""
+    for block in _blocks(pieces, name, options):
+        for number, text in enumerate(block.text.split("\n"), block.line):
             if not text.strip():
                 continue
             where = f"{name}, line {number}"
@@ -145,10 +187,10 @@ def json_records(
             yield where, record
 
 
-def read_jsonl(pieces: Iterable[bytes], name: str, options: Options, line: int = 1) -> Rows:
+def read_jsonl(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
     """One JSON object a line; blank lines are passed over."""
     field = options.text
-    for where, record in json_records(pieces, name, options.encoding, line):
+    for where, record in json_records(pieces, name, options):
         if field is None:
             field = sniff([key for key, value in record.items() if isinstance(value, str)], where)
         text = record.get(field)
@@ -164,6 +206,12 @@ def read_jsonl(pieces: Iterable[bytes], name: str, options: Options, line: int =
         yield f":{where.rpartition(' ')[2]}", text
 
 
+def first_field(pieces: Iterable[bytes], name: str, options: Options) -> str | None:
+    """The field that holds the text in the first line of a file, and so in all of them."""
+    where, record = next(json_records(pieces, name, options), (name, {}))
+    return sniff([key for key, value in record.items() if isinstance(value, str)], where) if record else None
+
+
 def read_csv(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
     """Comma-separated with a header line; quotes as in RFC 4180, so that a field may hold line ends."""
     return _read_table(pieces, name, options, delimiter=",", quoting=csv.QUOTE_MINIMAL)
@@ -176,8 +224,8 @@ def read_tsv(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
 
 def _read_table(pieces: Iterable[bytes], name: str, options: Options, *, delimiter: str, quoting: int) -> Rows:
     def lines() -> Iterator[str]:
-        for block in blocks(pieces, name, encoding=options.encoding):
-            yield from _lines(block.text)
+        for block in _blocks(pieces, name, options):
+            yield from _lines(block.text, "\n")
 
     csv.field_size_limit(2**31 - 1)  # the module's own limit is 128 KiB and process-wide; a document may be longer
     reader = csv.reader(lines(), delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
@@ -206,57 +254,6 @@ def _read_table(pieces: Iterable[bytes], name: str, options: Options, *, delimit
         ) from error
 
 
-def read_parquet(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
-    """One row a document, a thousand read at a time. The stream goes to a temporary file first: parquet is read from its end."""
-    parquet = need("pyarrow.parquet", extra="data", to="read parquet files")
-    arrow = need("pyarrow", extra="data", to="read parquet files")
-    with tempfile.TemporaryFile() as handle:
-        for piece in pieces:
-            handle.write(piece)
-        handle.seek(0)
-        yield from _parquet_rows(parquet, arrow, handle, name, options)
-
-
-def read_parquet_file(path: str, options: Options) -> Rows:
-    """The same from an uncompressed file, in place."""
-    parquet = need("pyarrow.parquet", extra="data", to="read parquet files")
-    arrow = need("pyarrow", extra="data", to="read parquet files")
-    with open(path, "rb") as handle:
-        yield from _parquet_rows(parquet, arrow, handle, path, options)
-
-
-def _parquet_rows(parquet: object, arrow: object, handle: object, name: str, options: Options) -> Rows:
-    number = 0
-    try:
-        with parquet.ParquetFile(handle) as file:  # type: ignore[attr-defined]
-            schema = file.schema_arrow
-            textual = [
-                field.name
-                for field in schema
-                if str(field.type).removeprefix("large_") in ("string", "string_view") or "values=string" in str(field.type)
-            ]
-            column = sniff(textual if options.text is None else schema.names, name, options.text, all_names=schema.names)
-            if column not in textual:
-                raise DataError(
-                    explain(
-                        f"{name}: column {column!r} holds {schema.field(column).type}",
-                        need=f"text (columns of text: {', '.join(textual) or 'none'})",
-                    )
-                )
-            for batch in file.iter_batches(batch_size=1024, columns=[column]):
-                for text in batch.column(0).to_pylist():
-                    if text is None:
-                        raise DataError(explain(f"{name}, row {number + 1}: its {column!r} is null", need="a text there"))
-                    number += 1
-                    yield f":{number}", text
-    except (arrow.ArrowException, OSError) as error:  # type: ignore[attr-defined]
-        raise DataError(
-            explain(
-                f"{name} is damaged or not parquet, at row {number + 1} ({str(error).splitlines()[0]})", need="an undamaged copy"
-            )
-        ) from error
-
-
 def sniff(found: Sequence[str], where: str, asked: str | None = None, all_names: Sequence[str] | None = None) -> str:
     """The name of the text field: the one asked for, or the first of TEXT_FIELDS (case aside) that is there.
 
@@ -278,13 +275,3 @@ def sniff(found: Sequence[str], where: str, asked: str | None = None, all_names:
             hint=f"text: {found[0]}" if found else "another file",
         )
     )
-
-
-FORMATS: dict[str, Reader] = {
-    ".txt": read_plain,
-    ".md": read_plain,
-    ".jsonl": read_jsonl,
-    ".csv": read_csv,
-    ".tsv": read_tsv,
-    ".parquet": read_parquet,
-}

@@ -7,6 +7,9 @@
 The folder's name is the fingerprint of everything that decides its content: the spec, what the sources are made of,
 the tokenizer (or the recipe to train it) and this format's version. The same question finds the same folder again;
 any other question gets a folder beside it. A folder is renamed into place when it is whole, so there is never half of one.
+
+Reading and encoding are cut into units that are done by all cores (`work.py`, `engine.py`); a journal says which are done,
+so that the same question, asked again after a kill, goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -23,18 +26,38 @@ from typing import Any
 
 import numpy as np
 import psutil
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
-from linnet.core.errors import DataError, explain
-from linnet.core.files import TEMPORARY, atomic_folder, explained_disk_errors, write_json, write_text
+from linnet.core.errors import DataError, LinnetError, explain
+from linnet.core.files import (
+    TEMPORARY,
+    explained_disk_errors,
+    sha256_file,
+    sync_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from linnet.core.spec import dump
 from linnet.data.card import DataCard, SourceCard, percentages
-from linnet.data.encode import Progress, SourcePlan, encode_all, parts
+from linnet.data.encode import Cut
+from linnet.data.engine import Engine, Here, Processes, Ray, WorkerLost, engine_for
+from linnet.data.journal import Journal
 from linnet.data.prepared import Prepared, open_folder
-from linnet.data.shards import FORMAT, SHARD_TOKENS, SPLITS, VERSION
+from linnet.data.shards import FORMAT, SPLITS, VERSION, token_dtype, write_stream
+from linnet.data.sources import Portion
 from linnet.data.spec import DataSpec
 from linnet.data.split import Plan, make_plan, repeated
-from linnet.data.spool import Spool, write_spool
+from linnet.data.spool import Part, Spool, text_of
+from linnet.data.work import Event, Unit, Work
 from linnet.tokenizer.base import Tokenizer
+from linnet.tokenizer.load import FILE_NAME
+
+Progress = Callable[[float | None, str], None]  # part done, 0 … 1 or None where nobody knows, and what is going on
+
+READING = 0.35  # of the time of preparing, about, where the tokenizer is there
+UNFINISHED = ".unfinished"  # after the name of a folder in which there is work to go on with
 
 
 @dataclass(frozen=True)
@@ -55,11 +78,11 @@ class TokenizerTrainer:
 class TrainingTexts:
     """The texts of the training part, read anew each time that they are gone through."""
 
-    def __init__(self, read: Callable[[], Iterable[tuple[str, str, Any, Any, Any]]]) -> None:
+    def __init__(self, read: Callable[[], Iterable[str]]) -> None:
         self._read = read
 
     def __iter__(self) -> Iterator[str]:
-        return (text for side, text, *_ in self._read() if side == "train")
+        return iter(self._read())
 
 
 def prepare(
@@ -69,17 +92,20 @@ def prepare(
     *,
     seed: int = 0,
     progress: Progress | None = None,
-    shard_tokens: int = SHARD_TOKENS,
+    engine: Engine = "auto",
+    workers: int | None = None,
 ) -> Prepared:
     """Prepare a corpus inside `folder`, or find it there prepared already.
 
     tokenizer   a Tokenizer, or how to train one: a TokenizerTrainer, or just its `train`
     seed        the run's; decides what generated sources say, and nothing else
     progress    told how far it is
+    engine      who works: this process, others, a cluster; auto: others where there is much text and more than one core
+    workers     how many processes; None: one a core
 
     Needs room for the corpus's cleaned text while it runs, and about 50 bytes of memory a document.
     Raises DataError for anything wrong with the text, TokenizerError for a tokenizer that loses bytes, LinnetError
-    for a full disk; whatever it raises, nothing half written stays.
+    for a full disk; whatever it raises, nothing half written stays. Killed or interrupted, it goes on when asked again.
     """
     folder = Path(folder)
     tell = progress or (lambda done, message: None)
@@ -89,48 +115,271 @@ def prepare(
         tokenizer.fingerprint if isinstance(tokenizer, Tokenizer) else f"trained {tokenizer.recipe}" if tokenizer.recipe else None
     )
     signatures = [source.signature(seed=seed) for source in spec.sources]
-    if maker is not None and None not in signatures:
-        found = _reuse(folder / _name(spec, signatures, maker), tokenizer, tell)
+    name = _name(spec, signatures, maker) if maker is not None and None not in signatures else None
+    if name is not None:
+        found = _reuse(folder / name, tokenizer, tell)
         if found is not None:
             return found
 
     folder.mkdir(parents=True, exist_ok=True)
-    with _spool_folder(folder) as place:
-        spools = _read_all(spec, seed, place, tell)
-        if [source.signature(seed=seed) for source in spec.sources] != signatures:
+    with _work_folder(folder, name, tell) as place:
+        if name is not None:
+            found = _reuse(folder / name, tokenizer, tell)  # another process asked the same, and this one waited for it
+            if found is not None:
+                return found
+        work = Work(spec, seed, place, tokenizer=tokenizer if isinstance(tokenizer, Tokenizer) else None)
+        with contextlib.closing(Preparation(work, engine, workers, tell)) as preparation:
+            return preparation.run(tokenizer, maker, signatures, folder)
+
+
+class Preparation:
+    """One corpus on its way: what is read, what is decided, what is encoded."""
+
+    def __init__(self, work: Work, engine: Engine, workers: int | None, tell: Progress) -> None:
+        self.work, self.engine, self.workers, self.tell = work, engine, workers, tell
+        self.spec = work.spec
+        work.spool.mkdir(exist_ok=True)
+        work.built.mkdir(exist_ok=True)
+        self.journal = Journal(work.folder / "journal.jsonl")
+        self.crew: Here | Processes | Ray | None = None
+
+    def close(self) -> None:
+        """End the workers, close the files."""
+        if self.crew is not None:
+            self.crew.close()
+        self.journal.close()
+
+    def run(
+        self, tokenizer: Tokenizer | TokenizerTrainer, maker: str | None, signatures: list[str | None], folder: Path
+    ) -> Prepared:
+        """All of it; the prepared folder."""
+        spools = self.read()
+        if [source.signature(seed=self.work.seed) for source in self.spec.sources] != signatures:
             raise DataError(
                 explain("a source changed while it was read", need="files that stay as they are", hint="the same again")
             )
-        plans = _plan_all(spec, spools)
-        trained = tokenizer
-        if isinstance(tokenizer, TokenizerTrainer):
-            tell(None, "training the tokenizer")
-            trained = tokenizer.train(TrainingTexts(lambda: parts(spec, spools, plans)))
-        assert isinstance(trained, Tokenizer)
-        signatures = [signature or spool.digest for signature, spool in zip(signatures, spools)]
-        target = folder / _name(spec, signatures, maker or trained.fingerprint)
-        found = _reuse(target, trained, tell)
+        plans = _plan_all(self.spec, spools)
+        trained = self.trained(tokenizer, spools, plans)
+        signatures = [signature or _digest(spool) for signature, spool in zip(signatures, spools)]
+        target = folder / _name(self.spec, signatures, maker or trained.fingerprint)
+        found = _reuse(target, trained, self.tell)
         if found is not None:
             return found
         if target.exists():
             raise DataError(
                 explain(f"{target} exists and has no index.json", need="that name for prepared data", hint="moving it away")
             )
+        index = self.encode(spools, plans, trained, target.name)
+        card = _card(self.spec, spools, plans, index)
+        write_bytes(self.work.built / FILE_NAME, (self.work.folder / FILE_NAME).read_bytes())
+        write_json(self.work.built / "card.json", card.to_json())
+        write_text(self.work.built / "card.md", card.to_markdown())
+        write_json(self.work.built / "index.json", index)
+        for split in SPLITS:
+            sync_folder(self.work.built / split)
         try:
-            with atomic_folder(target) as building:
-                index = encode_all(spec, spools, plans, trained, building, target.name, shard_tokens, tell)
-                trained.save(building / "tokenizer.json")
-                write_json(building / "index.json", index)
-                card = _card(spec, spools, plans, index)
-                write_json(building / "card.json", card.to_json())
-                write_text(building / "card.md", card.to_markdown())
+            os.replace(self.work.built, target)
         except OSError:
-            found = _reuse(target, trained, tell)  # another process asked the same and was first
+            found = _reuse(target, trained, self.tell)  # another process came to the same by another way, and was first
             if found is None:
                 raise
             return found
-    tell(1.0, card.announcement())
-    return open_folder(target, trained, reused=False)
+        sync_folder(folder)
+        self.tell(1.0, card.announcement())
+        return open_folder(target, trained, reused=False)
+
+    def told(self, units: list[Unit], alone: bool, n_bytes: int | None) -> Iterator[tuple[int, Event | None]]:
+        """What the units say, from whoever does them."""
+        if not units:
+            return
+        if self.crew is None or isinstance(self.crew, Here):
+            self.crew = engine_for(self.engine, self.work, self.workers, alone=alone, n_bytes=n_bytes)
+        yield from self.crew(units)
+
+    def read(self) -> list[Spool]:
+        """All sources, by portions; those that were read before are not read again."""
+        portions = [source.portions() for source in self.spec.sources]
+        parts = self.read_before(portions)
+        units = [
+            {"do": "read", "source": i, "portion": j, "what": portion.what, "done": [vars(part) for part in parts[i, j]]}
+            for i, each in enumerate(portions)
+            for j, portion in enumerate(each)
+            if f"end/{i}/{j}" not in self.journal.entries
+        ]
+        everything = [portion for each in portions for portion in each]
+        total = sum(portion.size for portion in everything) if all(portion.plain for portion in everything) else None
+        done = {key: sum(part.size for part in found) for key, found in parts.items()}
+        alone = not all(
+            type(source).__module__.startswith("linnet.") and type(source).__name__ != "Stdin" for source in self.spec.sources
+        )
+        self.tell(0.0 if total else None, "reading")
+        for number, event in self.told(units, alone, sum(portion.size for portion in everything)):
+            i, j = units[number]["source"], units[number]["portion"]
+            if event is None:
+                self.journal.add(f"end/{i}/{j}", {})
+            elif "part" in event:
+                found = parts[i, j]
+                self.journal.add(f"read/{i}/{j}/{len(found)}", event["part"])
+                found.append(Part(**event["part"]))
+                done[i, j] = sum(part.size for part in found)
+            elif "bytes" in event:
+                done[i, j] = event["bytes"]
+            size = sum(done.values())
+            name = self.work.names[i]
+            self.tell(min(1.0, size / total) * READING if total else None, f"reading {name}: {size / 1e6:,.0f} MB")
+        spools = [
+            Spool(name, self.work.spool, [part for j in range(len(portions[i])) for part in parts[i, j]])
+            for i, name in enumerate(self.work.names)
+        ]
+        for spool in spools:
+            _refuse_empty(spool)
+        return spools
+
+    def read_before(self, portions: list[list[Portion]]) -> dict[tuple[int, int], list[Part]]:
+        """The parts of every portion that are there and whole."""
+        found: dict[tuple[int, int], list[Part]] = {}
+        for i, each in enumerate(portions):
+            for j in range(len(each)):
+                parts: list[Part] = []
+                found[i, j] = parts
+                while (entry := self.journal.entries.get(f"read/{i}/{j}/{len(parts)}")) is not None:
+                    part = Part(**entry)
+                    if not part.is_whole(self.work.spool, closely=self.journal.rebooted):
+                        self.journal.entries.pop(f"end/{i}/{j}", None)
+                        break
+                    parts.append(part)
+        return found
+
+    def trained(self, tokenizer: Tokenizer | TokenizerTrainer, spools: list[Spool], plans: list[SourcePlan]) -> Tokenizer:
+        """The tokenizer, trained if it has to be, and in the work folder for whoever encodes."""
+        path = self.work.folder / FILE_NAME
+        if isinstance(tokenizer, TokenizerTrainer):
+            if "trained" in self.journal.entries and path.exists() and tokenizer.load is not None:
+                trained = tokenizer.load(path)
+                if trained.fingerprint == self.journal.entries["trained"]["fingerprint"]:
+                    return trained
+            self.tell(None, "training the tokenizer")
+            tokenizer = tokenizer.train(TrainingTexts(lambda: _training_texts(self.spec, spools, plans)))
+        tokenizer.save(path)
+        self.journal.add("trained", {"fingerprint": tokenizer.fingerprint})
+        return tokenizer
+
+    def encode(self, spools: list[Spool], plans: list[SourcePlan], tokenizer: Tokenizer, fingerprint: str) -> dict[str, Any]:
+        """Write all shards; the index."""
+        self.work.tokenizer, maker = tokenizer, tokenizer.fingerprint
+        units: list[Unit] = []
+        shards: dict[tuple[int, int], dict[str, Any]] = {}
+        for i, (spool, plan) in enumerate(zip(spools, plans)):
+            sides, cut = plan.sides()
+            sides.tofile(self.work.spool / f"{i}.sides")
+            for k, (part, first) in enumerate(zip(spool.parts, spool.firsts())):
+                mine = sides[first : first + part.documents]
+                before = self.encoded_before(f"encode/{maker}/{i}/{k}")
+                if before is not None or not mine.any():
+                    shards[i, k] = before or {}
+                    continue
+                here = cut is not None and first <= cut[0] < first + part.documents
+                units.append(
+                    {
+                        "do": "encode",
+                        "source": i,
+                        "number": k,
+                        "part": vars(part),
+                        "first": first,
+                        "name": f"{spool.name}.{k:05d}",
+                        "cut": [cut[0] - first, cut[1], self.spec.exact] if cut is not None and here else None,
+                    }
+                )
+        total = sum(part.size for spool in spools for part in spool.parts) or 1
+        left = sum(unit["part"]["size"] for unit in units)
+        done = dict.fromkeys(range(len(units)), 0)
+        alone = not type(tokenizer).__module__.startswith("linnet.")
+        for number, event in self.told(units, alone, left):
+            unit = units[number]
+            if event is not None and "shards" in event:
+                key = (unit["source"], unit["number"])
+                shards[key] = event["shards"]
+                for shard in event["shards"].values():
+                    with open(self.work.built / shard["file"], "rb") as handle:
+                        os.fsync(handle.fileno())
+                self.journal.add(f"encode/{maker}/{key[0]}/{key[1]}", event["shards"])
+            done[number] = unit["part"]["size"] if event is None else event.get("bytes", done[number])
+            size = total - left + sum(done.values())
+            self.tell(READING + (1 - READING) * size / total, f"encoding: {size / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+        return self.index(spools, shards, tokenizer, fingerprint)
+
+    def encoded_before(self, key: str) -> dict[str, Any] | None:
+        """The shards of a part, if they are there and whole."""
+        shards: dict[str, Any] | None = self.journal.entries.get(key)
+        if shards is None:
+            return None
+        for split, shard in shards.items():
+            file = self.work.built / shard["file"]
+            lengths = self.work.spool / f"{Path(shard['file']).stem}.{split}.lengths"
+            if not file.is_file() or not lengths.is_file() or lengths.stat().st_size != shard["documents"] * 8:
+                return None
+            if self.journal.rebooted and sha256_file(file) != shard["sha256"]:
+                return None
+        return shards
+
+    def index(
+        self, spools: list[Spool], shards: dict[tuple[int, int], dict[str, Any]], tokenizer: Tokenizer, fingerprint: str
+    ) -> dict[str, Any]:
+        """What index.json says; writes the files that say where documents begin."""
+        splits: dict[str, list[dict[str, Any]]] = {}
+        for split in SPLITS:
+            (self.work.built / split).mkdir(exist_ok=True)
+            splits[split] = []
+            for i, spool in enumerate(spools):
+                mine = [shards[i, k][split] for k in range(len(spool.parts)) if split in shards[i, k]]
+                lengths = [self.work.spool / f"{Path(shard['file']).stem}.{split}.lengths" for shard in mine]
+                if mine:
+                    splits[split].append(write_stream(self.work.built, split, spool.name, mine, lengths))
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "fingerprint": fingerprint,
+            "dtype": token_dtype(tokenizer.vocab_size).name,
+            "vocab_size": tokenizer.vocab_size,
+            "end_id": tokenizer.end_id,
+            "tokenizer": tokenizer.fingerprint,
+            "spec": dump(self.spec),
+            "weights": {spool.name: source.weight for spool, source in zip(spools, self.spec.described())},
+            "splits": splits,
+        }
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """What becomes of one source's documents: which are kept at all, and which side each kept one is on."""
+
+    kept: NDArray[np.bool_]  # (documents,) not a copy of an earlier document
+    plan: Plan  # over the kept ones
+
+    def sides(self) -> tuple[NDArray[np.uint8], tuple[int, int] | None]:
+        """(documents,) 0 for one that is left out, 1 for training, 2 for validation; the number of the document that is
+        divided, and the character."""
+        sides = np.zeros(len(self.kept), np.uint8)
+        sides[self.kept] = 1 + self.plan.validation
+        if self.plan.cut is None:
+            return sides, None
+        number, character = self.plan.cut
+        return sides, (int(np.nonzero(self.kept)[0][number]), character)
+
+
+def _training_texts(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan]) -> Iterator[str]:
+    """All training text, in order."""
+    for spool, plan in zip(spools, plans):
+        sides, cut = plan.sides()
+        number = 0
+        for part in spool.parts:
+            for _, text in text_of(part, spool.folder):
+                if cut is not None and number == cut[0]:
+                    data = text.encode("utf-8")
+                    yield data[: Cut(number, cut[1], spec.exact).at(data)].decode("utf-8")
+                elif sides[number] == 1:
+                    yield text
+                number += 1
 
 
 def _reuse(target: Path, tokenizer: Tokenizer | TokenizerTrainer, tell: Progress) -> Prepared | None:
@@ -140,7 +389,7 @@ def _reuse(target: Path, tokenizer: Tokenizer | TokenizerTrainer, tell: Progress
     if isinstance(tokenizer, TokenizerTrainer):
         if tokenizer.load is None:
             return None
-        tokenizer = tokenizer.load(target / "tokenizer.json")
+        tokenizer = tokenizer.load(target / FILE_NAME)
     prepared = open_folder(target, tokenizer, reused=True)
     tell(1.0, f"prepared before: {prepared.card.announcement()}")
     return prepared
@@ -153,32 +402,69 @@ def _name(spec: DataSpec, signatures: list[str | None], maker: str) -> str:
 
 
 @contextlib.contextmanager
-def _spool_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder of this process; those that killed ones left are deleted."""
-    place = folder / f"spool.{os.getpid()}{TEMPORARY}"
+def _work_folder(folder: Path, name: str | None, tell: Progress) -> Iterator[Path]:
+    """Where the work for one question is done. It stays after a kill, an interruption or the loss of a worker, for whoever
+    asks the same again; nothing stays after success or an error, nor where nobody can know that the question is the same
+    (name None). Who asks while another process works on it waits for that."""
     for leftover in folder.glob(f"*.*{TEMPORARY}"):
         owner = leftover.name.removesuffix(TEMPORARY).rpartition(".")[2]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             shutil.rmtree(leftover, ignore_errors=True)
+    place = folder / (f"spool.{os.getpid()}{TEMPORARY}" if name is None else f"{name}{UNFINISHED}")
     with explained_disk_errors(place):
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
+        if name is None:
+            shutil.rmtree(place, ignore_errors=True)
+        lock = _locked(place, tell)
         try:
             yield place
-        finally:
+        except (LinnetError, OSError) as error:
+            if name is None or not isinstance(error, WorkerLost):
+                shutil.rmtree(place, ignore_errors=True)
+            raise
+        except BaseException:
+            if name is None:
+                shutil.rmtree(place, ignore_errors=True)
+            raise
+        else:
             shutil.rmtree(place, ignore_errors=True)
+        finally:
+            lock.release()
 
 
-def _read_all(spec: DataSpec, seed: int, place: Path, tell: Progress) -> list[Spool]:
-    spools = []
-    for source, name in zip(spec.sources, spec.names()):
-        tell(None, f"reading {name}")
+def _locked(place: Path, tell: Progress) -> FileLock:
+    """The lock of a work folder, once it is this process's; what it was made for may be there by then."""
+    waits = False
+    while True:
+        place.mkdir(exist_ok=True)
+        lock = FileLock(place / "lock")
+        with contextlib.suppress(Timeout, FileNotFoundError):  # the second: whoever had it has just deleted the folder
+            lock.acquire(timeout=int(waits))
+        if lock.is_locked:
+            if (place / "lock").exists():
+                return lock
+            lock.release()
+        elif not waits:
+            tell(None, "another process prepares the same: waiting for it")
+        waits = True
 
-        def report(documents: int, size: int, name: str = name) -> None:
-            tell(None, f"reading {name}: {documents:,} documents, {size / 1e6:,.0f} MB")
 
-        spools.append(write_spool(name, source.documents(seed=seed), spec.clean, place, report))
-    return spools
+def _digest(spool: Spool) -> str:
+    """SHA-256 over all kept texts' fingerprints: a source's content."""
+    return hashlib.sha256(np.ascontiguousarray(spool.records()["fingerprint"]).tobytes()).hexdigest()
+
+
+def _refuse_empty(spool: Spool) -> None:
+    """Raise DataError for a source of which nothing is left."""
+    if spool.documents:
+        return
+    why = f"{spool.read:,} documents, none left after cleaning ({', '.join(f'{k}: {v}' for k, v in spool.cleaned.items())})"
+    raise DataError(
+        explain(
+            f"source {spool.name!r} is empty: {why if spool.read else 'no documents'}",
+            need="some text",
+            hint="looking at its path, and at the clean steps",
+        )
+    )
 
 
 def _plan_all(spec: DataSpec, spools: list[Spool]) -> list[SourcePlan]:
@@ -186,16 +472,16 @@ def _plan_all(spec: DataSpec, spools: list[Spool]) -> list[SourcePlan]:
 
     Of copies the first stays, but one in a validation-only source before all others: training loses it.
     """
-    sizes = [len(spool.records()) for spool in spools]
-    copies = [np.zeros(size, bool) for size in sizes]
+    found = [spool.records() for spool in spools]
+    copies = [np.zeros(len(records), bool) for records in found]
     if spec.deduplicate:
         order = sorted(range(len(spools)), key=lambda i: spec.described()[i].part != "validation")
-        flat = repeated(np.concatenate([spools[i].records()["fingerprint"] for i in order]))
-        for i, part in zip(order, np.split(flat, np.cumsum([sizes[i] for i in order])[:-1])):
+        flat = repeated(np.concatenate([found[i]["fingerprint"] for i in order]))
+        for i, part in zip(order, np.split(flat, np.cumsum([len(found[i]) for i in order])[:-1])):
             copies[i] = part
     plans = []
-    for spool, source, copy in zip(spools, spec.described(), copies):
-        records = spool.records()[~copy]
+    for spool, source, copy, everything in zip(spools, spec.described(), copies, found):
+        records = everything[~copy]
         if not len(records):
             raise DataError(
                 explain(

@@ -35,8 +35,8 @@ class Block:
     line: int
 
 
-def chunks(path: Path) -> Iterator[bytes]:
-    """The unpacked bytes of a file, piece by piece.
+def chunks(path: Path, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    """The unpacked bytes of a file, piece by piece; of one that is not compressed also a part, bytes start … stop - 1.
 
     Raises DataError for a missing, unreadable, damaged or cut file.
     """
@@ -47,7 +47,8 @@ def chunks(path: Path) -> Iterator[bytes]:
             elif path.suffix == ".zst":
                 yield from _zstd_chunks(handle, path)
             else:
-                while chunk := handle.read(CHUNK):
+                handle.seek(start)
+                while chunk := handle.read(CHUNK if stop is None else min(CHUNK, stop - handle.tell())):
                     yield chunk
     except OSError as error:
         raise DataError(explain(f"{path} cannot be read ({error.strerror or error})", need="a readable file")) from error
@@ -100,18 +101,36 @@ def _cut(path: Path, what: str, done: int) -> str:
     )
 
 
-def blocks(pieces: Iterable[bytes], name: str, *, encoding: Encoding = "utf-8", longest: int | None = None) -> Iterator[Block]:
+def blocks(
+    pieces: Iterable[bytes],
+    name: str,
+    *,
+    encoding: Encoding = "utf-8",
+    longest: int | None = None,
+    line: int = 1,
+    offset: int = 0,
+) -> Iterator[Block]:
     """Decoded blocks of whole lines from a stream of bytes; a leading UTF-8 byte-order mark is dropped.
 
     name      what errors call the stream
     longest   cut a line of more bytes than this at a character; None: lines stay whole however long they are
+    line, offset   of the stream's first byte, where it is a part of a file
 
     Raises DataError for a binary stream (a NUL among the first bytes) and for bytes that are not in `encoding`.
     """
+    for data in byte_blocks(pieces, name, encoding=encoding, longest=longest):
+        text = _decode(data, name, encoding, offset, line)
+        yield Block(text if offset else text.removeprefix("\ufeff"), line)
+        offset += len(data)
+        line += data.count(b"\n")
+
+
+def byte_blocks(
+    pieces: Iterable[bytes], name: str, *, encoding: Encoding = "utf-8", longest: int | None = None
+) -> Iterator[bytes]:
+    """The same blocks as they stand, not decoded."""
     carry: list[bytes] = []
     held = 0
-    offset = 0  # of the first byte that was not yielded
-    line = 1
     first = True
     for piece in pieces:
         if first:
@@ -133,13 +152,9 @@ def blocks(pieces: Iterable[bytes], name: str, *, encoding: Encoding = "utf-8", 
             continue
         carry = [piece[end:]] if end < len(piece) else []
         held = sum(map(len, carry))
-        text = _decode(whole, name, encoding, offset, line)
-        yield Block(text if offset else text.removeprefix("\ufeff"), line)
-        offset += len(whole)
-        line += whole.count(b"\n")
+        yield whole
     if carry:
-        text = _decode(b"".join(carry), name, encoding, offset, line)
-        yield Block(text if offset else text.removeprefix("\ufeff"), line)
+        yield b"".join(carry)
 
 
 def character_start(data: bytes) -> int:

@@ -11,9 +11,10 @@ from linnet.core.errors import DataError, explain
 from linnet.core.names import nearest
 from linnet.core.spec import words
 from linnet.data.conversations import Conversation, Preference, form_in, read_all
-from linnet.data.formats import json_records
+from linnet.data.files import ending, find_files
+from linnet.data.formats import Options, json_records
 from linnet.data.reading import chunks
-from linnet.data.sources import Files, ending, find_files
+from linnet.data.sources import Files
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.chat import ChatTemplate, Rendered, Turn
 
@@ -76,4 +77,4 @@ def form_of(file: Path) -> str | None:
 
 def records_of(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, record) of a .jsonl. Raises DataError with the line that is no JSON object."""
-    return json_records(chunks(file), str(file))
+    return json_records(chunks(file), str(file), Options())

@@ -1,7 +1,8 @@
 """Tokens on disk: raw little-endian shards that are mapped, not read, and an index that says what they are.
 
     index.json                      everything below, with the SHA-256 of every file
-    train/NAME.00000.bin            tokens of source NAME, uint16 (uint32 above 65,536 ids), documents one after the other
+    train/NAME.00000.bin            tokens of source NAME, uint16 (uint32 above 65,536 ids), documents one after the other;
+                                    a shard a part of the text (`spool.py`), as the index lists them
     train/NAME.documents            uint64: the first token of each document, then the number of tokens
     validation/…                    the same
 
@@ -12,7 +13,8 @@ pickle, no header: a shard's size is tokens x width and nothing else, so a cut s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +27,7 @@ from linnet.core.errors import DataError, explain
 from linnet.core.files import read_json, sha256_file
 
 FORMAT = "linnet-tokens"
-VERSION = 1
-SHARD_TOKENS = 2**26  # 128 MiB of uint16
+VERSION = 2
 SPLITS = ("train", "validation")
 
 
@@ -35,68 +36,74 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
     return np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
 
 
-class StreamWriter:
-    """Writes one source's tokens of one split; `close` returns its entry of the index."""
+class ShardWriter:
+    """Writes one shard, and beside it, elsewhere, how many tokens each of its documents has.
 
-    def __init__(self, folder: Path, split: str, source: str, dtype: np.dtype[Any], shard_tokens: int = SHARD_TOKENS) -> None:
-        self.folder, self.split, self.source, self.dtype, self.shard_tokens = folder, split, source, dtype, shard_tokens
+    folder    of the index; `file`: the shard's name in it
+    lengths   where the lengths go: uint64, one a document
+    """
+
+    def __init__(self, folder: Path, file: str, lengths: Path, dtype: np.dtype[Any]) -> None:
+        self.file, self.dtype = file, dtype
         self.tokens = self.bytes = self.documents = self.unknown = 0
-        self.shards: list[dict[str, Any]] = []
-        (folder / split).mkdir(exist_ok=True)
-        self.starts = _Hashed(folder, f"{split}/{source}.documents")
+        (folder / file).parent.mkdir(exist_ok=True)
+        self.shard = _Hashed(folder / file)
+        self.lengths = open(lengths, "wb", buffering=2**16)  # noqa: SIM115
 
     def append(self, ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], n_bytes: int, unknown: int = 0) -> None:
         """Some documents (or what stands of them in this split): their ids (N,) with end tokens, how many each has (n,), their
         bytes and their unknown tokens, of all together."""
-        starts = self.tokens + np.cumsum(lengths) - lengths
-        self.starts.write(starts.astype("<u8").tobytes())
+        self.lengths.write(lengths.astype("<u8", copy=False).tobytes())
+        self.shard.write(ids.astype(self.dtype, copy=False).tobytes())
+        self.tokens += len(ids)
         self.documents += len(lengths)
         self.bytes += n_bytes
         self.unknown += unknown
-        while len(ids):
-            if not self.shards or self.shards[-1]["tokens"] == self.shard_tokens:
-                self._next_shard()
-            part = ids[: self.shard_tokens - self.shards[-1]["tokens"]]
-            self.shard.write(part.astype(self.dtype, copy=False).tobytes())
-            self.shards[-1]["tokens"] += len(part)
-            self.tokens += len(part)
-            ids = ids[len(part) :]
-
-    def _next_shard(self) -> None:
-        self._finish_shard()
-        name = f"{self.split}/{self.source}.{len(self.shards):05d}.bin"
-        self.shard = _Hashed(self.folder, name)
-        self.shards.append({"file": name, "tokens": 0, "sha256": ""})
-
-    def _finish_shard(self) -> None:
-        if self.shards:
-            self.shards[-1]["sha256"] = self.shard.close()
 
     def close(self) -> dict[str, Any]:
-        """Finish the files; the index entry of this stream."""
-        self.starts.write(self.tokens.to_bytes(8, "little"))
-        self._finish_shard()
+        """Finish the files; what there is to know of them."""
+        self.lengths.close()
         return {
-            "source": self.source,
+            "file": self.file,
+            "tokens": self.tokens,
+            "sha256": self.shard.close(),
             "documents": self.documents,
             "bytes": self.bytes,
-            "tokens": self.tokens,
             "unknown": self.unknown,
-            "shards": self.shards,
-            "starts": {"file": f"{self.split}/{self.source}.documents", "sha256": self.starts.close()},
         }
 
     def abandon(self) -> None:
         """Close the files after a failure."""
-        for file in [self.starts, *([self.shard] if self.shards else [])]:
-            file.handle.close()
+        self.lengths.close()
+        self.shard.handle.close()
+
+
+def write_stream(
+    folder: Path, split: str, source: str, shards: Sequence[dict[str, Any]], lengths: Iterable[Path]
+) -> dict[str, Any]:
+    """The entry of a source's tokens of one split in the index, and its file of documents. shards: as their writers gave them."""
+    name = f"{split}/{source}.documents"
+    starts, first = _Hashed(folder / name), 0
+    for path in lengths:
+        sizes = np.fromfile(path, "<u8")
+        ends = first + np.cumsum(sizes, dtype=np.uint64)
+        starts.write((ends - sizes).astype("<u8", copy=False).tobytes())
+        first = int(ends[-1]) if len(ends) else first
+    starts.write(first.to_bytes(8, "little"))
+    total = {what: sum(shard[what] for shard in shards) for what in ("documents", "bytes", "tokens", "unknown")}
+    return {
+        "source": source,
+        **total,
+        "shards": [{key: shard[key] for key in ("file", "tokens", "sha256")} for shard in shards],
+        "starts": {"file": name, "sha256": starts.close()},
+    }
 
 
 class _Hashed:
     """A file that is hashed while it is written."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.handle: BinaryIO = open(folder / name, "wb", buffering=2**20)  # noqa: SIM115
+    def __init__(self, path: Path) -> None:
+        self.handle: BinaryIO = open(path, "wb", buffering=2**20)  # noqa: SIM115
         self.digest = hashlib.sha256()
 
     def write(self, content: bytes) -> None:
@@ -104,6 +111,7 @@ class _Hashed:
         self.handle.write(content)
 
     def close(self) -> str:
+        """Its SHA-256."""
         self.handle.close()
         return self.digest.hexdigest()
 
@@ -132,8 +140,10 @@ class Stream:
         """Tokens start … stop - 1, (stop - start,)."""
         if len(self.maps) == 1:
             return self.maps[0][start:stop]
-        parts = [shard[max(start - first, 0) : max(stop - first, 0)] for first, shard in zip(self._firsts, self.maps)]
-        return np.concatenate(parts)
+        first, last = bisect_right(self._firsts, start) - 1, max(bisect_left(self._firsts, stop), 1)
+        begins = self._firsts[first:last]
+        parts = [shard[max(start - begin, 0) : stop - begin] for begin, shard in zip(begins, self.maps[first:last])]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else self.maps[0][:0]
 
 
 @dataclass(frozen=True, eq=False)

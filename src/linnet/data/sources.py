@@ -11,7 +11,7 @@ that a corpus prepared once is used again while nothing has changed, and never a
 
 from __future__ import annotations
 
-import glob
+import dataclasses
 import hashlib
 import itertools
 import re
@@ -20,17 +20,18 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from linnet.core.errors import DataError, explain
 from linnet.core.files import sha256_file
-from linnet.core.names import nearest
 from linnet.core.seeds import stream_seed
 from linnet.core.spec import Spec
-from linnet.data.formats import FORMATS, Options, read_parquet_file, read_plain
-from linnet.data.reading import CHUNK, COMPRESSED, Encoding, chunks
+from linnet.data.files import FORMATS, encoded, ending, find_files, read_file, read_slice, refuse_slice
+from linnet.data.formats import Options
+from linnet.data.portions import Slice, slices, together
+from linnet.data.reading import CHUNK, COMPRESSED, Encoding
 
 HASHED_BYTES = 2**28  # a source of fewer bytes is known by its content, a larger one by sizes and times
 
@@ -48,6 +49,20 @@ class Document:
     name: str
 
 
+@dataclass(frozen=True)
+class Portion:
+    """A part of a source that is read apart from the others.
+
+    what    which one, in plain JSON types; None: all of it
+    size    its bytes on disk, 0 where nobody knows
+    plain   whether these are bytes of text, so that one can say how far reading is
+    """
+
+    what: Any = None
+    size: int = 0
+    plain: bool = False
+
+
 class Source(Spec):
     """A family: anything that yields documents."""
 
@@ -58,6 +73,17 @@ class Source(Spec):
     @abstractmethod
     def signature(self, *, seed: int = 0) -> str | None:
         """A text that changes when the documents do; None where only reading them can tell."""
+
+    def portions(self) -> list[Portion]:
+        """Its parts, in order; what `texts` gives for them, one after the other, is what `documents` gives. Raises DataError."""
+        return [Portion()]
+
+    def texts(self, portion: Any = None, *, seed: int = 0) -> Iterator[list[bytes]]:
+        """The documents of a portion (its `what`) as UTF-8, many at a time. Raises DataError."""
+        yield from encoded((document.name, document.text) for document in self.documents(seed=seed))
+
+    def refuse(self, portion: Any) -> None:
+        """Raise a DataError that says which bytes of a portion are no UTF-8, where `texts` gave such."""
 
 
 class Described(Source):
@@ -103,10 +129,30 @@ class Files(Described):
         return self.name or stem or "files"
 
     def documents(self, *, seed: int = 0) -> Iterator[Document]:
-        options, label = Options(self.text, self.separator, self.encoding), self.label()
+        options, label = self.options(), self.label()
         for path in self.files():
-            for where, text in _read(path, options):
+            for where, text in read_file(path, options):
                 yield Document(text, label, f"{path}{where}")
+
+    def portions(self) -> list[Portion]:
+        options = self.options()
+        found = together(part for file in self.files() for part in slices(file, ending(file), options))
+        return [
+            Portion([dataclasses.astuple(part) for part in parts], sum(part.size for part in parts), _plain(parts))
+            for parts in found
+        ]
+
+    def texts(self, portion: Any = None, *, seed: int = 0) -> Iterator[list[bytes]]:
+        for part in _slices(portion):
+            yield from read_slice(part, self.options())
+
+    def refuse(self, portion: Any) -> None:
+        for part in _slices(portion):
+            refuse_slice(part, self.options())
+
+    def options(self) -> Options:
+        """What its readers are told."""
+        return Options(self.text, self.separator, self.encoding)
 
     def files(self) -> list[Path]:
         """The files that the path stands for, sorted. Raises DataError if there are none, or one is of no known format."""
@@ -189,62 +235,18 @@ class PythonDocs(Described):
         return f"{sys.version} {_first_ones(self.documents(seed=seed), 4)}"
 
 
+def _slices(portion: Any) -> list[Slice]:
+    return [Slice(*part) for part in portion]
+
+
+def _plain(parts: list[Slice]) -> bool:
+    """Whether nothing has to be unpacked to read them."""
+    return not any(part.path.endswith((*COMPRESSED, ".parquet")) for part in parts)
+
+
 def _first_ones(documents: Iterator[Document], count: int) -> str:
     """A hash of the first documents, which a change of their generator would change."""
     digest = hashlib.sha256()
     for document in itertools.islice(documents, count):
         digest.update(document.text.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()
-
-
-def ending(path: Path) -> str:
-    """The format's ending, without the compression's: ".jsonl" for "a.jsonl.gz"."""
-    name = path.name.lower()
-    for compressed in COMPRESSED:
-        name = name.removesuffix(compressed)
-    return Path(name).suffix
-
-
-def find_files(path: str) -> list[Path]:
-    """The files that a path, a folder or a glob (`**` = any depth) stands for, sorted; hidden ones are left out.
-
-    A file of an unknown ending is refused among others; given alone it is read as plain text, if it is text.
-    """
-    place = Path(path).expanduser()
-    if place.is_file():
-        return [place]
-    if place.is_dir():
-        found = [
-            file
-            for file in place.rglob("*")
-            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(place).parts)
-        ]
-        if not found:
-            raise DataError(
-                explain(f"the folder {path} holds no files", need=f"files that end in {', '.join(FORMATS)} (also .gz, .zst)")
-            )
-    elif glob.has_magic(path):
-        found = [Path(file) for file in glob.glob(str(place), recursive=True) if Path(file).is_file()]
-        if not found:
-            raise DataError(explain(f"no file matches {path}", need="at least one", hint="`**` for any depth of folders"))
-    else:
-        siblings = [item.name for item in place.parent.iterdir()] if place.parent.is_dir() else []
-        hint = nearest(place.name, siblings) if 0 < len(siblings) <= 100 else ""
-        raise DataError(explain(f"{path} does not exist", need="a file, a folder or a glob", hint=hint))
-    unknown = sorted(str(file) for file in found if ending(file) not in FORMATS)
-    if unknown:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        raise DataError(
-            explain(
-                f"{', '.join(unknown[:3])}{more}: an ending that is not known",
-                need=f"one of {', '.join(FORMATS)} (also .gz, .zst)",
-                hint="a glob that leaves them out, such as folder/**/*.txt, or the file by itself if it is text",
-            )
-        )
-    return sorted(found)
-
-
-def _read(path: Path, options: Options) -> Iterator[tuple[str, str]]:
-    if path.suffix == ".parquet":
-        return read_parquet_file(str(path), options)
-    return FORMATS.get(ending(path), read_plain)(chunks(path), str(path), options)

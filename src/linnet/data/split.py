@@ -59,13 +59,6 @@ class Plan:
     validation: NDArray[np.bool_]
     cut: tuple[int, int] | None = None
 
-    def parts(self, number: int, text: str, *, exact: bool) -> list[tuple[bool, str, bool]]:
-        """(is validation, text, whether the document ends there) for document `number`."""
-        if self.cut is None or number != self.cut[0]:
-            return [(bool(self.validation[number]), text, True)]
-        at = self.cut[1] if exact else line_boundary(text, self.cut[1])
-        return [(False, text[:at], False), (True, text[at:], True)]
-
 
 def tail_plan(characters: NDArray[np.uint64], validation: float) -> Plan:
     """Training is the first int((1 - validation) · n) of all n characters, validation the rest."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 END_OF_TEXT = "<|endoftext|>"  # stands after every document; also where generation starts and stops
+
+
+def ends_of(parts: Sequence[Sized]) -> NDArray[np.uint64]:
+    """Where each of some parts (n,) ends if they lie one after the other (n,)."""
+    return np.cumsum(np.fromiter(map(len, parts), np.uint64, len(parts)), dtype=np.uint64)
 
 
 class Tokenizer(ABC):
@@ -44,8 +50,18 @@ class Tokenizer(ABC):
     def encode_to_arrays(self, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
         """Ids of many texts (N,), one text after the other, and where those of each text end (texts,)."""
         ids = self.encode_batch(texts)
-        ends = np.cumsum(np.fromiter(map(len, ids), np.uint64, len(ids)), dtype=np.uint64)
+        ends = ends_of(ids)
         return np.fromiter((token for each in ids for token in each), np.uint32, int(ends[-1]) if len(ends) else 0), ends
+
+    def encode_joined(
+        self, joined: bytes, ends: NDArray[np.uint64], *, n_threads: int | None = None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        """`encode_to_arrays` of texts that lie one after the other as UTF-8, and where each ends (texts,).
+
+        n_threads   at most so many, where that makes a difference; None: all cores
+        """
+        borders = [0, *ends.tolist()]
+        return self.encode_to_arrays([joined[start:end].decode("utf-8") for start, end in pairwise(borders)])
 
     @abstractmethod
     def decode_bytes(self, ids: Sequence[int]) -> bytes:

@@ -143,6 +143,13 @@ class BPETokenizer(VocabularyTokenizer):
             return super().encode_to_arrays(texts)
         return self._encoder.encode_batch([text_to_bytes(text) for text in texts])
 
+    def encode_joined(
+        self, joined: bytes, ends: NDArray[np.uint64], *, n_threads: int | None = None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        if self._encoder is None:
+            return super().encode_joined(joined, ends)
+        return self._encoder.encode_joined(joined, ends, n_threads)
+
     def encode_plainly(self, text: str) -> list[int]:
         """`encode_ordinary` in Python: every chunk by itself. What was met before is remembered."""
         cache = self._cache

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.native import checked, made, opened
+from linnet.tokenizer.base import ends_of
 from linnet.tokenizer.bpe import OnMerge, Pair
 
 PATTERN_NUMBERS = {"gpt2": 0, "gpt4": 1, "cl100k": 2, "qwen": 3, "o200k": 4}  # as in native/include/linnet.h
@@ -134,10 +135,14 @@ class Encoder:
 
     def encode_batch(self, texts: Sequence[bytes], n_threads: int | None = None) -> tuple[Ids, Ends]:
         """The ids (N,) of many texts, one after the other, and where those of each text end. n_threads: all cores by default."""
-        _, lib, _ = opened()
-        joined, ends = _joined(texts)
+        return self.encode_joined(b"".join(texts), ends_of(texts), n_threads)
+
+    def encode_joined(self, joined: bytes, ends: Ends, n_threads: int | None = None) -> tuple[Ids, Ends]:
+        """The same of texts that lie one after the other up to the ends (texts,)."""
+        ffi, lib, _ = opened()
         threads = n_cores() if n_threads is None else n_threads
-        return _look(lib.linnet_encode_batch(self._handle, joined, ends, len(texts), threads), "linnet_encode_batch")
+        bytes_of = ffi.from_buffer("uint8_t[]", joined)
+        return _look(lib.linnet_encode_batch(self._handle, bytes_of, _numbers(ends), len(ends), threads), "linnet_encode_batch")
 
 
 def merges_of_ids(tokens: Sequence[bytes]) -> list[tuple[int, int, int]]:
@@ -172,9 +177,7 @@ def _array(start: Any, n: int, dtype: Any, owner: Any) -> NDArray[Any]:
 
 def _joined(parts: Sequence[bytes]) -> tuple[Any, Any]:
     """Byte strings one after the other, and where each ends, as the library takes them."""
-    ffi = opened()[0]
-    ends = np.cumsum(np.fromiter(map(len, parts), np.uint64, len(parts)), dtype=np.uint64)
-    return ffi.from_buffer("uint8_t[]", b"".join(parts)), _numbers(ends)
+    return opened()[0].from_buffer("uint8_t[]", b"".join(parts)), _numbers(ends_of(parts))
 
 
 def _numbers(numbers: Any) -> Any:

@@ -1,0 +1,94 @@
+//! The border to C of documents: its functions of `include/linnet.h`, and nothing else. See `lib.rs`.
+
+use std::slice::{from_raw_parts, from_raw_parts_mut};
+
+use super::blake2b;
+use super::close::{close, Found, Narrow, Vocabulary};
+use super::look::look;
+use crate::{caught, parts, BAD_ARGUMENT};
+
+/// # Safety
+/// `ends` holds `n` numbers, `bytes` as many bytes as the last of them says; there is room for what is written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_documents_look(
+    bytes: *const u8,
+    ends: *const u64,
+    n: u64,
+    fingerprints: *mut u8,
+    characters: *mut u64,
+    flags: *mut u8,
+) -> i64 {
+    if bytes.is_null() || ends.is_null() || fingerprints.is_null() || characters.is_null() || flags.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        let Some(texts) = parts(bytes, ends, n) else { return BAD_ARGUMENT };
+        blake2b::fingerprints(&texts, from_raw_parts_mut(fingerprints.cast::<[u8; 16]>(), texts.len()));
+        let characters = from_raw_parts_mut(characters, texts.len());
+        let flags = from_raw_parts_mut(flags, texts.len());
+        for (number, text) in texts.into_iter().enumerate() {
+            (flags[number], characters[number]) = look(text);
+        }
+        0
+    })
+}
+
+/// # Safety
+/// `ends` and `which` hold `n` numbers, `ids` as many as the last of the ends says, `vocabulary` `vocab_size`; the sides have room for
+/// `n` more than that, `bytes` and `special` for `n`.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_documents_close(
+    ids: *const u32,
+    ends: *const u64,
+    n: u64,
+    which: *const u8,
+    vocabulary: *const u32,
+    vocab_size: u64,
+    end_id: u32,
+    width: u32,
+    train: *mut u8,
+    validation: *mut u8,
+    bytes: *mut u64,
+    special: *mut u64,
+    counts: *mut u64,
+) -> i64 {
+    let all = [train, validation, bytes.cast(), special.cast(), counts.cast()];
+    if ids.is_null() || ends.is_null() || which.is_null() || vocabulary.is_null() || all.iter().any(|place| place.is_null()) {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        let ends = from_raw_parts(ends, n as usize);
+        let room = ends.last().copied().unwrap_or(0) as usize;
+        let all = from_raw_parts(ids, room);
+        let begins = std::iter::once(&0).chain(ends);
+        let Some(texts) =
+            begins.zip(ends).map(|(&from, &to)| all.get(from as usize..to as usize)).collect::<Option<Vec<&[u32]>>>()
+        else {
+            return BAD_ARGUMENT;
+        };
+        let which = from_raw_parts(which, texts.len());
+        if which.iter().any(|side| !matches!(side & 3, 1 | 2)) {
+            return BAD_ARGUMENT;
+        }
+        let vocabulary = Vocabulary { bytes: from_raw_parts(vocabulary, vocab_size as usize), end_id };
+        let mut found =
+            Found { bytes: from_raw_parts_mut(bytes, texts.len()), special: from_raw_parts_mut(special, texts.len()) };
+        let room = room + texts.len();
+        let done = match width {
+            2 => close(&texts, which, &vocabulary, &mut sides::<u16>(train, validation, room), &mut found),
+            4 => close(&texts, which, &vocabulary, &mut sides::<u32>(train, validation, room), &mut found),
+            _ => None,
+        };
+        match done {
+            Some(done) => {
+                from_raw_parts_mut(counts, 2).copy_from_slice(&done.map(|count| count as u64));
+                0
+            }
+            None => BAD_ARGUMENT,
+        }
+    })
+}
+
+unsafe fn sides<'a, T: Narrow>(train: *mut u8, validation: *mut u8, room: usize) -> [&'a mut [T]; 2] {
+    [train, validation].map(|side| from_raw_parts_mut(side.cast::<T>(), room))
+}

@@ -1,0 +1,65 @@
+//! From ids to what stands on disk: an end token behind every document, the bytes that its ids stand for, and each text on
+//! its side. `linnet/data/close.py` does the same in Python.
+
+/// Added to the side of a text whose document does not end with it.
+const DIVIDED: u8 = 4;
+
+/// An id as it stands on disk.
+pub trait Narrow: Copy {
+    fn narrow(id: u32) -> Self;
+}
+
+impl Narrow for u16 {
+    fn narrow(id: u32) -> u16 {
+        id as u16
+    }
+}
+
+impl Narrow for u32 {
+    fn narrow(id: u32) -> u32 {
+        id
+    }
+}
+
+/// What is known of a vocabulary.
+pub struct Vocabulary<'a> {
+    pub bytes: &'a [u32], // that each id stands for; with the highest bit for special tokens
+    pub end_id: u32,
+}
+
+/// What is found out about each text.
+pub struct Found<'a> {
+    pub bytes: &'a mut [u64],
+    pub special: &'a mut [u64],
+}
+
+/// Texts' ids to the sides (1 and 2) that they belong to: how many there are on each. None where an id is not in the
+/// vocabulary. Each side has room for all ids and an end token a text.
+pub fn close<T: Narrow>(
+    texts: &[&[u32]],
+    which: &[u8],
+    vocabulary: &Vocabulary,
+    sides: &mut [&mut [T]; 2],
+    found: &mut Found,
+) -> Option<[usize; 2]> {
+    let mut done = [0, 0];
+    for (number, ids) in texts.iter().enumerate() {
+        let side = (which[number] & 3) as usize - 1;
+        let room = &mut sides[side][done[side]..];
+        let (mut bytes, mut special) = (0, 0);
+        for (place, &id) in room.iter_mut().zip(*ids) {
+            let said = *vocabulary.bytes.get(id as usize)?;
+            bytes += (said & 0x7fff_ffff) as u64;
+            special += (said >> 31) as u64;
+            *place = T::narrow(id);
+        }
+        found.bytes[number] = bytes;
+        found.special[number] = special;
+        done[side] += ids.len();
+        if which[number] < DIVIDED {
+            sides[side][done[side]] = T::narrow(vocabulary.end_id);
+            done[side] += 1;
+        }
+    }
+    Some(done)
+}

@@ -1,0 +1,6 @@
+//! What `linnet/data/` has to know of every document before it is kept: its fingerprint, its length, what is odd about it.
+
+mod blake2b;
+pub mod border;
+mod close;
+mod look;

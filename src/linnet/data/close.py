@@ -1,0 +1,119 @@
+"""From ids to what stands on disk: an end token behind every document, each text on its side, and a check that no byte was lost.
+
+In Rust where that is there (`native/src/documents/close.rs`), a batch at a time; `closed_plainly` does the same in numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.core.errors import TokenizerError, explain
+from linnet.core.native import checked, native_available, opened
+from linnet.data.shards import token_dtype
+from linnet.tokenizer.base import Tokenizer
+
+DIVIDED = 4  # added to the side (1 training, 2 validation) of a text whose document does not end with it
+SPECIAL = np.uint32(1 << 31)  # beside the bytes of a special token
+
+Ids = NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Some texts as they stand on disk.
+
+    sides     the ids of training texts and those of validation texts, with end tokens
+    bytes     (n,) that the ids of each text stand for; unknown: (n,) how many of them are special
+    """
+
+    sides: tuple[Ids, Ids]
+    bytes: NDArray[np.uint64]
+    unknown: NDArray[np.uint64]
+
+
+class Closing:
+    """What a tokenizer's ids are closed with.
+
+    A special token never comes out of ordinary text but for one: a tokenizer with a closed vocabulary gives its
+    unknown token for what it cannot say. Those are counted, for the card; any other loss of bytes is refused, where the tokenizer
+    is one that loses nothing (`Tokenizer.exact`).
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer, self.end_id, self.dtype = tokenizer, tokenizer.end_id, token_dtype(tokenizer.vocab_size)
+        self.vocabulary = np.array([len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)], np.uint32)
+        self.vocabulary[list(tokenizer.special.values())] |= SPECIAL
+
+    def __call__(self, ids: Ids, ends: NDArray[np.uint64], sizes: NDArray[np.uint64], which: NDArray[np.uint8]) -> Closed:
+        """Some texts' ids (N,), which end at `ends` (n,), closed.
+
+        sizes   (n,) the bytes of each text
+        which   (n,) its side, and DIVIDED more where its document does not end with it
+
+        Raises TokenizerError for a text whose ids do not stand for its bytes, and none of them is unknown.
+        """
+        if len(ids) and int(ids.max()) >= len(self.vocabulary):
+            got = f"the tokenizer gave id {int(ids.max())}"
+            raise TokenizerError(explain(got, need=f"ids below its vocab_size = {len(self.vocabulary)}"))
+        closed = (closed_natively if native_available() else closed_plainly)(self, ids, ends, which)
+        lossy = (closed.bytes != sizes) & (closed.unknown == 0)
+        if self.tokenizer.exact and lossy.any():
+            first = int(np.argmax(lossy))
+            raise TokenizerError(
+                explain(
+                    f"the tokenizer turned {sizes[first]:,} bytes of text into ids that stand for {closed.bytes[first]:,} bytes",
+                    need="a tokenizer that loses nothing, so that bits per byte mean something",
+                    hint="a byte-level one",
+                )
+            )
+        return closed
+
+
+def closed_natively(closing: Closing, ids: Ids, ends: NDArray[np.uint64], which: NDArray[np.uint8]) -> Closed:
+    """In Rust."""
+    ffi, lib, _ = opened()
+    n, width = len(ends), closing.dtype.itemsize
+    sides = tuple(np.empty(len(ids) + n, closing.dtype) for _ in range(2))
+    found, special, counts = np.empty(n, np.uint64), np.empty(n, np.uint64), np.zeros(2, np.uint64)
+
+    def room(kind: str, array: NDArray[Any]) -> Any:
+        return ffi.cast(f"{kind} *", ffi.from_buffer(array)) if len(array) else ffi.new(f"{kind}[1]")
+
+    code = lib.linnet_documents_close(
+        room("uint32_t", ids),
+        room("uint64_t", ends),
+        n,
+        room("uint8_t", which),
+        room("uint32_t", closing.vocabulary),
+        len(closing.vocabulary),
+        closing.end_id,
+        width,
+        *(room("uint8_t", side) for side in sides),
+        *(room("uint64_t", array) for array in (found, special, counts)),
+    )
+    checked(code, "linnet_documents_close")
+    return Closed((sides[0][: counts[0]], sides[1][: counts[1]]), found, special)
+
+
+def closed_plainly(closing: Closing, ids: Ids, ends: NDArray[np.uint64], which: NDArray[np.uint8]) -> Closed:
+    """In numpy."""
+    said = closing.vocabulary[ids]
+    found, special = (sums(column, ends) for column in (said & ~SPECIAL, said >> np.uint32(31)))
+    closes = (which < DIVIDED).astype(np.uint64)
+    lengths = np.diff(ends, prepend=np.uint64(0)) + closes
+    is_end = np.zeros(int(lengths.sum()), bool)
+    is_end[(np.cumsum(lengths)[closes == 1] - np.uint64(1)).astype(np.int64)] = True
+    everything = np.empty(len(is_end), closing.dtype)
+    everything[is_end], everything[~is_end] = closing.end_id, ids
+    of = np.repeat(which & 3, lengths.astype(np.int64))
+    return Closed((everything[of == 1], everything[of == 2]), found, special)
+
+
+def sums(numbers: NDArray[np.uint32], ends: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The sum of each of some stretches (n,) of numbers (N,), one after the other, that end at `ends` (n,)."""
+    upto = np.concatenate([np.zeros(1, np.uint64), np.cumsum(numbers, dtype=np.uint64)])
+    return np.diff(upto[ends.astype(np.int64)], prepend=np.uint64(0))

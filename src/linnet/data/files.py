@@ -1,0 +1,141 @@
+"""Files of any known format: which ones a path stands for, and their documents, whole or a slice at a time.
+
+Two ways of reading give the same texts: `read_file` one by one, checked, each with the place where it stood; `read_slice`
+many at a time, as bytes. What the second stumbles over, the first says exactly.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from linnet.core.errors import DataError, explain
+from linnet.core.names import nearest
+from linnet.data.formats import Options, Reader, Rows, first_field, plain_texts, read_csv, read_jsonl, read_plain, read_tsv
+from linnet.data.parquet import read_parquet, read_parquet_file
+from linnet.data.portions import Slice, lines_before
+from linnet.data.reading import COMPRESSED, chunks
+
+FORMATS: dict[str, Reader] = {
+    ".txt": read_plain,
+    ".md": read_plain,
+    ".jsonl": read_jsonl,
+    ".csv": read_csv,
+    ".tsv": read_tsv,
+    ".parquet": read_parquet,
+}
+BATCH = 1024  # texts
+BATCH_BYTES = 2**20
+
+
+def ending(path: Path) -> str:
+    """The format's ending, without the compression's: ".jsonl" for "a.jsonl.gz"."""
+    name = path.name.lower()
+    for compressed in COMPRESSED:
+        name = name.removesuffix(compressed)
+    return Path(name).suffix
+
+
+def find_files(path: str) -> list[Path]:
+    """The files that a path, a folder or a glob (`**` = any depth) stands for, sorted; hidden ones are left out.
+
+    A file of an unknown ending is refused among others; given alone it is read as plain text, if it is text.
+    """
+    place = Path(path).expanduser()
+    if place.is_file():
+        return [place]
+    if place.is_dir():
+        found = [
+            file
+            for file in place.rglob("*")
+            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(place).parts)
+        ]
+        if not found:
+            raise DataError(
+                explain(f"the folder {path} holds no files", need=f"files that end in {', '.join(FORMATS)} (also .gz, .zst)")
+            )
+    elif glob.has_magic(path):
+        found = [Path(file) for file in glob.glob(str(place), recursive=True) if Path(file).is_file()]
+        if not found:
+            raise DataError(explain(f"no file matches {path}", need="at least one", hint="`**` for any depth of folders"))
+    else:
+        siblings = [item.name for item in place.parent.iterdir()] if place.parent.is_dir() else []
+        hint = nearest(place.name, siblings) if 0 < len(siblings) <= 100 else ""
+        raise DataError(explain(f"{path} does not exist", need="a file, a folder or a glob", hint=hint))
+    unknown = sorted(str(file) for file in found if ending(file) not in FORMATS)
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise DataError(
+            explain(
+                f"{', '.join(unknown[:3])}{more}: an ending that is not known",
+                need=f"one of {', '.join(FORMATS)} (also .gz, .zst)",
+                hint="a glob that leaves them out, such as folder/**/*.txt, or the file by itself if it is text",
+            )
+        )
+    return sorted(found)
+
+
+def read_file(path: Path, options: Options) -> Rows:
+    """(where, text) of every document of a file. Raises DataError."""
+    if path.suffix == ".parquet":
+        return read_parquet_file(str(path), options)
+    return FORMATS.get(ending(path), read_plain)(chunks(path), str(path), options)
+
+
+def read_slice(part: Slice, options: Options) -> Iterator[list[bytes]]:
+    """The documents of a part of a file as UTF-8, many at a time. Plain text is not looked at: whether it is UTF-8 is left
+    to whoever does that. Raises DataError."""
+    path = Path(part.path)
+    if FORMATS.get(ending(path), read_plain) is read_plain:
+        options = replace(options, offset=part.start, separated=part.separated, ends=part.stop is None)
+        yield from plain_texts(chunks(path, part.start, part.stop), part.path, options)
+        return
+    try:
+        yield from encoded(read_carefully(part, options, line=1), part.path)
+    except DataError:
+        if part.start and ending(path) == ".jsonl":  # counted from the slice's first line on
+            refuse_slice(part, options)
+        raise
+
+
+def read_carefully(part: Slice, options: Options, line: int) -> Rows:
+    """(where, text) of a part of a file, whose first line is `line`."""
+    path = Path(part.path)
+    if path.suffix == ".parquet":
+        groups = None if part.stop is None else range(part.start, part.stop)
+        return read_parquet_file(part.path, options, groups)
+    if part.start and options.text is None and ending(path) == ".jsonl":
+        options = replace(options, text=first_field(chunks(path), part.path, options))
+    options = replace(options, line=line, offset=part.start, separated=part.separated, ends=part.stop is None)
+    return FORMATS.get(ending(path), read_plain)(chunks(path, part.start, part.stop), part.path, options)
+
+
+def refuse_slice(part: Slice, options: Options) -> None:
+    """Raise what is wrong with a slice, with the lines of its file. Does nothing where nothing is."""
+    for _ in encoded(read_carefully(part, options, 1 + lines_before(part.path, part.start)), part.path):
+        pass
+
+
+def encoded(rows: Rows, name: str = "") -> Iterator[list[bytes]]:
+    """The texts of rows as UTF-8, some at a time; `name` stands before their places. Raises DataError for one that has none."""
+    batch: list[bytes] = []
+    size = 0
+    for where, text in rows:
+        batch.append(utf8(text, f"{name}{where}"))
+        size += len(batch[-1])
+        if size >= BATCH_BYTES or len(batch) == BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def utf8(text: str, place: str) -> bytes:
+    """A text's bytes. Raises DataError where it holds half a character."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        got = f"{place}: character {error.start:,}, U+{ord(text[error.start]):04X} is half a surrogate pair"
+        raise DataError(explain(got, need="valid Unicode")) from error

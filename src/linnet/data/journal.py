@@ -1,0 +1,53 @@
+"""What is done of a long piece of work, a line at a time, so that whoever was killed goes on where it stopped.
+
+    {"key": "read/0/3/1", "name": "wiki.00003.0001", …}
+
+A line is written after the files that it speaks of have their names; a line that was cut by a kill is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+Entry = dict[str, Any]
+
+
+def boot() -> str:
+    """A text that changes when the machine starts anew; then files that were not synced may be lost."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+class Journal:
+    """A file of lines that is read when it is opened, and only added to.
+
+    rebooted   whether the machine was started anew since the last line
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.entries: dict[str, Entry] = {}
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        whole = sum(len(line) + 1 for line in lines[:-1])
+        for line in lines[:-1]:
+            entry = json.loads(line)
+            self.entries[entry.pop("key")] = entry
+        self.rebooted = bool(self.entries) and self.entries.get("boot") != {"id": boot()}
+        self.handle = open(path, "ab")  # noqa: SIM115
+        self.handle.truncate(whole)
+        if self.entries.get("boot") != {"id": boot()}:
+            self.add("boot", {"id": boot()})
+
+    def add(self, key: str, entry: Entry) -> None:
+        """Something is done."""
+        self.entries[key] = entry
+        self.handle.write(json.dumps({"key": key, **entry}).encode("utf-8") + b"\n")
+        self.handle.flush()
+        os.fsync(self.handle.fileno())
+
+    def close(self) -> None:
+        self.handle.close()

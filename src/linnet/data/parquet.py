@@ -1,0 +1,69 @@
+"""Parquet: one row a document, a thousand read at a time, whole files or some of their row groups."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from linnet.core.errors import DataError, explain
+from linnet.core.extras import need
+from linnet.data.formats import Options, Rows, sniff
+
+ROWS = 1024  # read at a time
+
+
+def read_parquet(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
+    """The texts of a stream. It goes to a temporary file first: parquet is read from its end."""
+    with tempfile.TemporaryFile() as handle:
+        for piece in pieces:
+            handle.write(piece)
+        handle.seek(0)
+        yield from _rows(handle, name, options, None)
+
+
+def read_parquet_file(path: str, options: Options, groups: Sequence[int] | None = None) -> Rows:
+    """The texts of an uncompressed file, in place; of the row groups with these numbers, one after the other."""
+    with open(path, "rb") as handle:
+        yield from _rows(handle, path, options, groups)
+
+
+def group_sizes(path: str) -> list[int]:
+    """The bytes that each row group unpacks to."""
+    with open(path, "rb") as handle, _opened(handle, path) as file:
+        return [file.metadata.row_group(number).total_byte_size for number in range(file.num_row_groups)]
+
+
+@contextmanager
+def _opened(handle: BinaryIO, name: str) -> Iterator[Any]:
+    """The file, opened; what goes wrong with it is explained."""
+    parquet = need("pyarrow.parquet", extra="data", to="read parquet files")
+    arrow = need("pyarrow", extra="data", to="read parquet files")
+    try:
+        with parquet.ParquetFile(handle) as file:
+            yield file
+    except (arrow.ArrowException, OSError) as error:
+        got = f"{name} is damaged or not parquet ({str(error).splitlines()[0]})"
+        raise DataError(explain(got, need="an undamaged copy")) from error
+
+
+def _rows(handle: BinaryIO, name: str, options: Options, groups: Sequence[int] | None) -> Rows:
+    with _opened(handle, name) as file:
+        schema = file.schema_arrow
+        textual = [
+            field.name
+            for field in schema
+            if str(field.type).removeprefix("large_") in ("string", "string_view") or "values=string" in str(field.type)
+        ]
+        column = sniff(textual if options.text is None else schema.names, name, options.text, all_names=schema.names)
+        if column not in textual:
+            got = f"{name}: column {column!r} holds {schema.field(column).type}"
+            raise DataError(explain(got, need=f"text (columns of text: {', '.join(textual) or 'none'})"))
+        number = sum(file.metadata.row_group(group).num_rows for group in range(min(groups))) if groups else 0
+        for batch in file.iter_batches(batch_size=ROWS, columns=[column], row_groups=groups):
+            for text in batch.column(0).to_pylist():
+                number += 1
+                if text is None:
+                    raise DataError(explain(f"{name}, row {number}: its {column!r} is null", need="a text there"))
+                yield f":{number}", text
