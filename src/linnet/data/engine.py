@@ -2,12 +2,14 @@
 
     engine(units)  →  (number of the unit, event), …, (number, None) when a unit is done
 
-A worker is this file run by another interpreter. It is told one unit a line, as JSON, and answers with a line an event; nothing
-is pickled, and a worker whose master was killed ends with its next word.
+A worker is told one unit a line, as JSON, and answers with a line an event; nothing is pickled, and a worker whose master was
+killed ends with its next word.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import queue
@@ -16,8 +18,8 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any, BinaryIO, Literal, NoReturn
 
 import linnet.core.errors as errors
 from linnet.core.errors import LinnetError, explain
@@ -51,21 +53,75 @@ class Here:
         """Nothing to do."""
 
 
+class Worker:
+    """Another process that works; it is given a unit a line, and answers with a line an event.
+
+    It is a copy of this one where that is safe: nothing has to be imported or loaded again. Where torch has started threads of its
+    own, which a copy would lack, it is another interpreter.
+    """
+
+    told: IO[bytes]
+    answers: IO[bytes]
+
+    def __init__(self, work: Work, others: Sequence[Worker]) -> None:
+        if hasattr(os, "fork") and "torch" not in sys.modules and threading.active_count() == 1 + len(others):
+            reads, told = os.pipe()
+            answers, says = os.pipe()
+            self.process: subprocess.Popen[bytes] | None = None
+            self.pid = os.fork()
+            if not self.pid:
+                for other in others:  # or none of them would notice that this process has ended
+                    os.close(other.told.fileno())
+                    os.close(other.answers.fileno())
+                os.close(told)
+                os.close(answers)
+                as_copy(work, reads, says)
+            os.close(reads)
+            os.close(says)
+            self.told, self.answers = os.fdopen(told, "wb"), os.fdopen(answers, "rb")
+            return
+        command = [sys.executable, "-m", "linnet.data.engine"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.pid, self.told, self.answers = self.process.pid, self.process.stdin, self.process.stdout
+        self.tell(work.to_json())
+
+    def tell(self, what: Unit) -> None:
+        """A line for it."""
+        self.told.write(json.dumps(what).encode("utf-8") + b"\n")
+        self.told.flush()
+
+    def wait(self) -> int:
+        """Its exit code, when it has ended: below 0 for the signal that ended it."""
+        return self.process.wait() if self.process is not None else os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def end(self) -> None:
+        """Kill it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            self.wait()
+        for pipe in (self.told, self.answers):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
 class Processes:
     """Several workers on this machine, each with one unit at a time; those that come first are given out first."""
 
     def __init__(self, work: Work, n: int) -> None:
-        self.setup = json.dumps(work.to_json()) + "\n"
-        self.n = n
-        self.workers: list[subprocess.Popen[str]] = []
+        self.work, self.n = work, n
+        self.workers: list[Worker] = []
 
     def __call__(self, units: Sequence[Unit]) -> Told:
         waiting = deque(enumerate(units))
         events: queue.Queue[tuple[int, Event | None]] = queue.Queue()
         while len(self.workers) < min(self.n, len(units)):
-            self.workers.append(self.start())
-        for worker in self.workers:
-            threading.Thread(target=serve, args=(worker, waiting, events), daemon=True).start()
+            self.workers.append(Worker(self.work, self.workers))
+        threads = [threading.Thread(target=serve, args=(worker, waiting, events), daemon=True) for worker in self.workers]
+        for thread in threads:
+            thread.start()
         left = len(units)
         while left:
             number, event = events.get()
@@ -74,41 +130,26 @@ class Processes:
                 raise as_exception(event)
             left -= event is None
             yield number, event
-
-    def start(self) -> subprocess.Popen[str]:
-        """Another worker, which knows what it works on."""
-        command = [sys.executable, "-m", "linnet.data.engine"]
-        worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
-        assert worker.stdin is not None
-        worker.stdin.write(self.setup)
-        worker.stdin.flush()
-        return worker
+        for thread in threads:
+            thread.join()
 
     def close(self) -> None:
         """End all workers."""
         for worker in self.workers:
-            worker.kill()
-        for worker in self.workers:
-            worker.wait()
-            for pipe in (worker.stdin, worker.stdout):
-                assert pipe is not None
-                pipe.close()
+            worker.end()
         self.workers.clear()
 
 
-def serve(worker: subprocess.Popen[str], waiting: deque[tuple[int, Unit]], events: queue.Queue[tuple[int, Event | None]]) -> None:
+def serve(worker: Worker, waiting: deque[tuple[int, Unit]], events: queue.Queue[tuple[int, Event | None]]) -> None:
     """Give one worker units until there are none left, and pass on what it says."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
     while waiting:
         try:
             number, unit = waiting.popleft()
         except IndexError:
             return
         try:
-            worker.stdin.write(json.dumps(unit) + "\n")
-            worker.stdin.flush()
-            for line in worker.stdout:
+            worker.tell(unit)
+            for line in worker.answers:
                 event = json.loads(line)
                 events.put((number, event))
                 if event is None or "error" in event:
@@ -117,11 +158,9 @@ def serve(worker: subprocess.Popen[str], waiting: deque[tuple[int, Unit]], event
                 raise BrokenPipeError
         except (OSError, ValueError):
             code = worker.wait()
-            got = f"a process that prepares data ended with code {code}" + (
-                " (killed, perhaps for its memory)" if code == -9 else ""
-            )
+            killed = " (killed, perhaps for its memory)" if code == -signal.SIGKILL else ""
             message = explain(
-                got,
+                f"a process that prepares data ended with code {code}{killed}",
                 need="it to finish",
                 hint="the same command again, which goes on where this one stopped, with fewer --workers",
             )
@@ -204,24 +243,41 @@ def engine_for(kind: Engine, work: Work, workers: int | None, *, alone: bool, n_
     return Here(work)
 
 
-def main() -> None:
-    """A worker: the first line says what all units belong to, every other one is a unit."""
+def as_copy(work: Work, reads: int, says: int) -> NoReturn:
+    """What a copied process does, until its master has nothing more to say."""
+    code = 1
+    try:
+        answer(work, os.fdopen(reads, "rb"), os.fdopen(says, "wb"))
+        code = 0
+    finally:
+        os._exit(code)  # without what the master would do on leaving
+
+
+def answer(work: Work, units: Iterable[bytes], answers: BinaryIO) -> None:
+    """Do one unit after the other, and tell what comes of each."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is interrupted is the master
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever prints must not speak in between
-    work: Work | None = None
-    for line in sys.stdin:
-        if work is None:
-            work = Work.from_json(json.loads(line))
-            continue
+    work = dataclasses.replace(work, n_threads=1)
+
+    def tell(event: Event | None) -> None:
+        answers.write(json.dumps(event).encode("utf-8") + b"\n")
+        answers.flush()
+
+    for line in units:
         try:
             for event in work.do(json.loads(line)):
-                print(json.dumps(event), file=answers, flush=True)
-            print("null", file=answers, flush=True)
+                tell(event)
+            tell(None)
         except BrokenPipeError:
-            os._exit(1)  # the master is gone
+            return  # the master is gone
         except Exception as error:  # passed on as what it is
-            print(json.dumps(as_event(error)), file=answers, flush=True)
+            tell(as_event(error))
+
+
+def main() -> None:
+    """A worker in an interpreter of its own: the first line says what all units belong to, every other one is a unit."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints must not speak in between
+    answer(Work.from_json(json.loads(sys.stdin.buffer.readline())), sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":

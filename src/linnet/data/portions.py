@@ -3,9 +3,8 @@
     the border near byte p   behind the first separator line that begins at p or later, within REACH bytes;
                              else at the first line that begins there; else, in plain text, at a character
 
-Both neighbours know a border by the same rule, so nothing is read twice and nothing is left out. Borders are multiples of
-PORTION bytes away from the file's beginning, whatever machine reads it: what comes out never depends on how many processes
-there are. Compressed files and tables with quotes cannot be entered in the middle, and are one portion.
+Both neighbours know a border by the same rule, so nothing is read twice and nothing is left out. How large portions are depends
+on the source alone, whatever machine reads it: what comes out never depends on how many processes there are. Compressed files and tables with quotes cannot be entered in the middle, and are one portion.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ from linnet.data.formats import PIECE, Options, separator_line
 from linnet.data.parquet import group_sizes
 from linnet.data.reading import COMPRESSED, LONGEST_LINE, character_start
 
-PORTION = 2**26  # bytes of files read by one process at a time
+SMALLEST, LARGEST = 2**24, 2**28  # bytes of files read by one process at a time
+MANY = 64  # portions of a source, about: enough to share out, and not too many files
 REACH = PIECE  # bytes; a document that is longer is cut anyway
 
 
@@ -41,12 +41,17 @@ class Slice:
     separated: bool = False
 
 
-def together(slices: Iterable[Slice]) -> list[list[Slice]]:
-    """Slices one after the other, put together until they are PORTION bytes."""
+def portion_size(total: int) -> int:
+    """The bytes of a portion of a source that has so many."""
+    return min(LARGEST, max(SMALLEST, total // MANY))
+
+
+def together(slices: Iterable[Slice], portion: int) -> list[list[Slice]]:
+    """Slices one after the other, put together until they are `portion` bytes."""
     found: list[list[Slice]] = []
-    size = PORTION
+    size = portion
     for each in slices:
-        if size >= PORTION:
+        if size >= portion:
             found.append([])
             size = 0
         found[-1].append(each)
@@ -54,35 +59,35 @@ def together(slices: Iterable[Slice]) -> list[list[Slice]]:
     return found
 
 
-def slices(file: Path, kind: str, options: Options) -> list[Slice]:
-    """The parts of a file. kind: the ending that says how it is read. Raises DataError for one that cannot be read."""
+def slices(file: Path, kind: str, options: Options, portion: int) -> list[Slice]:
+    """The parts of a file, of about `portion` bytes. kind: the ending that says how it is read. Raises DataError for one that cannot be read."""
     try:
         size = file.stat().st_size
         if kind == ".parquet" and file.suffix == ".parquet":
-            return list(_row_groups(file))
-        if size <= PORTION or file.suffix in COMPRESSED or kind in (".csv", ".tsv", ".parquet"):
+            return list(_row_groups(file, portion))
+        if size <= portion or file.suffix in COMPRESSED or kind in (".csv", ".tsv", ".parquet"):
             return [Slice(str(file), 0, None, size)]
         with open(file, "rb") as handle:
-            return list(_cut(handle, str(file), size, kind, options))
+            return list(_cut(handle, str(file), size, kind, options, portion))
     except OSError as error:
         raise DataError(explain(f"{file} cannot be read ({error.strerror or error})", need="a readable file")) from error
 
 
-def _row_groups(file: Path) -> Iterator[Slice]:
+def _row_groups(file: Path, portion: int) -> Iterator[Slice]:
     start = held = 0
     sizes = group_sizes(str(file))
     for number, size in enumerate(sizes, 1):
         held += size
-        if held >= PORTION or number == len(sizes):
+        if held >= portion or number == len(sizes):
             yield Slice(str(file), start, number, held)
             start, held = number, 0
     if not sizes:
         yield Slice(str(file), 0, 0, 0)
 
 
-def _cut(handle: BinaryIO, path: str, size: int, kind: str, options: Options) -> Iterator[Slice]:
+def _cut(handle: BinaryIO, path: str, size: int, kind: str, options: Options, portion: int) -> Iterator[Slice]:
     start, separated = 0, False
-    for place in range(PORTION, size, PORTION):
+    for place in range(portion, size, portion):
         if place <= start:  # the document before ends behind it
             continue
         stop, mark = _border(handle, place, size, kind, options)

@@ -30,7 +30,7 @@ from linnet.core.seeds import stream_seed
 from linnet.core.spec import Spec
 from linnet.data.files import FORMATS, encoded, ending, find_files, read_file, read_slice, refuse_slice
 from linnet.data.formats import Options
-from linnet.data.portions import Slice, slices, together
+from linnet.data.portions import Slice, portion_size, slices, together
 from linnet.data.reading import CHUNK, COMPRESSED, Encoding
 
 HASHED_BYTES = 2**28  # a source of fewer bytes is known by its content, a larger one by sizes and times
@@ -135,8 +135,9 @@ class Files(Described):
                 yield Document(text, label, f"{path}{where}")
 
     def portions(self) -> list[Portion]:
-        options = self.options()
-        found = together(part for file in self.files() for part in slices(file, ending(file), options))
+        options, files = self.options(), self.files()
+        size = portion_size(sum(file.stat().st_size for file in files))
+        found = together((part for file in files for part in slices(file, ending(file), options, size)), size)
         return [
             Portion([dataclasses.astuple(part) for part in parts], sum(part.size for part in parts), _plain(parts))
             for parts in found

@@ -36,13 +36,15 @@ def hash_is_validation(first_words: NDArray[np.uint64], validation: float) -> ND
 
 def repeated(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """True for every row of (n, 2) that equals an earlier row. Takes 24 bytes a row."""
-    order = np.lexsort((words[:, 1], words[:, 0]))  # stable: equal rows stay in order
     copies = np.zeros(len(words), bool)
-    same = np.ones(max(len(words) - 1, 0), bool)
-    for column in (0, 1):
-        ranked = words[order, column]
-        same &= ranked[1:] == ranked[:-1]
-    copies[order[1:]] = same
+    order = np.argsort(words[:, 0])
+    ranked = words[order, 0]
+    tied = np.zeros(len(words), bool)  # rows whose first word another row has too: few
+    tied[order[1:]] = ranked[1:] == ranked[:-1]
+    tied[order[:-1]] |= ranked[1:] == ranked[:-1]
+    rows = np.nonzero(tied)[0]
+    order = rows[np.lexsort((words[rows, 1], words[rows, 0]))]  # stable: equal rows stay in order
+    copies[order[1:]] = (words[order[1:]] == words[order[:-1]]).all(axis=1)
     return copies
 
 

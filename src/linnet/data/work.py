@@ -68,11 +68,11 @@ class Work:
 
     def to_json(self) -> dict[str, Any]:
         """For another process, which takes one core."""
-        return {"spec": dump(self.spec), "seed": self.seed, "folder": str(self.folder.absolute()), "n_threads": 1}
+        return {"spec": dump(self.spec), "seed": self.seed, "folder": str(self.folder.absolute())}
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Work:
-        return cls(load(DataSpec, said["spec"]), said["seed"], Path(said["folder"]), said["n_threads"])
+        return cls(load(DataSpec, said["spec"]), said["seed"], Path(said["folder"]), n_threads=1)
 
     def do(self, unit: Unit) -> Iterator[Event]:
         """A unit of work."""
