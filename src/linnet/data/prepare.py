@@ -18,21 +18,15 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
-from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
-from linnet.core.errors import DataError, LinnetError, explain
+from linnet.core.errors import DataError, explain
 from linnet.core.files import (
-    TEMPORARY,
-    explained_disk_errors,
     sha256_file,
     sync_folder,
     write_bytes,
@@ -40,24 +34,21 @@ from linnet.core.files import (
     write_text,
 )
 from linnet.core.spec import dump
-from linnet.data.card import DataCard, SourceCard, percentages
-from linnet.data.encode import Cut
-from linnet.data.engine import Engine, Here, Processes, Ray, WorkerLost, engine_for
+from linnet.data.engine import Engine, Here, Processes, Ray, engine_for
 from linnet.data.journal import Journal
 from linnet.data.prepared import Prepared, open_folder
 from linnet.data.shards import FORMAT, SPLITS, VERSION, token_dtype, write_stream
+from linnet.data.sides import SourcePlan, plan_all, training_texts
 from linnet.data.sources import Portion
 from linnet.data.spec import DataSpec
-from linnet.data.split import Plan, make_plan, repeated
-from linnet.data.spool import Part, Spool, text_of
+from linnet.data.spool import Part, Spool
+from linnet.data.tally import card_of
 from linnet.data.work import Event, Unit, Work
+from linnet.data.workplace import Progress, work_folder
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.load import FILE_NAME
 
-Progress = Callable[[float | None, str], None]  # part done, 0 … 1 or None where nobody knows, and what is going on
-
 READING = 0.35  # of the time of preparing, about, where the tokenizer is there
-UNFINISHED = ".unfinished"  # after the name of a folder in which there is work to go on with
 
 
 @dataclass(frozen=True)
@@ -122,7 +113,7 @@ def prepare(
             return found
 
     folder.mkdir(parents=True, exist_ok=True)
-    with _work_folder(folder, name, tell) as place:
+    with work_folder(folder, name, tell) as place:
         if name is not None:
             found = _reuse(folder / name, tokenizer, tell)  # another process asked the same, and this one waited for it
             if found is not None:
@@ -158,7 +149,7 @@ class Preparation:
             raise DataError(
                 explain("a source changed while it was read", need="files that stay as they are", hint="the same again")
             )
-        plans = _plan_all(self.spec, spools)
+        plans = plan_all(self.spec, spools)
         trained = self.trained(tokenizer, spools, plans)
         signatures = [signature or _digest(spool) for signature, spool in zip(signatures, spools)]
         target = folder / _name(self.spec, signatures, maker or trained.fingerprint)
@@ -170,7 +161,7 @@ class Preparation:
                 explain(f"{target} exists and has no index.json", need="that name for prepared data", hint="moving it away")
             )
         index = self.encode(spools, plans, trained, target.name)
-        card = _card(self.spec, spools, plans, index)
+        card = card_of(self.spec, spools, plans, index)
         write_bytes(self.work.built / FILE_NAME, (self.work.folder / FILE_NAME).read_bytes())
         write_json(self.work.built / "card.json", card.to_json())
         write_text(self.work.built / "card.md", card.to_markdown())
@@ -259,7 +250,7 @@ class Preparation:
                 if trained.fingerprint == self.journal.entries["trained"]["fingerprint"]:
                     return trained
             self.tell(None, "training the tokenizer")
-            tokenizer = tokenizer.train(TrainingTexts(lambda: _training_texts(self.spec, spools, plans)))
+            tokenizer = tokenizer.train(TrainingTexts(lambda: training_texts(self.spec, spools, plans)))
         tokenizer.save(path)
         self.journal.add("trained", {"fingerprint": tokenizer.fingerprint})
         return tokenizer
@@ -349,39 +340,6 @@ class Preparation:
         }
 
 
-@dataclass(frozen=True)
-class SourcePlan:
-    """What becomes of one source's documents: which are kept at all, and which side each kept one is on."""
-
-    kept: NDArray[np.bool_]  # (documents,) not a copy of an earlier document
-    plan: Plan  # over the kept ones
-
-    def sides(self) -> tuple[NDArray[np.uint8], tuple[int, int] | None]:
-        """(documents,) 0 for one that is left out, 1 for training, 2 for validation; the number of the document that is
-        divided, and the character."""
-        sides = np.zeros(len(self.kept), np.uint8)
-        sides[self.kept] = 1 + self.plan.validation
-        if self.plan.cut is None:
-            return sides, None
-        number, character = self.plan.cut
-        return sides, (int(np.nonzero(self.kept)[0][number]), character)
-
-
-def _training_texts(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan]) -> Iterator[str]:
-    """All training text, in order."""
-    for spool, plan in zip(spools, plans):
-        sides, cut = plan.sides()
-        number = 0
-        for part in spool.parts:
-            for _, text in text_of(part, spool.folder):
-                if cut is not None and number == cut[0]:
-                    data = text.encode("utf-8")
-                    yield data[: Cut(number, cut[1], spec.exact).at(data)].decode("utf-8")
-                elif sides[number] == 1:
-                    yield text
-                number += 1
-
-
 def _reuse(target: Path, tokenizer: Tokenizer | TokenizerTrainer, tell: Progress) -> Prepared | None:
     """The prepared folder at `target` if it is there and whole; None if it has to be made."""
     if not (target / "index.json").is_file():
@@ -401,53 +359,6 @@ def _name(spec: DataSpec, signatures: list[str | None], maker: str) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@contextlib.contextmanager
-def _work_folder(folder: Path, name: str | None, tell: Progress) -> Iterator[Path]:
-    """Where the work for one question is done. It stays after a kill, an interruption or the loss of a worker, for whoever
-    asks the same again; nothing stays after success or an error, nor where nobody can know that the question is the same
-    (name None). Who asks while another process works on it waits for that."""
-    for leftover in folder.glob(f"*.*{TEMPORARY}"):
-        owner = leftover.name.removesuffix(TEMPORARY).rpartition(".")[2]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(leftover, ignore_errors=True)
-    place = folder / (f"spool.{os.getpid()}{TEMPORARY}" if name is None else f"{name}{UNFINISHED}")
-    with explained_disk_errors(place):
-        if name is None:
-            shutil.rmtree(place, ignore_errors=True)
-        lock = _locked(place, tell)
-        try:
-            yield place
-        except (LinnetError, OSError) as error:
-            if name is None or not isinstance(error, WorkerLost):
-                shutil.rmtree(place, ignore_errors=True)
-            raise
-        except BaseException:
-            if name is None:
-                shutil.rmtree(place, ignore_errors=True)
-            raise
-        else:
-            shutil.rmtree(place, ignore_errors=True)
-        finally:
-            lock.release()
-
-
-def _locked(place: Path, tell: Progress) -> FileLock:
-    """The lock of a work folder, once it is this process's; what it was made for may be there by then."""
-    waits = False
-    while True:
-        place.mkdir(exist_ok=True)
-        lock = FileLock(place / "lock")
-        with contextlib.suppress(Timeout, FileNotFoundError):  # the second: whoever had it has just deleted the folder
-            lock.acquire(timeout=int(waits))
-        if lock.is_locked:
-            if (place / "lock").exists():
-                return lock
-            lock.release()
-        elif not waits:
-            tell(None, "another process prepares the same: waiting for it")
-        waits = True
-
-
 def _digest(spool: Spool) -> str:
     """SHA-256 over all kept texts' fingerprints: a source's content."""
     return hashlib.sha256(np.ascontiguousarray(spool.records()["fingerprint"]).tobytes()).hexdigest()
@@ -464,91 +375,4 @@ def _refuse_empty(spool: Spool) -> None:
             need="some text",
             hint="looking at its path, and at the clean steps",
         )
-    )
-
-
-def _plan_all(spec: DataSpec, spools: list[Spool]) -> list[SourcePlan]:
-    """Copies out, over all sources at once, and each source's sides.
-
-    Of copies the first stays, but one in a validation-only source before all others: training loses it.
-    """
-    found = [spool.records() for spool in spools]
-    copies = [np.zeros(len(records), bool) for records in found]
-    if spec.deduplicate:
-        order = sorted(range(len(spools)), key=lambda i: spec.described()[i].part != "validation")
-        flat = repeated(np.concatenate([found[i]["fingerprint"] for i in order]))
-        for i, part in zip(order, np.split(flat, np.cumsum([len(found[i]) for i in order])[:-1])):
-            copies[i] = part
-    plans = []
-    for spool, source, copy, everything in zip(spools, spec.described(), copies, found):
-        records = everything[~copy]
-        if not len(records):
-            raise DataError(
-                explain(
-                    f"source {spool.name!r} holds only copies of other sources' documents",
-                    need="text of its own",
-                    hint="leaving it out",
-                )
-            )
-        if source.part == "both":
-            plan = make_plan(
-                spool.name, spec.split, spec.validation, records["fingerprint"][:, 0], records["bytes"], records["characters"]
-            )
-        else:
-            plan = Plan(source.part, np.full(len(records), source.part == "validation"))
-        plans.append(SourcePlan(~copy, plan))
-    return plans
-
-
-def _card(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index: dict[str, Any]) -> DataCard:
-    found = {split: {entry["source"]: entry for entry in index["splits"][split]} for split in SPLITS}
-
-    def count(what: str, name: str) -> dict[str, int]:
-        return {split: found[split].get(name, {}).get(what, 0) for split in SPLITS}
-
-    def total(what: str) -> dict[str, int]:
-        return {split: sum(entry[what] for entry in found[split].values()) for split in SPLITS}
-
-    names = [spool.name for spool in spools]
-    weights = [index["weights"][name] if name in found["train"] else 0.0 for name in names]
-    train = [count("tokens", name)["train"] for name in names]
-    asked, actual = percentages(weights), percentages(train)
-    cards = []
-    for i, (spool, plan, source) in enumerate(zip(spools, plans, spec.described())):
-        tokens, size, records = count("tokens", spool.name), count("bytes", spool.name), len(plan.kept)
-        entries = [found[split][spool.name] for split in SPLITS if spool.name in found[split]]
-        cards.append(
-            SourceCard(
-                name=spool.name,
-                kind=dump(source)["kind"],
-                licence=source.licence,
-                split=plan.plan.kind,
-                documents_read=spool.read,
-                documents_dropped=spool.read - records,
-                duplicates_dropped=records - int(plan.kept.sum()),
-                cleaned=dict(sorted(spool.cleaned.items())),
-                documents=count("documents", spool.name),
-                bytes=size,
-                tokens=tokens,
-                unknown=count("unknown", spool.name),
-                bytes_per_token=sum(size.values()) / sum(tokens.values()),
-                asked_percent=asked[i],
-                actual_percent=actual[i],
-                passes=weights[i] / sum(weights) * sum(train) / train[i] if train[i] else 0.0,
-                sha256={shard["file"]: shard["sha256"] for entry in entries for shard in entry["shards"]},
-            )
-        )
-    tokens, size = total("tokens"), total("bytes")
-    return DataCard(
-        fingerprint=index["fingerprint"],
-        tokenizer=index["tokenizer"],
-        vocab_size=index["vocab_size"],
-        validation_asked=spec.validation,
-        split_asked=spec.split,
-        deduplicate=spec.deduplicate,
-        documents=total("documents"),
-        bytes=size,
-        tokens=tokens,
-        bytes_per_token={split: size[split] / tokens[split] for split in SPLITS},
-        sources=tuple(cards),
     )

@@ -1,0 +1,67 @@
+"""The numbers of the data card, from what was read, what was decided and what was written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from linnet.core.spec import dump
+from linnet.data.card import DataCard, SourceCard, percentages
+from linnet.data.shards import SPLITS
+from linnet.data.sides import SourcePlan
+from linnet.data.spec import DataSpec
+from linnet.data.spool import Spool
+
+
+def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index: dict[str, Any]) -> DataCard:
+    """The card of a corpus whose shards are written; index: what its index.json says."""
+    found = {split: {entry["source"]: entry for entry in index["splits"][split]} for split in SPLITS}
+
+    def count(what: str, name: str) -> dict[str, int]:
+        return {split: found[split].get(name, {}).get(what, 0) for split in SPLITS}
+
+    def total(what: str) -> dict[str, int]:
+        return {split: sum(entry[what] for entry in found[split].values()) for split in SPLITS}
+
+    names = [spool.name for spool in spools]
+    weights = [index["weights"][name] if name in found["train"] else 0.0 for name in names]
+    train = [count("tokens", name)["train"] for name in names]
+    asked, actual = percentages(weights), percentages(train)
+    cards = []
+    for i, (spool, plan, source) in enumerate(zip(spools, plans, spec.described())):
+        tokens, size, records = count("tokens", spool.name), count("bytes", spool.name), len(plan.kept)
+        entries = [found[split][spool.name] for split in SPLITS if spool.name in found[split]]
+        cards.append(
+            SourceCard(
+                name=spool.name,
+                kind=dump(source)["kind"],
+                licence=source.licence,
+                split=plan.plan.kind,
+                documents_read=spool.read,
+                documents_dropped=spool.read - records,
+                duplicates_dropped=records - int(plan.kept.sum()),
+                cleaned=dict(sorted(spool.cleaned.items())),
+                documents=count("documents", spool.name),
+                bytes=size,
+                tokens=tokens,
+                unknown=count("unknown", spool.name),
+                bytes_per_token=sum(size.values()) / sum(tokens.values()),
+                asked_percent=asked[i],
+                actual_percent=actual[i],
+                passes=weights[i] / sum(weights) * sum(train) / train[i] if train[i] else 0.0,
+                sha256={shard["file"]: shard["sha256"] for entry in entries for shard in entry["shards"]},
+            )
+        )
+    tokens, size = total("tokens"), total("bytes")
+    return DataCard(
+        fingerprint=index["fingerprint"],
+        tokenizer=index["tokenizer"],
+        vocab_size=index["vocab_size"],
+        validation_asked=spec.validation,
+        split_asked=spec.split,
+        deduplicate=spec.deduplicate,
+        documents=total("documents"),
+        bytes=size,
+        tokens=tokens,
+        bytes_per_token={split: size[split] / tokens[split] for split in SPLITS},
+        sources=tuple(cards),
+    )
