@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from copy import deepcopy
@@ -13,11 +12,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from linnet.asked import asked_of, with_default_word
 from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
 from linnet.core.extras import has
-from linnet.core.refusals import kind_of
 from linnet.core.spec import dump, load
-from linnet.core.yaml import override, read_yaml
+from linnet.core.yaml import override
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.sources import Files
 from linnet.evaluate.bootstrap import neighbours
@@ -28,13 +27,13 @@ from linnet.tokenizer import Tokenizer
 from linnet.train.evaluation import final_metrics, measure_yardsticks, token_window_losses
 from linnet.train.finished import finished
 from linnet.train.record import check_same, locked, never_began, read_run
+from linnet.train.resume import prepared_before
 from linnet.train.run import Result, train
 from linnet.train.settle import check_model
 from linnet.train.spec import RunSpec
 
 RUNS = Path("runs")
 What = str | Path | RunSpec | dict[str, Any] | Sequence[str | Path]
-GENERATED = {"stories": {"kind": "stories"}, "python-docs": {"kind": "python_docs"}, "-": {"kind": "stdin"}}
 
 
 @dataclass(frozen=True)
@@ -98,14 +97,14 @@ def ask(what: What, *, minutes: float | None = None, steps: int | None = None, s
     """What was asked for, with what was changed on the command line, read strictly. Raises ConfigError with all that is wrong."""
     if minutes is not None and steps is not None:
         raise ConfigError(explain(f"{minutes:g} minutes and {steps:,} steps", need="one of them", hint="leaving out the steps"))
-    table, name, called = asked_of(what)
+    table, name, called = table_of(what)
     if (minutes is not None or steps is not None) and isinstance(table.get("train") or {}, dict):
         timing = {"minutes": minutes, "steps": steps}
         table["train"] = {key: value for key, value in (table.get("train") or {}).items() if key not in timing} | {
             key: value for key, value in timing.items() if value is not None
         }
     for assignment in set:
-        override(with_default_word(table, assignment), assignment)
+        override(with_default_word(RunSpec, table, assignment), assignment)
     called = " ".join([called, *(f"with --set {' '.join(set)}" for _ in set[:1])])
     spec = load(RunSpec, table, name=called)
     try:
@@ -113,6 +112,15 @@ def ask(what: What, *, minutes: float | None = None, steps: int | None = None, s
     except ConfigError as error:
         raise ConfigError(f"{called}: {error}") from None
     return Asked(spec, table, name)
+
+
+def table_of(what: What) -> tuple[dict[str, Any], str, str]:
+    """What was asked as a plain table, a name for its folder, and what to call it in messages."""
+    if isinstance(what, RunSpec):
+        return dump(what), what.name or "run", "the run"
+    if isinstance(what, dict):
+        return deepcopy(what), str(what.get("name") or "run"), "the run"
+    return asked_of(what)
 
 
 def done_before(folder: Path, spec: RunSpec, asked: Any, console: Console, *, quiet: bool) -> Result | None:
@@ -135,62 +143,6 @@ def done_before(folder: Path, spec: RunSpec, asked: Any, console: Console, *, qu
             soft_wrap=not console.is_terminal,
         )
     return result
-
-
-def with_default_word(table: dict[str, Any], assignment: str) -> dict[str, Any]:
-    """The table, where `model.size=nano` finds the default model's word although the table does not name one."""
-    part, dot, _ = assignment.partition("=")[0].strip().partition(".")
-    field = RunSpec.model_fields.get(part)
-    kind = getattr(field.default, "kind", None) if field is not None else None
-    if dot and kind is not None and (table.get(part) is None or (isinstance(table[part], dict) and "kind" not in table[part])):
-        table[part] = {"kind": kind} | (table.get(part) or {})
-    return table
-
-
-def asked_of(what: What) -> tuple[dict[str, Any], str, str]:
-    """What was asked as a plain table, a name for its folder, and what to call it in messages."""
-    if isinstance(what, RunSpec):
-        return dump(what), what.name or "run", "the run"
-    if isinstance(what, dict):
-        return deepcopy(what), str(what.get("name") or "run"), "the run"
-    if isinstance(what, (str, Path)) and str(what).endswith((".yaml", ".yml")):
-        return *read_run_file(Path(what)), str(what)
-    paths = [str(what)] if isinstance(what, (str, Path)) else [str(path) for path in what]
-    begun = [path for path in paths if (Path(path) / "run.yaml").is_file()]
-    if begun:
-        hint = f"linnet train {begun[0]} --resume to go on with it, linnet train {begun[0]}/run.yaml for another one like it"
-        raise ConfigError(explain(f"{begun[0]} is a run, not a text", need="a text", hint=hint))
-    files = [path for path in paths if path.endswith((".yaml", ".yml"))]
-    if files:
-        raise ConfigError(
-            explain(f"{files[0]} beside other texts", need="one run file, or texts", hint=f"linnet train {files[0]}")
-        )
-    missing = [
-        path for path in paths if path not in GENERATED and not any(mark in path for mark in "*?[") and not Path(path).exists()
-    ]
-    if missing:
-        raise ConfigError(
-            explain(
-                f"{', '.join(missing)} does not exist",
-                need="a text file, a folder, a glob, a run file (.yaml), stories, python-docs or -",
-                hint="ls",
-            )
-        )
-    sources = [GENERATED.get(path, {"kind": "files", "path": path}) for path in paths]
-    first = "stdin" if paths[0] == "-" else paths[0]
-    name = re.sub(r"[^\w-]+", "-", Path(first).name.split(".")[0]).strip("-") or "run"
-    return {"data": {"sources": deepcopy(sources)}}, name, "the run"
-
-
-def read_run_file(path: Path) -> tuple[dict[str, Any], str]:
-    """A run file's table and its name. The run.yaml of a run folder stands for what was asked of that run."""
-    table, name = read_yaml(path), path.stem
-    if isinstance(table, dict) and "resolved" in table:
-        table, name = table.get("asked") or table["resolved"], path.absolute().parent.name
-    if not isinstance(table, dict):
-        got = f"{path} is empty" if table is None else f"{path} holds {kind_of(table)}"
-        raise ConfigError(explain(got, need="a table: data, model, train …", hint="a file of configs/"))
-    return table, name
 
 
 def is_run_folder(folder: Path) -> bool:
@@ -259,5 +211,7 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
 
 def find_prepared(folder: Path, tokenizer: Tokenizer, fingerprint: str | None) -> Prepared | None:
     """The prepared data of a run, if it is still there."""
+    if (folder / "run.yaml").exists():
+        return prepared_before(folder)
     path = folder / "data" / (fingerprint or "")
     return open_prepared(path, tokenizer) if fingerprint and (path / "index.json").exists() else None

@@ -149,7 +149,7 @@ def test_a_text_too_short_is_refused_before_anything_is_said_of_it(
 def test_numbers_that_do_not_go_together_are_refused_before_the_text_is_read(
     refused: Linnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linnet.train.run.prepare_data", lambda *args: pytest.fail("the text is read"))
+    monkeypatch.setattr("linnet.train.run.read_data", lambda *args: pytest.fail("the text is read"))
     for change, part in (
         ("model.n_heads=3", "n_heads = 3 does not divide"),
         ("model={kind: gpt2, n_heads: 4, n_kv_heads: 3}", "n_kv_heads = 3"),

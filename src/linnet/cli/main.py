@@ -10,7 +10,7 @@ BEGAN = time.perf_counter()  # before torch is imported: under a time budget tha
 import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from linnet.cli import data, demo, doctor, evaluate, generate, plan, tokenizer, train, words  # noqa: E402
+from linnet.cli import data, demo, doctor, evaluate, generate, plan, prepare, tokenizer, train, words  # noqa: E402
 from linnet.core.errors import LinnetError, explain  # noqa: E402
 from linnet.core.version import __version__  # noqa: E402
 
@@ -40,6 +40,7 @@ def options(
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("plan")(plan.plan)
+app.command("prepare")(prepare.prepare)
 app.command("generate")(generate.generate)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(tokenizer.app, name="tokenizer")

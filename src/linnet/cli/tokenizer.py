@@ -206,7 +206,7 @@ def read(text: str) -> str:
 
 def texts_of(what: list[str]) -> Iterator[str]:
     """The documents of some sources, as `linnet train` reads them. Raises ConfigError or DataError."""
-    from linnet.command import asked_of
+    from linnet.asked import asked_of
     from linnet.core.spec import load
     from linnet.data.spec import DataSpec
 

@@ -219,11 +219,10 @@ def inline(text: str) -> str:
 
 def find_card(folder: Path) -> tuple[Path, DataCard]:
     """The prepared folder in a run, or the one given, and its card. Raises DataError where there is none, or several."""
-    found = sorted(
-        place.parent for place in [*folder.glob("card.json"), *folder.glob("*/card.json"), *folder.glob("data/*/card.json")]
-    )
+    places = [*folder.glob("card.json"), *folder.glob("*/card.json"), *folder.glob("data/*/card.json")]
+    found = sorted(places or folder.glob("data_card.json"))  # the second: of a run whose tokens lie elsewhere
     if len(found) != 1:
-        several = ", ".join(map(str, found[:3]))
+        several = ", ".join(str(place.parent) for place in found[:3])
         raise DataError(
             explain(
                 f"{folder} holds {several or 'no card.json'}",
@@ -231,6 +230,4 @@ def find_card(folder: Path) -> tuple[Path, DataCard]:
                 hint="naming one of them",
             )
         )
-    return found[0], DataCard.from_json(
-        read_json(found[0] / "card.json", what="the data card of a prepared folder", error=DataError)
-    )
+    return found[0].parent, DataCard.from_json(read_json(found[0], what="the data card of a prepared folder", error=DataError))

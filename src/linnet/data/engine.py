@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import queue
 import signal
@@ -30,6 +31,7 @@ from linnet.tokenizer.native import n_cores
 Engine = Literal["auto", "here", "processes", "ray"]
 Told = Iterator[tuple[int, Event | None]]
 
+AGAIN = "the same command again, which goes on where this one stopped"
 FEW_BYTES = 2**25  # so little text is read before other processes have started
 
 
@@ -162,7 +164,7 @@ def serve(worker: Worker, waiting: deque[tuple[int, Unit]], events: queue.Queue[
             message = explain(
                 f"a process that prepares data ended with code {code}{killed}",
                 need="it to finish",
-                hint="the same command again, which goes on where this one stopped, with fewer --workers",
+                hint=f"{AGAIN}, with fewer --workers",
             )
             events.put((number, {"error": "WorkerLost", "message": message}))
             return
@@ -192,28 +194,40 @@ def as_event(error: BaseException) -> Event:
 
 
 class Ray:
-    """A cluster, through Ray Data: every unit is a row. All machines see the folder where the work is done."""
+    """A cluster, through Ray Data: every unit is a row. All machines see the folder where the work is done.
 
-    def __init__(self, work: Work) -> None:
+    n   processors to start Ray with, where it does not run yet; None: as many as there are
+    """
+
+    def __init__(self, work: Work, n: int | None) -> None:
         self.ray = need("ray", extra="ray", to="prepare data on a cluster")
         self.data = need("ray.data", extra="ray", to="prepare data on a cluster")
-        self.setup = work.to_json()
-        if not self.ray.is_initialized():
-            self.ray.init(log_to_driver=False, include_dashboard=False)
+        self.setup = json.dumps(work.to_json())
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        self.data.DataContext.get_current().enable_progress_bars = False
+        self.started = not self.ray.is_initialized()
+        if self.started:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told
+            self.ray.init(num_cpus=n, log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
 
     def __call__(self, units: Sequence[Unit]) -> Told:
-        setup = json.dumps(self.setup)
-        rows = [{"number": number, "setup": setup, "unit": json.dumps(unit)} for number, unit in enumerate(units)]
+        rows = [{"number": number, "setup": self.setup, "unit": json.dumps(unit)} for number, unit in enumerate(units)]
         done = self.data.from_items(rows, override_num_blocks=len(rows)).map(row_done)
-        for row in done.iter_rows():
-            for event in json.loads(row["events"]):
-                if "error" in event:
-                    raise as_exception(event)
-                yield row["number"], event
-            yield row["number"], None
+        try:
+            for row in done.iter_rows():
+                for event in json.loads(row["events"]):
+                    if "error" in event:
+                        raise as_exception(event)
+                    yield row["number"], event
+                yield row["number"], None
+        except self.ray.exceptions.RayError as error:
+            lost = f"a Ray worker was lost ({str(error).strip().splitlines()[-1]})"
+            raise WorkerLost(explain(lost, need="it to finish", hint=AGAIN)) from error
 
     def close(self) -> None:
-        """The cluster is left as it is."""
+        """Leave the cluster as it was."""
+        if self.started:
+            self.ray.shutdown()
 
 
 def row_done(row: dict[str, Any]) -> dict[str, Any]:
@@ -237,7 +251,7 @@ def engine_for(kind: Engine, work: Work, workers: int | None, *, alone: bool, n_
     """
     n = workers or n_cores()
     if kind == "ray":
-        return Ray(work)
+        return Ray(work, workers)
     if kind == "processes" or (kind == "auto" and not alone and n > 1 and (n_bytes is None or n_bytes > FEW_BYTES)):
         return Processes(work, n)
     return Here(work)

@@ -28,6 +28,7 @@ import numpy as np
 from linnet.core.errors import DataError, explain
 from linnet.core.files import (
     sha256_file,
+    sweep,
     sync_folder,
     write_bytes,
     write_json,
@@ -161,12 +162,14 @@ class Preparation:
                 explain(f"{target} exists and has no index.json", need="that name for prepared data", hint="moving it away")
             )
         index = self.encode(spools, plans, trained, target.name)
+        index["recipe"] = tokenizer.recipe if isinstance(tokenizer, TokenizerTrainer) else ""
         card = card_of(self.spec, spools, plans, index)
         write_bytes(self.work.built / FILE_NAME, (self.work.folder / FILE_NAME).read_bytes())
         write_json(self.work.built / "card.json", card.to_json())
         write_text(self.work.built / "card.md", card.to_markdown())
         write_json(self.work.built / "index.json", index)
         for split in SPLITS:
+            sweep(self.work.built / split)
             sync_folder(self.work.built / split)
         try:
             os.replace(self.work.built, target)
@@ -290,9 +293,6 @@ class Preparation:
             if event is not None and "shards" in event:
                 key = (unit["source"], unit["number"])
                 shards[key] = event["shards"]
-                for shard in event["shards"].values():
-                    with open(self.work.built / shard["file"], "rb") as handle:
-                        os.fsync(handle.fileno())
                 self.journal.add(f"encode/{maker}/{key[0]}/{key[1]}", event["shards"])
             done[number] = unit["part"]["size"] if event is None else event.get("bytes", done[number])
             size = total - left + sum(done.values())
@@ -309,7 +309,9 @@ class Preparation:
             lengths = self.work.spool / f"{Path(shard['file']).stem}.{split}.lengths"
             if not file.is_file() or not lengths.is_file() or lengths.stat().st_size != shard["documents"] * 8:
                 return None
-            if self.journal.rebooted and sha256_file(file) != shard["sha256"]:
+            if self.journal.rebooted and (
+                sha256_file(file) != shard["sha256"] or np.fromfile(lengths, "<u8").sum() != shard["tokens"]
+            ):
                 return None
         return shards
 

@@ -7,19 +7,23 @@ nothing under another one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import DataError, TokenizerError, explain
 from linnet.core.files import read_json
-from linnet.core.spec import load
+from linnet.core.spec import dump, load
 from linnet.data.card import DataCard
 from linnet.data.shards import Split, Stream, document_ids, open_splits, read_index
 from linnet.data.spec import DataSpec
 from linnet.tokenizer.base import Tokenizer
+from linnet.tokenizer.load import FILE_NAME, load_tokenizer
+
+DRAWING = ("prepared", "document_mask", "rows")  # fields of a spec that say how tokens are drawn, not which ones there are
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,8 @@ class Prepared:
     Text is had by decoding tokens, not by keeping a copy: it costs no disk, and it is what the model is shown, byte
     for byte: `prepare` has checked that every document's ids stand for as many bytes as its text has. (Only a
     tokenizer with a closed vocabulary gives something else for what is unknown to it; the card counts how often.)
+
+    recipe   how the tokenizer was trained, its spec as JSON; "" for one that was there before
     """
 
     folder: Path
@@ -36,9 +42,14 @@ class Prepared:
     tokenizer: Tokenizer
     spec: DataSpec
     card: DataCard
+    recipe: str
     train: Split
     validation: Split
     reused: bool
+
+    def drawn_by(self, spec: DataSpec) -> Prepared:
+        """The same tokens, drawn as another spec says."""
+        return replace(self, spec=self.spec.replace(**{name: getattr(spec, name) for name in DRAWING}))
 
     def validation_text(self) -> bytes:
         """All validation text, documents joined with nothing between; as long as `validation.bytes`."""
@@ -83,6 +94,52 @@ def _first_bytes(texts: Iterable[bytes], limit: int) -> bytes:
     return b"".join(parts)
 
 
+def content_of(spec: DataSpec) -> dict[str, Any]:
+    """What a spec says that decides the tokens, as plain data."""
+    return {name: value for name, value in dump(spec).items() if name not in DRAWING}
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether `linnet prepare` made it."""
+    return any((place / "index.json").is_file() and (place / "card.json").is_file() for place in (folder, *folder.glob("*")))
+
+
+def prepared_place(folder: Path) -> Path:
+    """The folder with index.json: the one given, the only one in it, or that of a run. Raises DataError."""
+    places = [*folder.glob("index.json"), *folder.glob("*/index.json"), *folder.glob("data/*/index.json")]
+    if len(places) == 1:
+        return places[0].parent
+    several = " and ".join(str(place.parent) for place in sorted(places)[:3])
+    raise DataError(
+        explain(
+            f"{folder} holds {f'{len(places)} prepared folders, {several}' if places else 'no index.json'}",
+            need="a folder that linnet prepare made, or a run's",
+            hint="naming one of them" if places else "linnet prepare TEXT",
+        )
+    )
+
+
+def open_named(spec: DataSpec) -> Prepared:
+    """The tokens that `spec.prepared` names. Raises DataError where they were made of something else than the spec says.
+
+    A field that stands at its default says nothing: `{prepared: FOLDER}` alone is enough.
+    """
+    assert spec.prepared is not None
+    place = prepared_place(Path(spec.prepared).expanduser())
+    prepared = open_prepared(place, load_tokenizer(place / FILE_NAME))
+    defaults, said, made = content_of(load(DataSpec, {"prepared": ""})), content_of(spec), content_of(prepared.spec)
+    wrong = [name for name in said if said[name] not in (defaults[name], made[name])]
+    if wrong:
+        raise DataError(
+            explain(
+                f"other {', '.join(wrong)} in data: than {place} was prepared with",
+                need="the same, or nothing but data.prepared",
+                hint="linnet prepare with this run file, or leaving them out",
+            )
+        )
+    return prepared.drawn_by(spec)
+
+
 def open_prepared(folder: Path, tokenizer: Tokenizer, *, verify: bool = False) -> Prepared:
     """Open one prepared folder (the one with index.json in it). `verify` compares every file's SHA-256.
 
@@ -105,4 +162,6 @@ def open_folder(folder: Path, tokenizer: Tokenizer, *, reused: bool, verify: boo
     splits = open_splits(folder, index, verify=verify)
     card = DataCard.from_json(read_json(folder / "card.json", what="the data card of a prepared folder", error=DataError))
     spec = load(DataSpec, index["spec"], name=f"{folder}/index.json")
-    return Prepared(folder, index["fingerprint"], tokenizer, spec, card, splits["train"], splits["validation"], reused)
+    return Prepared(
+        folder, index["fingerprint"], tokenizer, spec, card, index["recipe"], splits["train"], splits["validation"], reused
+    )

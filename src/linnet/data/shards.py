@@ -13,6 +13,7 @@ pickle, no header: a shard's size is tokens x width and nothing else, so a cut s
 from __future__ import annotations
 
 import hashlib
+import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import DataError, explain
-from linnet.core.files import read_json, sha256_file
+from linnet.core.files import TEMPORARY, read_json, sha256_file
 
 FORMAT = "linnet-tokens"
 VERSION = 2
@@ -48,7 +49,7 @@ class ShardWriter:
         self.tokens = self.bytes = self.documents = self.unknown = 0
         (folder / file).parent.mkdir(exist_ok=True)
         self.shard = _Hashed(folder / file)
-        self.lengths = open(lengths, "wb", buffering=2**16)  # noqa: SIM115
+        self.lengths = _Hashed(lengths)
 
     def append(self, ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], n_bytes: int, unknown: int = 0) -> None:
         """Some documents (or what stands of them in this split): their ids (N,) with end tokens, how many each has (n,), their
@@ -73,9 +74,9 @@ class ShardWriter:
         }
 
     def abandon(self) -> None:
-        """Close the files after a failure."""
-        self.lengths.close()
-        self.shard.handle.close()
+        """Delete what was written."""
+        self.lengths.abandon()
+        self.shard.abandon()
 
 
 def write_stream(
@@ -100,10 +101,11 @@ def write_stream(
 
 
 class _Hashed:
-    """A file that is hashed while it is written."""
+    """A file that is hashed while it is written, and gets its name when it is whole."""
 
     def __init__(self, path: Path) -> None:
-        self.handle: BinaryIO = open(path, "wb", buffering=2**20)  # noqa: SIM115
+        self.path, self.temporary = path, path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+        self.handle: BinaryIO = open(self.temporary, "wb", buffering=2**20)  # noqa: SIM115
         self.digest = hashlib.sha256()
 
     def write(self, content: bytes) -> None:
@@ -111,9 +113,17 @@ class _Hashed:
         self.handle.write(content)
 
     def close(self) -> str:
-        """Its SHA-256."""
+        """Its SHA-256. The file is on the disk from then on."""
+        self.handle.flush()
+        os.fsync(self.handle.fileno())
         self.handle.close()
+        os.replace(self.temporary, self.path)
         return self.digest.hexdigest()
+
+    def abandon(self) -> None:
+        """Delete it."""
+        self.handle.close()
+        self.temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)

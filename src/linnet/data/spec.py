@@ -1,6 +1,7 @@
 """What a corpus is: the `data:` part of a run file.
 
-data: {sources: [{kind: files, path: input.txt}]}
+data: {sources: [{kind: files, path: input.txt}]}     text
+data: {prepared: prepared/input}                      tokens that `linnet prepare` made of it
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class DataSpec(Spec):
     """Sources and what is done with their documents.
 
     sources         where text comes from; mixed by their weights
+    prepared        the folder in which `linnet prepare` left these sources' tokens; then nothing else has to be said
     validation      the share of the text that is never trained on
     split           hash: by each document's content; tail: the last part; auto: as fits each source
     exact           a tail begins at exactly that character, not at the next line
@@ -31,7 +33,8 @@ class DataSpec(Spec):
                     that are short and refer back to their beginning
     """
 
-    sources: tuple[Source, ...] = Field(strict=False)
+    sources: tuple[Source, ...] = Field((), strict=False)
+    prepared: str | None = None
     validation: float = Field(0.1, gt=0, lt=1)
     split: SplitKind = "auto"
     exact: bool = False
@@ -42,6 +45,8 @@ class DataSpec(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if not self.sources and self.prepared is not None:
+            return self
         if not self.sources:
             raise ValueError("sources is empty; write at least one, such as {kind: files, path: input.txt}")
         named = [source.name for source in self.described() if source.name]

@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from linnet.core.errors import CheckpointError, explain
-from linnet.data.prepared import Prepared, open_prepared
+from linnet.core.errors import CheckpointError, DataError, explain
+from linnet.core.spec import load
+from linnet.data.prepared import Prepared, open_prepared, prepared_place
+from linnet.data.spec import DataSpec
 from linnet.model.weights import model_tensors, restore_model
 from linnet.tokenizer.load import load_tokenizer
 from linnet.train.checkpoint import (
@@ -94,8 +96,18 @@ def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
 
 def prepared_before(run: Path) -> Prepared | None:
     """What an earlier sitting of a run read; so it goes on though its text was piped in, has changed or is gone."""
-    folder = run / "data" / str(read_record(run).get("data"))
-    return open_prepared(folder, load_tokenizer(folder / "tokenizer.json")) if (folder / "index.json").exists() else None
+    record = read_record(run)
+    spec = load(DataSpec, record["resolved"]["data"], path="data", name=f"{run}/run.yaml")
+    fingerprint = str(record.get("data"))
+    folder = (run / "data" if spec.prepared is None else Path(spec.prepared)) / fingerprint
+    if spec.prepared is not None and not folder.exists():
+        folder = prepared_place(Path(spec.prepared))
+    if not (folder / "index.json").exists():
+        return None
+    prepared = open_prepared(folder, load_tokenizer(folder / "tokenizer.json"))
+    if prepared.fingerprint != fingerprint:
+        raise DataError(explain(f"{folder} holds other tokens than the run in {run} was given", need=f"those of {fingerprint}"))
+    return prepared.drawn_by(spec)
 
 
 def progress_of(saved: Checkpoint | None) -> Progress:

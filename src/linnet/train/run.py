@@ -49,7 +49,7 @@ from linnet.train.progress import TrainingProgress, clock_text
 from linnet.train.record import check_same, locked, read_run
 from linnet.train.resume import newest, prepared_before, progress_of, restore, restore_best, save
 from linnet.train.sample import sampler
-from linnet.train.settle import context_of, prepare_data, seconds_for_training, settle
+from linnet.train.settle import context_of, read_data, seconds_for_training, settle
 from linnet.train.spec import RunSpec
 from linnet.train.talk import Talk
 
@@ -133,9 +133,12 @@ class Run:
         """The text as tokens, and what it costs without a neural network."""
         with self.talk.status("reading the text") as update:
             before = prepared_before(self.folder) if self.goes_on else None
-            self.prepared = before or prepare_data(
-                self.spec, self.folder / "data", lambda done, what: update(what if done is None else f"{what} {done:.0%}")
-            )
+            if before is not None:
+                self.prepared = before
+            else:
+                self.spec, self.prepared = read_data(
+                    self.spec, self.folder / "data", lambda done, what: update(what if done is None else f"{what} {done:.0%}")
+                )
         path = self.folder / "yardsticks.json"
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}
         if known.get("data") != self.prepared.fingerprint:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from linnet.core.errors import BudgetError, ConfigError, explain
-from linnet.core.spec import dump, refusal
+from linnet.core.spec import dump, load, refusal
+from linnet.data.corpus import Corpus, prepare_corpus
 from linnet.data.loader import beginnings
-from linnet.data.prepare import Prepared, TokenizerTrainer, prepare
+from linnet.data.prepared import Prepared, open_named
+from linnet.data.workplace import Progress
 from linnet.model.count import count
 from linnet.model.spec import Model
-from linnet.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
-from linnet.tokenizer.spec import BPE
+from linnet.tokenizer import Tokenizer, train_tokenizer
+from linnet.tokenizer.load import FILE_NAME
+from linnet.tokenizer.spec import TokenizerFile, TokenizerSpec
 from linnet.train import plan
 from linnet.train.estimate import estimate
 from linnet.train.optimizers import Muon
@@ -32,26 +35,26 @@ MANY_PASSES = 4.0  # up to about so many, text read again teaches as new text do
 DROPOUT, WEIGHT_DECAY = 0.1, 0.1  # beyond that
 
 
-def vocabulary_for(n_bytes: int) -> int:
-    """A vocabulary for a corpus: the power of two nearest to √bytes, from 512 to 32,768."""
-    size = 512
-    while size < 32_768 and size * 1.5 < n_bytes**0.5:
-        size *= 2
-    return size
+def read_data(spec: RunSpec, folder: Path, tell: Progress) -> tuple[RunSpec, Prepared]:
+    """The run's tokens: those that `data.prepared` names, or made of its text under `folder`; and the run with what they
+    say of themselves written out."""
+    if spec.data.prepared is None:
+        corpus = Corpus(data=spec.data, tokenizer=spec.tokenizer, seed=spec.seed)
+        return spec, prepare_corpus(corpus, folder, tell)
+    prepared = open_named(spec.data)
+    path = prepared.folder / FILE_NAME
+    made = load(TokenizerSpec, json.loads(prepared.recipe)) if prepared.recipe else TokenizerFile(path=str(path))
+    if spec.tokenizer not in (RunSpec.model_fields["tokenizer"].default, made) and not (
+        isinstance(spec.tokenizer, TokenizerFile) and same_tokenizer(spec.tokenizer, prepared.tokenizer)
+    ):
+        got = f"tokenizer: {dump(spec.tokenizer)} beside tokens of {dump(made)}"
+        raise ConfigError(explain(got, need="the tokenizer that made them", hint="leaving it out"))
+    return spec.replace(data=prepared.spec, tokenizer=made), prepared
 
 
-def prepare_data(spec: RunSpec, folder: Path, tell: Callable[[float | None, str], None]) -> Prepared:
-    """The run's text as tokens, under `folder`; found again when nothing that decides it has changed."""
-
-    def make(texts: Iterable[str]) -> Tokenizer:
-        chosen = spec.tokenizer
-        if isinstance(chosen, BPE) and chosen.vocab_size is None:
-            n_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)  # the texts can be read again
-            chosen = chosen.replace(vocab_size=vocabulary_for(n_bytes))
-        return train_tokenizer(chosen, texts)
-
-    recipe = json.dumps(dump(spec.tokenizer), sort_keys=True)
-    return prepare(spec.data, TokenizerTrainer(make, load_tokenizer, recipe), folder, seed=spec.seed, progress=tell)
+def same_tokenizer(spec: TokenizerFile, tokenizer: Tokenizer) -> bool:
+    """Whether a file holds this tokenizer."""
+    return train_tokenizer(spec, ()).fingerprint == tokenizer.fingerprint
 
 
 def context_of(spec: RunSpec, sentence: Model) -> int:

@@ -1,0 +1,84 @@
+"""What a person named, as the plain table of a run: a run file, texts, a folder of prepared data. Needs no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from linnet.core.errors import ConfigError, explain
+from linnet.core.refusals import kind_of
+from linnet.core.spec import Spec
+from linnet.core.yaml import read_yaml
+from linnet.data.prepared import is_prepared
+
+Paths = str | Path | Sequence[str | Path]
+RUN_FIELDS = (
+    "name",
+    "model",
+    "objective",
+    "optimizer",
+    "schedule",
+    "train",
+    "validation",
+    "checkpoint",
+    "sample",
+)  # that tokens do not know
+GENERATED = {"stories": {"kind": "stories"}, "python-docs": {"kind": "python_docs"}, "-": {"kind": "stdin"}}
+
+
+def asked_of(what: Paths) -> tuple[dict[str, Any], str, str]:
+    """What was asked as a plain table, a name for its folder, and what to call it in messages."""
+    if isinstance(what, (str, Path)) and str(what).endswith((".yaml", ".yml")):
+        return *read_run_file(Path(what)), str(what)
+    paths = [str(what)] if isinstance(what, (str, Path)) else [str(path) for path in what]
+    begun = [path for path in paths if (Path(path) / "run.yaml").is_file()]
+    if begun:
+        hint = f"linnet train {begun[0]} --resume to go on with it, linnet train {begun[0]}/run.yaml for another one like it"
+        raise ConfigError(explain(f"{begun[0]} is a run, not a text", need="a text", hint=hint))
+    if len(paths) == 1 and is_prepared(Path(paths[0])):
+        place = Path(paths[0]).absolute()
+        return {"data": {"prepared": paths[0]}}, (place.parent if (place / "index.json").is_file() else place).name, "the run"
+    files = [path for path in paths if path.endswith((".yaml", ".yml"))]
+    if files:
+        raise ConfigError(
+            explain(f"{files[0]} beside other texts", need="one run file, or texts", hint=f"linnet train {files[0]}")
+        )
+    missing = [
+        path for path in paths if path not in GENERATED and not any(mark in path for mark in "*?[") and not Path(path).exists()
+    ]
+    if missing:
+        raise ConfigError(
+            explain(
+                f"{', '.join(missing)} does not exist",
+                need="a text file, a folder, a glob, a run file (.yaml), stories, python-docs or -",
+                hint="ls",
+            )
+        )
+    sources = [GENERATED.get(path, {"kind": "files", "path": path}) for path in paths]
+    first = "stdin" if paths[0] == "-" else paths[0]
+    name = re.sub(r"[^\w-]+", "-", Path(first).name.split(".")[0]).strip("-") or "run"
+    return {"data": {"sources": deepcopy(sources)}}, name, "the run"
+
+
+def read_run_file(path: Path) -> tuple[dict[str, Any], str]:
+    """A run file's table and its name. The run.yaml of a run folder stands for what was asked of that run."""
+    table, name = read_yaml(path), path.stem
+    if isinstance(table, dict) and "resolved" in table:
+        table, name = table.get("asked") or table["resolved"], path.absolute().parent.name
+    if not isinstance(table, dict):
+        got = f"{path} is empty" if table is None else f"{path} holds {kind_of(table)}"
+        raise ConfigError(explain(got, need="a table: data, model, train …", hint="a file of configs/"))
+    return table, name
+
+
+def with_default_word(cls: type[Spec], table: dict[str, Any], assignment: str) -> dict[str, Any]:
+    """The table, where `model.size=nano` finds the default model's word although the table does not name one."""
+    part, dot, _ = assignment.partition("=")[0].strip().partition(".")
+    field = cls.model_fields.get(part)
+    kind = getattr(field.default, "kind", None) if field is not None else None
+    if dot and kind is not None and (table.get(part) is None or (isinstance(table[part], dict) and "kind" not in table[part])):
+        table[part] = {"kind": kind} | (table.get(part) or {})
+    return table

@@ -1,0 +1,154 @@
+"""linnet prepare: text to tokens on disk, once, by all cores; any number of runs train on them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from linnet.cli.options import Set
+
+if TYPE_CHECKING:
+    from linnet.data.card import DataCard
+    from linnet.data.corpus import Corpus
+
+PREPARED = Path("prepared")
+
+
+def prepare(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="Text files, folders or globs, a run file (.yaml), [b]stories[/b], [b]python-docs[/b], [b]-[/b] for standard input.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Where the folder of tokens goes. Without it: prepared/NAME.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option("--tokenizer", "-t", help="One that is there: a tokenizer.json, a run folder, ranks …")
+    ] = None,
+    vocab_size: Annotated[
+        int | None, typer.Option(help="Else one is trained, of so many ids; by default as suits the text.")
+    ] = None,
+    set: Set = None,
+    engine: Annotated[
+        str,
+        typer.Option(help="Who works: [b]processes[/b] of this machine, [b]here[/b] (this one alone), [b]ray[/b] (a cluster)."),
+    ] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="How many processes; by default one a core.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the folder, and errors.")] = False,
+) -> None:
+    """Read, clean, split and encode text, of any size, and say what is in it.
+
+    [b]linnet prepare notes/[/b]                        a tokenizer is trained on it
+    [b]linnet prepare wiki.jsonl -t tokenizer.json[/b]  with one that is there
+    [b]linnet prepare my.yaml[/b]                       data: and tokenizer: of a run file
+    [b]linnet train prepared/notes[/b]                  then train on it, as often as you like
+
+    Memory stays small however much text there is. Stopped or killed, the same command
+    goes on where it was. Asked again, it finds what is there.
+    """
+    from linnet.core.errors import ConfigError, explain
+    from linnet.core.names import nearest
+    from linnet.data.corpus import prepare_corpus
+
+    if engine not in ("auto", "here", "processes", "ray"):
+        need = "auto, here, processes or ray"
+        raise ConfigError(explain(f"--engine {engine}", need=need, hint=nearest(engine, ["auto", "here", "processes", "ray"])))
+    corpus, name = asked(what, tokenizer, vocab_size, set or [])
+    console = Console(quiet=quiet)
+    began = time.perf_counter()
+    with Bar(console) as tell:
+        prepared = prepare_corpus(corpus, out or PREPARED / name, tell, engine=engine, workers=workers)  # type: ignore[arg-type]
+    show(console, prepared.card)
+    took = time.perf_counter() - began
+    size = sum(prepared.card.bytes.values())
+    done = "found again" if prepared.reused else f"{took:.1f} s, {size / 1e6 / took:,.0f} MB/s"
+    console.print(f"[bold]tokens[/bold]    {prepared.folder}  ({done})", highlight=False, soft_wrap=True)
+    console.print(f"next      linnet train {prepared.folder}", highlight=False, soft_wrap=True)
+    if quiet:
+        print(prepared.folder)
+
+
+def asked(what: list[str], tokenizer: Path | None, vocab_size: int | None, set: list[str]) -> tuple[Corpus, str]:
+    """The corpus that was asked for, and what its folder is called. Raises ConfigError."""
+    from linnet.asked import RUN_FIELDS, asked_of, with_default_word
+    from linnet.core.errors import ConfigError, explain
+    from linnet.core.spec import load
+    from linnet.core.yaml import override
+    from linnet.data.corpus import Corpus
+
+    table, name, called = asked_of(what[0] if len(what) == 1 else what)
+    if tokenizer is not None and vocab_size is not None:
+        raise ConfigError(explain("--tokenizer and --vocab-size", need="one of them: one that is there, or one to train"))
+    if tokenizer is not None:
+        table["tokenizer"] = {"kind": "file", "path": str(tokenizer)}
+    if vocab_size is not None:
+        override(with_default_word(Corpus, table, "tokenizer.vocab_size="), f"tokenizer.vocab_size={vocab_size}")
+    for assignment in set:
+        override(with_default_word(Corpus, table, assignment), assignment)
+    corpus = load(Corpus, {key: value for key, value in table.items() if key not in RUN_FIELDS}, name=called)
+    if corpus.data.prepared is not None:
+        raise ConfigError(
+            explain(f"{called}: tokens that are prepared already", need="text", hint=f"linnet train {corpus.data.prepared}")
+        )
+    return corpus, str(table.get("name") or name)
+
+
+class Bar:
+    """A bar with the time left, where there is a terminal to show it on; a line for each stage elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self.console, self.stage = console, ""
+        self.bar = Progress(
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[share]}"),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=console.quiet or not console.is_terminal,
+            refresh_per_second=4,
+        )
+        self.task = self.bar.add_task("", total=None, share="")
+
+    def __enter__(self) -> Bar:
+        self.bar.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.bar.__exit__(*error)
+
+    def __call__(self, done: float | None, message: str) -> None:
+        share = {"total": None, "share": ""} if done is None else {"total": 1.0, "completed": done, "share": f"{done:4.0%}"}
+        self.bar.update(self.task, description=message, **share)
+        stage = message.partition(":")[0]
+        if stage != self.stage and not self.console.is_terminal and done != 1.0:
+            self.console.print(stage, highlight=False)
+        self.stage = stage
+
+
+def show(console: Console, card: DataCard) -> None:
+    """A line a source: what came of it."""
+    from rich.table import Table
+
+    table = Table("source", box=None, header_style="bold", pad_edge=False)
+    for title in ("documents", "copies", "tokens", "asked", "actual", "bytes/token"):
+        table.add_column(title, justify="right")
+    for source in card.sources:
+        table.add_row(
+            source.name,
+            f"{source.documents_kept:,}",
+            f"{source.duplicates_dropped:,}",
+            f"{sum(source.tokens.values()):,}",
+            f"{source.asked_percent:.2f} %",
+            f"{source.actual_percent:.2f} %",
+            f"{source.bytes_per_token:.2f}",
+        )
+    console.print(table)
+    console.print(card.announcement(), highlight=False)
