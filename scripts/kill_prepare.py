@@ -48,10 +48,11 @@ def done(out: Path) -> int:
     return lines
 
 
-def killed(asked: list[str], out: Path, kills: int, pieces: int, luck: random.Random) -> int:
+def killed(asked: list[str], out: Path, kills: int, pieces: int, luck: random.Random, moment: float = 0.5) -> int:
     """Begin again until the work is done; how often it was killed: each time some pieces further, and a moment later.
 
     pieces   of work in all, lines of the journal
+    moment   seconds at most
     """
     happened = 0
     while True:
@@ -61,7 +62,7 @@ def killed(asked: list[str], out: Path, kills: int, pieces: int, luck: random.Ra
             further = luck.randint(0, max(1, (pieces - before) // (kills - happened)))
             while process.poll() is None and done(out) < before + further:
                 time.sleep(0.01)
-            time.sleep(luck.uniform(0.0, 0.5))
+            time.sleep(luck.uniform(0.0, moment))
             process.send_signal(signal.SIGKILL)
             if process.wait() == -signal.SIGKILL:
                 happened += 1

@@ -66,7 +66,7 @@ class Worker:
     answers: IO[bytes]
 
     def __init__(self, work: Work, others: Sequence[Worker]) -> None:
-        if hasattr(os, "fork") and "torch" not in sys.modules and threading.active_count() == 1 + len(others):
+        if hasattr(os, "fork") and "torch" not in sys.modules and threading.active_count() == 1:
             reads, told = os.pipe()
             answers, says = os.pipe()
             self.process: subprocess.Popen[bytes] | None = None
