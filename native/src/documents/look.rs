@@ -39,7 +39,7 @@ fn by_parts(text: &[u8]) -> (u8, u64) {
     }
     let mut flags = RETURNS * returns as u8 | BLANK * !seen as u8;
     if high {
-        control |= text.windows(2).any(|pair| pair[0] == 0xc2 && pair[1] < 0xa0);
+        control |= text.windows(2).any(|pair| pair[0] == 0xc2 && (0x80..0xa0).contains(&pair[1]));
         flags |= NOT_UTF8 * std::str::from_utf8(text).is_err() as u8;
     }
     (flags | CONTROL * control as u8, begun)

@@ -104,7 +104,8 @@ def _border(handle: BinaryIO, place: int, size: int, kind: str, options: Options
     handle.seek(begin)
     window = handle.read(REACH)
     if kind != ".jsonl" and options.separator != "\n":
-        found = re.search(b"\n" + re.escape(separator_line(options)) + b"\r*\n", window)
+        end = rb"\r*(?:\n|\Z)" if begin + len(window) == size else rb"\r*\n"
+        found = re.search(b"\n" + re.escape(separator_line(options)) + end, window)
         if found:
             return begin + found.end(), True
     while b"\n" not in window:
