@@ -129,7 +129,19 @@ def test_specs_round_trip_and_refuse() -> None:
     assert load(DataSpec, dump(spec)) == spec
     assert spec.names() == ["a", "stories", "stdin"]
     assert set(words(Source)) == {"files", "stdin", "stories", "python_docs"}
-    assert set(words(CleanStep)) == {"newlines", "control", "nfc", "strip", "min_length"}
+    assert set(words(CleanStep)) == {
+        "newlines",
+        "control",
+        "nfc",
+        "strip",
+        "min_length",
+        "max_length",
+        "html",
+        "mask",
+        "gopher_quality",
+        "gopher_repetition",
+        "c4",
+    }
     assert spec_of(*[{"kind": "files", "path": f"{i}/a b.txt"} for i in range(3)]).names() == ["a-b", "a-b-2", "a-b-3"]
     for bad, word in [
         ({"sources": []}, "sources is empty"),

@@ -11,6 +11,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from linnet.core.spec import Spec
+from linnet.data import quality as quality  # more words of CleanStep
 from linnet.data.clean import DEFAULT_STEPS, CleanStep
 from linnet.data.sources import Described, Source
 from linnet.data.split import SplitKind
