@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
-SOURCES := pyproject.toml constraints.txt $(wildcard native/*.toml native/include/*.h native/backend/*.py) src/linnet/tokenizer/unicode_classes.txt $(shell find native/src -name "*.rs")
+SOURCES := pyproject.toml constraints.txt $(wildcard native/*.toml native/include/*.h native/backend/*.py) src/linnet/tokenizer/unicode_classes.txt src/linnet/tokenizer/unicode_lower.txt $(shell find native/src -name "*.rs")
 
 .PHONY: help demo test check bench clean
 .DEFAULT_GOAL := help

@@ -73,6 +73,16 @@ int64_t linnet_documents_close(
     const uint32_t *ids, const uint64_t *ends, uint64_t n, const uint8_t *which, const uint32_t *vocabulary, uint64_t vocab_size,
     uint32_t end_id, uint32_t width, uint8_t *train, uint8_t *validation, uint64_t *bytes, uint64_t *special, uint64_t *counts);
 
+/* The words of n texts as hashes, one text's after the other's, and where those of each end. hashes: room for half the bytes of each
+ * text, rounded up. linnet/data/grams.py says what a word is. Returns how many there are. */
+int64_t linnet_documents_words(const uint8_t *bytes, const uint64_t *ends, uint64_t n, uint64_t *hashes, uint64_t *word_ends);
+
+/* MinHash signatures of n texts, n_hashes numbers each: the smallest (a x + b) / 2^32, of 64 bits, over the hashes x of all `shingle`
+ * words in a row, or of all words where they are fewer; the largest numbers for a text without words. linnet/data/near.py explains them. */
+int64_t linnet_documents_minhash(
+    const uint8_t *bytes, const uint64_t *ends, uint64_t n, uint64_t shingle, const uint64_t *a, const uint64_t *b, uint64_t n_hashes,
+    uint32_t *signatures);
+
 /* ── Encoding ── */
 
 typedef struct linnet_encoder linnet_encoder;

@@ -12,4 +12,4 @@ mod pairs;
 mod pieces;
 pub mod scan;
 mod trie;
-mod unicode;
+pub mod unicode;

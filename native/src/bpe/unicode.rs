@@ -62,22 +62,35 @@ impl Classes {
 
     #[inline]
     fn beyond_ascii(&self, text: &[u8], at: usize) -> Char {
-        let follows = |i: usize| text.get(at + i).filter(|&&byte| byte & 0xC0 == 0x80).map(|&byte| usize::from(byte & 0x3F));
-        let lead = usize::from(text[at]);
-        let found = match lead {
-            0xC2..=0xDF => follows(1).map(|a| ((lead & 0x1F) << 6 | a, 2)),
-            0xE0..=0xEF => follows(1).zip(follows(2)).map(|(a, b)| ((lead & 0x0F) << 12 | a << 6 | b, 3)),
-            0xF0..=0xF4 => match (follows(1), follows(2), follows(3)) {
-                (Some(a), Some(b), Some(c)) => Some(((lead & 0x07) << 18 | a << 12 | b << 6 | c, 4)),
-                _ => None,
-            },
-            _ => None,
-        };
-        match found {
-            Some((code, 3)) if code < 0x800 => Char { classes: 0, len: 1 }, // longer than it had to be
-            Some((code, 4)) if !(0x1_0000..CODE_POINTS).contains(&code) => Char { classes: 0, len: 1 },
+        match code_point(text, at) {
             Some((code, len)) => Char { classes: self.of[code], len },
             None => Char { classes: 0, len: 1 },
         }
+    }
+
+    /// The classes of a code point.
+    pub fn of(&self, code: usize) -> u8 {
+        self.of[code]
+    }
+}
+
+/// The code point beyond ASCII that is spelt at `at`, a place in `text`, and how many bytes spell it; None for what is no UTF-8.
+#[inline]
+pub fn code_point(text: &[u8], at: usize) -> Option<(usize, usize)> {
+    let follows = |i: usize| text.get(at + i).filter(|&&byte| byte & 0xC0 == 0x80).map(|&byte| usize::from(byte & 0x3F));
+    let lead = usize::from(text[at]);
+    let found = match lead {
+        0xC2..=0xDF => follows(1).map(|a| ((lead & 0x1F) << 6 | a, 2)),
+        0xE0..=0xEF => follows(1).zip(follows(2)).map(|(a, b)| ((lead & 0x0F) << 12 | a << 6 | b, 3)),
+        0xF0..=0xF4 => match (follows(1), follows(2), follows(3)) {
+            (Some(a), Some(b), Some(c)) => Some(((lead & 0x07) << 18 | a << 12 | b << 6 | c, 4)),
+            _ => None,
+        },
+        _ => None,
+    };
+    match found {
+        Some((code, 3)) if code < 0x800 => None, // longer than it had to be
+        Some((code, 4)) if !(0x1_0000..CODE_POINTS).contains(&code) => None,
+        found => found,
     }
 }

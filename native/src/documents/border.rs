@@ -5,6 +5,8 @@ use std::slice::{from_raw_parts, from_raw_parts_mut};
 use super::blake2b;
 use super::close::{close, Found, Narrow, Vocabulary};
 use super::look::look;
+use super::minhash::{signatures, Functions};
+use super::words::words;
 use crate::{caught, parts, BAD_ARGUMENT};
 
 /// # Safety
@@ -29,6 +31,61 @@ pub unsafe extern "C" fn linnet_documents_look(
         for (number, text) in texts.into_iter().enumerate() {
             (flags[number], characters[number]) = look(text);
         }
+        0
+    })
+}
+
+/// # Safety
+/// `ends` holds `n` numbers, `bytes` as many bytes as the last of them says; there is room for what is written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_documents_words(
+    bytes: *const u8,
+    ends: *const u64,
+    n: u64,
+    hashes: *mut u64,
+    word_ends: *mut u64,
+) -> i64 {
+    if bytes.is_null() || ends.is_null() || hashes.is_null() || word_ends.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        let Some(texts) = parts(bytes, ends, n) else { return BAD_ARGUMENT };
+        let room = texts.iter().map(|text| text.len().div_ceil(2)).sum();
+        let (hashes, word_ends) = (from_raw_parts_mut(hashes, room), from_raw_parts_mut(word_ends, texts.len()));
+        let mut found = 0;
+        for (text, end) in texts.into_iter().zip(word_ends) {
+            words(text, |word| {
+                hashes[found] = word;
+                found += 1;
+            });
+            *end = found as u64;
+        }
+        found as i64
+    })
+}
+
+/// # Safety
+/// `ends` holds `n` numbers, `bytes` as many bytes as the last of them says, `a` and `b` hold `n_hashes` numbers, and there is
+/// room for what is written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_documents_minhash(
+    bytes: *const u8,
+    ends: *const u64,
+    n: u64,
+    shingle: u64,
+    a: *const u64,
+    b: *const u64,
+    n_hashes: u64,
+    out: *mut u32,
+) -> i64 {
+    if bytes.is_null() || ends.is_null() || a.is_null() || b.is_null() || out.is_null() || shingle == 0 || n_hashes == 0 {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        let Some(texts) = parts(bytes, ends, n) else { return BAD_ARGUMENT };
+        let count = n_hashes as usize;
+        let functions = Functions { a: from_raw_parts(a, count), b: from_raw_parts(b, count) };
+        signatures(&texts, shingle as usize, functions, from_raw_parts_mut(out, texts.len() * count));
         0
     })
 }

@@ -1,6 +1,9 @@
-//! What `linnet/data/` has to know of every document before it is kept: its fingerprint, its length, what is odd about it.
+//! What `linnet/data/` has to know of every document before it is kept: its fingerprint, its length, what is odd about it, its
+//! words, and a signature that near copies share.
 
 mod blake2b;
 pub mod border;
 mod close;
 mod look;
+mod minhash;
+mod words;

@@ -10,7 +10,7 @@ import importlib
 from functools import cache
 from typing import Any
 
-INTERFACE = 7  # of native/include/linnet.h; a library that was built from another one is not used
+INTERFACE = 8  # of native/include/linnet.h; a library that was built from another one is not used
 
 
 @cache
