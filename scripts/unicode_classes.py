@@ -97,7 +97,9 @@ def main() -> None:
     version = parser.parse_args().version
     head = f"# Unicode {version}: first and last code point, class. Made by scripts/unicode_classes.py."
     TARGET.write_text("\n".join([head, *ranges(version), ""]), "utf-8")
-    head = f"# Unicode {version}: first and last code point, step, distance to the lower case. Made by scripts/unicode_classes.py."
+    head = (
+        f"# Unicode {version}: first and last code point, step, distance to the lower case. Made by scripts/unicode_classes.py."
+    )
     LOWER.write_text("\n".join([head, *lower_cases(version), ""]), "utf-8")
     print(f"{TARGET} and {LOWER.name}: Unicode {version}")
 

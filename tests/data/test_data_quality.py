@@ -360,10 +360,10 @@ def test_masks(text: str, masked: str) -> None:
 
 def test_masks_are_chosen_one_by_one() -> None:
     text = "555-123-4567 me@x.de 10.0.0.1 fe80::1"
-    assert Mask(ip=False, phone=False)(text) == "555-123-4567 <email> 10.0.0.1 fe80::1"
+    assert Mask(ip_address=False, phone=False)(text) == "555-123-4567 <email> 10.0.0.1 fe80::1"
     assert Mask(email=False, phone=False)(text) == "555-123-4567 me@x.de <ip> <ip>"
-    assert Mask(email=False, ip=False)(text) == "<phone> me@x.de 10.0.0.1 fe80::1"
-    assert Mask(email=False, ip=False, phone=False)(text) == text
+    assert Mask(email=False, ip_address=False)(text) == "<phone> me@x.de 10.0.0.1 fe80::1"
+    assert Mask(email=False, ip_address=False, phone=False)(text) == text
 
 
 @given(st.integers(0, 2**128 - 1), st.integers(0, 2**32 - 1))

@@ -231,10 +231,13 @@ def repeated_grams(words: Sequence[str]) -> Iterator[tuple[int, float]]:
             return
         codes = gram[:-1] * len(numbers) + first[n - 1 :]
         _, begins, gram, counts = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
+        if counts.max() == 1:  # and so no longer ones are there twice
+            yield from ((longer, 0.0) for longer in range(n, min(11, len(words))))
+            return
         if n <= 4:
             most = begins[counts == counts.max()]
             longest = most[before[most + n] - before[most] == (before[most + n] - before[most]).max()].min()
-            marked = gram == gram[longest] if counts.max() > 1 else np.zeros(len(gram), bool)
+            marked = gram == gram[longest]
         else:
             marked = np.ones(len(gram), bool)
             marked[begins] = False
@@ -316,20 +319,20 @@ class Mask(CleanStep):
     and two groups, or `a::b` would be one. Telephone numbers are "+" and 8 to 15 digits in groups (ITU-T E.164), or 3, 3 and 4
     digits that are divided.
 
-    email   whether to put `<email>` for e-mail addresses
-    ip      whether to put `<ip>` for IPv4 and IPv6 addresses
-    phone   whether to put `<phone>` for what looks like a telephone number
+    email        whether to put `<email>` for e-mail addresses
+    ip_address   whether to put `<ip>` for IPv4 and IPv6 addresses
+    phone        whether to put `<phone>` for what looks like a telephone number
     """
 
     kind: Literal["mask"] = "mask"
     email: bool = True
-    ip: bool = True
+    ip_address: bool = True
     phone: bool = True
 
     def __call__(self, text: str) -> str:
         if self.email and "@" in text:
             text = EMAIL.sub("<email>", text)
-        if self.ip:
+        if self.ip_address:
             text = IPV6.sub(lambda found: "<ip>" if is_ipv6(found[0]) else found[0], text)
             text = IPV4.sub("<ip>", text)
         if self.phone:
