@@ -257,6 +257,9 @@ def test_c4_counts_words_and_sentences() -> None:
     assert C4(min_sentences=2)("A first line of five words.\nIs this a third line here?") is not None
     assert C4()("It costs 3.50 in every shop.\nA line that ends with this one.") is None  # a mark inside a number ends nothing
     assert C4()('"What?!" he said. "I never heard that."') is not None  # three
+    quoted = 'They called it all "the end"'  # no mark, but a line that ends
+    assert C4()("\n".join([quoted] * 3)) is not None
+    assert C4()("\n".join([quoted] * 2)) is None
     assert C4(min_words=3, min_sentences=0)("Only four words here.\nNo two.") == "Only four words here."
 
 
@@ -343,6 +346,8 @@ def test_max_length() -> None:
             "std::cout a::b :: ::1 12:30:45 12:30 1:2:3:4:5:6:7:8:9 f(x)::y2",
         ),
         ("(555) 123-4567, 555-123-4567, 555.123.4567, 1-555-123-4567!", "<phone>, <phone>, <phone>, <phone>!"),
+        ("+12 345 67 +12 345 678", "+12 345 67 <phone>"),
+        ("+123 45678 90123 45, +123 45678 90123 456", "<phone>, +123 45678 90123 456"),
         ("+49 30 1234567, +442071234567, +1 (212) 555 0199.", "<phone>, <phone>, <phone>."),
         (
             "5551234567 2020-01-02 978-3-16-148410-0 3.14159 +12 345 1,234,567",

@@ -11,7 +11,7 @@ band in common are compared; of two texts with index s that happens with probabi
     1 - (1 - s^rows)^bands        s-shaped, steepest about (1 / bands)^(1 / rows)
 
 The default, 14 bands of 8, is FineWeb's (Penedo et al. 2024, arXiv 2406.17557): s = 0.5 is found with probability 0.05, 0.72
-with 0.65, 0.8 with 0.92, 0.9 with 0.9999.
+with 0.65, 0.8 with 0.92, 0.9 with 0.9996.
 
 The orders are those of h_i(x) = (a_i x + b_i mod 2^64) / 2^32 over the 64 bits of a shingle's hash (multiply-shift, Dietzfelbinger 1996).
 """
