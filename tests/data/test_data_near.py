@@ -348,6 +348,16 @@ def test_near_copies_are_what_all_pairs_say(data: st.DataObject, threshold: floa
     assert near_copies(signed, spec).tolist() == copies_by_hand(signed, spec)
 
 
+@pytest.mark.parametrize("order", itertools.permutations(range(4)))
+def test_in_one_band_the_third_is_reached_through_the_second(order: tuple[int, ...]) -> None:
+    """All four share the first band and no other one: a-b, b-c and c-d are just near enough, and nothing else is."""
+    rows = [[0, 0, 1, 1, 1, 1, 1, 1], [0, 0, 1, 2, 1, 2, 2, 2], [0, 0, 3, 2, 3, 2, 3, 3], [0, 0, 3, 4, 3, 5, 4, 4]]
+    spec = Near(threshold=0.5, bands=4, rows=2)
+    signed = np.array([rows[i] for i in order], np.uint32)
+    assert copies_by_hand(signed, spec) == [False, True, True, True]
+    assert near_copies(signed, spec).tolist() == [False, True, True, True]
+
+
 def finds_every_band(spec: Near) -> None:
     """Pairs of signatures that are equal in one band alone, each in another one."""
     luck = np.random.default_rng(0)
