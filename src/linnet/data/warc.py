@@ -48,7 +48,7 @@ BROWSERS_READ = {
     "euc_kr": "cp949",
     "big5": "big5hkscs",
 }
-NOT_OF_PAGES = frozenset(["utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"])
+NOT_OF_PAGES = frozenset(["utf-7", "idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"])
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Warc(Archives):
 
     def read(self, part: Slice) -> Rows:
         """A text a page that has any; `where` is the byte where its record begins, after unpacking, and its address."""
-        trafilatura = need("trafilatura", extra="sources", to=self.purpose)
+        need("trafilatura", extra="sources", to=self.purpose)
         logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # or it says of every page without text that it has none
         for record in records(part.path):
             where = f":{record.offset} {record.address}".rstrip()
@@ -97,12 +97,22 @@ class Warc(Archives):
                 text = record.data.decode("utf-8", "replace") if _type_of(record.headers) == "text/plain" else None
             elif (page := html_of(record)) is None:
                 continue
-            elif self.extract == "main":
-                text = trafilatura.extract(page, include_comments=False)
             else:
-                text = trafilatura.html2txt(page)
+                try:
+                    text = self.text_of(page)
+                except Exception as error:
+                    got = f"{part.path}{where}: its text cannot be extracted ({type(error).__name__}: {str(error)[:100]})"
+                    raise DataError(explain(got, need="a page that trafilatura reads", hint="another version of it")) from error
             if text and text.strip():
                 yield where, text
+
+    def text_of(self, page: str) -> str | None:
+        """The text of a page; None or white space where it has none."""
+        trafilatura = need("trafilatura", extra="sources", to=self.purpose)
+        found: str | None = (
+            trafilatura.extract(page, include_comments=False) if self.extract == "main" else trafilatura.html2txt(page)
+        )
+        return found
 
 
 class Unpacked:
@@ -134,16 +144,17 @@ def records(path: str) -> Iterator[Record]:
     stream = Unpacked(path)
     archive = iterators.WARCIterator(stream, no_record_parse=True)
     archive.INC_RECORD = ""  # what it would print where a record is followed by more than it should be; err_count says so, too
+    failed = need("warcio.exceptions", extra="sources", to=Warc.purpose).ArchiveLoadFailed
     while True:
-        offset = archive.offset
+        before, problem = archive.offset, ""
         try:
             record = next(archive, None)
-        except need("warcio.exceptions", extra="sources", to=Warc.purpose).ArchiveLoadFailed as error:
-            got = f"{path}, byte {archive.offset:,}: no record of an archive begins there ({str(error)[:100]})"
-            raise DataError(explain(got, need="WARC/1.0 or WARC/1.1", hint="an undamaged copy")) from error
+        except failed as error:
+            problem = f"byte {archive.offset:,}: no record of an archive begins there ({str(error)[:100].strip()})"
         if archive.err_count:
-            got = f"{path}, byte {offset:,}: the record is longer than its Content-Length says"
-            raise DataError(explain(got, need="records one behind the other", hint="an undamaged copy"))
+            problem = f"byte {before:,}: the record there is longer than its Content-Length says"
+        if problem:
+            raise DataError(explain(f"{path}, {problem}", need="records of WARC/1.0 or 1.1", hint="an undamaged copy"))
         if record is None:
             break
         yield _whole(record, archive.offset, path)
