@@ -114,7 +114,7 @@ class Hub(Described):
         if column is None:
             return
         try:
-            for batch in dataset.select_columns([column]).iter(batch_size=BATCH):
+            for batch in dataset.select_columns([column]).iter(batch_size=min(BATCH, self.limit or BATCH)):
                 yield from batch[column]
                 number += len(batch[column])
         except Exception as error:  # of a file system, of a network, of any reader of files that `datasets` has
