@@ -262,6 +262,8 @@ def test_what_is_broken_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[st
         texts(written(tmp_path, INFO, PAGES[0].replace(b"Content-Length", b"Content-Width", 1)))
     with pytest.raises(DataError, match=r"a\.warc, byte 0: no record of an archive begins there .*needed: records of WARC/1"):
         texts(written(tmp_path, b"Some text.\nMore.\n"))
+    with pytest.raises(DataError, match=r"a\.warc, byte 0: no record .*with \.gz at its end if it is packed"):
+        texts(written(tmp_path, packed))
     with pytest.raises(DataError, match=r"a\.warc is empty"):
         texts(written(tmp_path))
     (tmp_path / "sub").mkdir()

@@ -182,12 +182,23 @@ WIKITEXT = {
         "Köln, Rom (Roma), Ur (Sumer) and f() stay (here).",
     ),
     "the space before a full stop": ("A word {{cn}}. Another {{x}} , too", "A word. Another, too"),
+    "points that nothing stands between": (
+        "Firms, {{as of|2011}}, are:\n* {{citation}}, also here\n* {{x}}: Coptic\n* {{y}}.\n* {{z}} .5\nAs {{a}}, {{b}}, or {{c}}.",
+        "Firms, are:\n- also here\n- Coptic\n- .5\nAs, or.",
+    ),
+    "what quotes keep the parser from seeing": (
+        "[[File:A.svg|thumb|Said:<br /> '''Pepe [[Pablo]]''<br />One.]]\n\n'''A [[b|c'' d]] {{e|'''f}} [[g]] {{h|{{i}}}}",
+        "A c d g",
+    ),
     "code": (
         'Write <code>x = 1</code>:\n<syntaxhighlight lang="py">\nif x:\n    y = "(a)"  # {{b}} __init__\n\n    | z\n</syntaxhighlight>\nand',
         'Write x = 1:\n\nif x:\n    y = "(a)"  # {{b}} __init__\n\n    | z\n\nand',
     ),
-    "pre and nowiki": ("<pre>\n a  ''b'' &lt;\n</pre> <nowiki>[[c]] ''d'' &amp;</nowiki>", " a  ''b'' <\n\n[[c]] ''d'' &"),
-    "formulas": ("Where <math>\\frac{a}{b}\n < c</math> holds.", "Where \\frac{a}{b} < c holds."),
+    "pre and nowiki": (
+        "<pre>\n a  ''b'' &lt;\n</pre> <nowiki>[[c]] ''d'' {{e}} &amp;</nowiki>",
+        " a  ''b'' <\n\n[[c]] ''d'' {{e}} &",
+    ),
+    "formulas": ("Where <math>\\frac{{a}}{b}\n < c</math> holds.", "Where \\frac{{a}}{b} < c holds."),
     "switches": ("__NOTOC__\nText __init__ and __KEIN_INHALTSVERZEICHNIS__.", "Text __init__ and."),
     "galleries and the like": ("A\n<gallery>\nFile:a.jpg|b\n</gallery>\n<timeline>x</timeline>\nB", "A\nB"),
     "what stands on the page and what does not": (

@@ -141,8 +141,10 @@ class Unpacked:
 def records(path: str) -> Iterator[Record]:
     """The records of an archive. Raises DataError for one that is cut off or broken."""
     iterators = need("warcio.archiveiterator", extra="sources", to=Warc.purpose)
+    logging.getLogger("warcio").setLevel(logging.ERROR)  # or it tells of every address that has spaces
     stream = Unpacked(path)
     archive = iterators.WARCIterator(stream, no_record_parse=True)
+    archive.reader.decompressor = None  # it is unpacked
     archive.INC_RECORD = ""  # what it would print where a record is followed by more than it should be; err_count says so, too
     failed = need("warcio.exceptions", extra="sources", to=Warc.purpose).ArchiveLoadFailed
     while True:
@@ -154,7 +156,13 @@ def records(path: str) -> Iterator[Record]:
         if archive.err_count:
             problem = f"byte {before:,}: the record there is longer than its Content-Length says"
         if problem:
-            raise DataError(explain(f"{path}, {problem}", need="records of WARC/1.0 or 1.1", hint="an undamaged copy"))
+            raise DataError(
+                explain(
+                    f"{path}, {problem}",
+                    need="records of WARC/1.0 or 1.1",
+                    hint="an undamaged copy, with .gz at its end if it is packed",
+                )
+            )
         if record is None:
             break
         yield _whole(record, archive.offset, path)

@@ -30,9 +30,7 @@ GONE = "\x00"  # something was left out here
 ITEM = "\x01"  # an item of a list begins
 HEADING = "\x02"  # behind it the level, one digit, and the heading
 DEFINITION = "\x03"  # a line end, or nothing at the beginning of a line
-AS_IT_IS = str.maketrans(
-    {"\n": "\x0e", " ": "\x0f", "\t": "\x10", "'": "\x11", "(": "\x12", "|": "\x13", "_": "\x14", "<": "\x15"}
-)
+AS_IT_IS = dict(zip(map(ord, "\n\t '(|_<[{"), map(chr, range(0x0E, 0x20)), strict=False))  # what code and formulas are kept by
 AND_BACK = str.maketrans({made: chr(was) for was, made in AS_IT_IS.items()})
 MARKS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
@@ -51,6 +49,8 @@ TAGS = (
 LOST_TAG = re.compile(rf"</?(?:{TAGS.replace(' ', '|')})(?:\s[^<>]*)?/?>", re.IGNORECASE)  # one that is never closed, or opened
 LOST_QUOTES = re.compile(r"'{2,}")
 SWITCH = re.compile(r"__[^\W\d_]+(?:_[^\W\d_]+)*__")  # __NOTOC__ and what it is in other languages
+LOST_TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
+LOST_LINK = re.compile(r"\[\[([^\[\]]*)\]\]")
 LOST_TABLE = re.compile(r"^[\x00\x01:* #]*\{\|(?:(?!^[\x00:* #]*\{\|).)*?^[\x00 ]*\|\}", re.MULTILINE | re.DOTALL)
 LOST_ROW = re.compile(r"^[\x00\x01 ]*(?:\||\{\|)")
 
@@ -59,6 +59,8 @@ SEPARATING = r"[ \t\x00,;:，；、：]*"
 EMPTY_BRACKETS = re.compile(rf"[ \t]*[(（]{SEPARATING}\x00{SEPARATING}[)）]")
 AFTER_BRACKET = re.compile(rf"([(（])[ \t]*\x00{SEPARATING}")
 BEFORE_BRACKET = re.compile(r"[ \t\x00,;，；、]*\x00[ \t]*([)）])")
+DOUBLE_POINT = re.compile(r"[,;:，；：][ \t\x00]*\x00[ \t]*(?=[.,;:，；：])")
+FIRST_POINT = re.compile(r"^([\x01 \t]*)\x00[ \t\x00]*[.,;:，；：]+(?!\w)[ \t]*", re.MULTILINE)
 ONLY_GONE = re.compile(r"^[ \t]*\x00[ \t\x00]*(?:\n|\Z)", re.MULTILINE)
 BEFORE_POINT = re.compile(r"[ \t\x00]*\x00[ \t]*(?=[.,)\]»”’]|$)|[ \t]+\x00+(?=[;:!?])", re.MULTILINE)
 GONE_BETWEEN = re.compile(r"[ \t]*\x00[ \t\x00]*")
@@ -111,7 +113,7 @@ class Plain:
             code = self.parser.parse(wikitext)
         except self.parser.parser.ParserError:  # quotes that its tokenizer cannot pair: then they are taken for text
             code = self.parser.parse(wikitext, skip_style_tags=True)
-        return laid_out(mended(self.walk(code)))
+        return laid_out(mended(self.unparsed(self.walk(code))))
 
     def walk(self, code: Any) -> str:
         """The text of a part of the tree, with marks."""
@@ -135,15 +137,31 @@ class Plain:
 
     def link(self, node: Any) -> str:
         """[[target|text]]."""
-        target = str(node.title).strip()
-        prefix, colon, rest = target.partition(":")
-        prefix = prefix.strip().replace("_", " ").casefold()
-        if colon and prefix and (prefix in self.hidden or FILE_NAME.search(rest)):
+        if self.is_hidden(str(node.title)):
             return GONE
         if node.text is not None and str(node.text).strip():
             return self.walk(node.text)
-        shown = self.walk(node.title).strip()
-        return shown.removeprefix(":")
+        return self.walk(node.title).strip().removeprefix(":")
+
+    def is_hidden(self, target: str) -> bool:
+        """Whether a link to it is a picture, a category, or this page in another language."""
+        prefix, colon, rest = target.strip().partition(":")
+        prefix = prefix.strip().replace("_", " ").casefold()
+        return bool(colon and prefix and (prefix in self.hidden or FILE_NAME.search(rest.strip())))
+
+    def unparsed(self, text: str) -> str:
+        """Text without the templates, links and tables that the parser left, mostly for some quotes that are never closed;
+        from the innermost one out."""
+
+        def link(found: re.Match[str]) -> str:
+            target, _, shown = found[1].partition("|")
+            return GONE if self.is_hidden(target) else shown or target.strip().removeprefix(":")
+
+        before = ""
+        while before != text:
+            before = text
+            text = LOST_TABLE.sub(GONE, LOST_LINK.sub(link, LOST_TEMPLATE.sub(GONE, text)))
+        return text
 
     def external(self, node: Any) -> str:
         """[address text], or an address by itself."""
@@ -188,12 +206,12 @@ def _gone(node: Any) -> str:
 
 def mended(text: str) -> str:
     """Text without the marks of what was left out, and without what that left behind."""
-    while (found := LOST_TABLE.sub(GONE, text)) != text:  # from the innermost one out
-        text = found
     text = EMPTY_BRACKETS.sub("", text)
     text = AFTER_BRACKET.sub(r"\1", text)
     text = BEFORE_BRACKET.sub(r"\1", text)
     text = ONLY_GONE.sub("", text)
+    text = FIRST_POINT.sub(r"\1", text)
+    text = DOUBLE_POINT.sub("", text)
     text = BEFORE_POINT.sub("", text)
     return GONE_BETWEEN.sub(lambda found: " " if " " in found[0] or "\t" in found[0] else "", text)
 
