@@ -190,6 +190,7 @@ WIKITEXT = {
         "[[File:A.svg|thumb|Said:<br /> '''Pepe [[Pablo]]''<br />One.]]\n\n'''A [[b|c'' d]] {{e|'''f}} [[g]] {{h|{{i}}}}",
         "A c d g",
     ),
+    "much that is left out": ("a {{x}} {{y}}{{z}} b{{x}}{{y}} c {{x}}<ref>d</ref> {{y}}. {{x}} {{y}}\ne", "a b c.\ne"),
     "code": (
         'Write <code>x = 1</code>:\n<syntaxhighlight lang="py">\nif x:\n    y = "(a)"  # {{b}} __init__\n\n    | z\n</syntaxhighlight>\nand',
         'Write x = 1:\n\nif x:\n    y = "(a)"  # {{b}} __init__\n\n    | z\n\nand',
@@ -293,6 +294,7 @@ def test_whatever_stands_in_a_page_becomes_tidy_text(wikitext: str) -> None:
     text = Plain()(wikitext)
     assert not any(mark in text for mark in map(chr, [*range(9), *range(11, 32)]))
     assert "\n\n\n" not in text
+    assert "  " not in text or "<pre" in wikitext or "nowiki" in wikitext
     assert text == text.strip("\n")
 
 

@@ -49,21 +49,23 @@ TAGS = (
 LOST_TAG = re.compile(rf"</?(?:{TAGS.replace(' ', '|')})(?:\s[^<>]*)?/?>", re.IGNORECASE)  # one that is never closed, or opened
 LOST_QUOTES = re.compile(r"'{2,}")
 SWITCH = re.compile(r"__[^\W\d_]+(?:_[^\W\d_]+)*__")  # __NOTOC__ and what it is in other languages
+DEEPEST = 100  # levels of lost markup that are looked through
 LOST_TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
 LOST_LINK = re.compile(r"\[\[([^\[\]]*)\]\]")
 LOST_TABLE = re.compile(r"^[\x00\x01:* #]*\{\|(?:(?!^[\x00:* #]*\{\|).)*?^[\x00 ]*\|\}", re.MULTILINE | re.DOTALL)
 LOST_ROW = re.compile(r"^[\x00\x01 ]*(?:\||\{\|)")
 
 # "(; born 1900)", "(Latin: )", "( )" where something between the brackets was left out
-SEPARATING = r"[ \t\x00,;:，；、：]*"
-EMPTY_BRACKETS = re.compile(rf"[ \t]*[(（]{SEPARATING}\x00{SEPARATING}[)）]")
-AFTER_BRACKET = re.compile(rf"([(（])[ \t]*\x00{SEPARATING}")
-BEFORE_BRACKET = re.compile(r"[ \t\x00,;，；、]*\x00[ \t]*([)）])")
-DOUBLE_POINT = re.compile(r"[,;:，；：][ \t\x00]*\x00[ \t]*(?=[.,;:，；：])")
-FIRST_POINT = re.compile(r"^([\x01 \t]*)\x00[ \t\x00]*[.,;:，；：]+(?!\w)[ \t]*", re.MULTILINE)
-ONLY_GONE = re.compile(r"^[ \t]*\x00[ \t\x00]*(?:\n|\Z)", re.MULTILINE)
-BEFORE_POINT = re.compile(r"[ \t\x00]*\x00[ \t]*(?=[.,)\]»”’]|$)|[ \t]+\x00+(?=[;:!?])", re.MULTILINE)
-GONE_BETWEEN = re.compile(r"[ \t]*\x00[ \t\x00]*")
+SEPARATING = r"[ \x00,;:，；：、]*"
+EMPTY_BRACKETS = re.compile(rf" ?[(（]{SEPARATING}\x00{SEPARATING}[)）]")
+AFTER_BRACKET = re.compile(rf"([(（]) ?\x00{SEPARATING}")
+BEFORE_BRACKET = re.compile(r"(?<![ \x00,;，；、])[ \x00,;，；、]*\x00 ?([)）])")  # looked for once from the first of them on
+DOUBLE_POINT = re.compile(r"[,;:，；：][ \x00]*\x00 ?(?=[.,;:，；：])")
+FIRST_POINT = re.compile(r"^([\x01 ]*)\x00[ \x00]*[.,;:，；：]+(?!\w) ?", re.MULTILINE)
+ONLY_GONE = re.compile(r"^ ?\x00[ \x00]*(?:\n|\Z)", re.MULTILINE)
+BEFORE_POINT = re.compile(r"(?<![ \x00])[ \x00]*\x00 ?(?=[.,)\]»”’]|$)| \x00(?=[;:!?])", re.MULTILINE)
+GONE_BETWEEN = re.compile(r" ?\x00[ \x00]*")
+MANY_GONE = re.compile(r" ?\x00[ \x00]*\x00")
 SPACES = re.compile(r"[ \t\xa0\u2000-\u200a\u202f]+")
 
 FILES = frozenset(["file", "image", "media"])  # in every MediaWiki, beside the names of its own language
@@ -157,10 +159,11 @@ class Plain:
             target, _, shown = found[1].partition("|")
             return GONE if self.is_hidden(target) else shown or target.strip().removeprefix(":")
 
-        before = ""
-        while before != text:
+        for _ in range(DEEPEST):
             before = text
             text = LOST_TABLE.sub(GONE, LOST_LINK.sub(link, LOST_TEMPLATE.sub(GONE, text)))
+            if text == before:
+                break
         return text
 
     def external(self, node: Any) -> str:
@@ -206,6 +209,7 @@ def _gone(node: Any) -> str:
 
 def mended(text: str) -> str:
     """Text without the marks of what was left out, and without what that left behind."""
+    text = MANY_GONE.sub(lambda found: f" {GONE}" if " " in found[0] else GONE, SPACES.sub(" ", text))
     text = EMPTY_BRACKETS.sub("", text)
     text = AFTER_BRACKET.sub(r"\1", text)
     text = BEFORE_BRACKET.sub(r"\1", text)
@@ -213,7 +217,7 @@ def mended(text: str) -> str:
     text = FIRST_POINT.sub(r"\1", text)
     text = DOUBLE_POINT.sub("", text)
     text = BEFORE_POINT.sub("", text)
-    return GONE_BETWEEN.sub(lambda found: " " if " " in found[0] or "\t" in found[0] else "", text)
+    return GONE_BETWEEN.sub(lambda found: " " if " " in found[0] else "", text)
 
 
 def laid_out(text: str) -> str:
@@ -224,7 +228,7 @@ def laid_out(text: str) -> str:
     for line in text.split("\n"):
         if LOST_ROW.match(line):
             continue
-        line = SPACES.sub(" ", line).strip(" ")
+        line = line.strip(" ")
         if line.startswith(HEADING):
             level, title = int(line[1]), line[2:].strip(" ")
             while headings and headings[-1][0] >= level:
