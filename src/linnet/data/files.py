@@ -7,7 +7,7 @@ many at a time, as bytes. What the second stumbles over, the first says exactly.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ FORMATS: dict[str, Reader] = {
     ".tsv": read_tsv,
     ".parquet": read_parquet,
 }
+KNOWN = f"{', '.join(FORMATS)} (also .gz, .zst)"
 BATCH = 1024  # texts
 BATCH_BYTES = 2**20
 
@@ -38,10 +39,12 @@ def ending(path: Path) -> str:
     return Path(name).suffix
 
 
-def find_files(path: str) -> list[Path]:
+def find_files(path: str, known: Callable[[Path], bool] = lambda file: ending(file) in FORMATS, kinds: str = KNOWN) -> list[Path]:
     """The files that a path, a folder or a glob (`**` = any depth) stands for, sorted; hidden ones are left out.
 
-    A file of an unknown ending is refused among others; given alone it is read as plain text, if it is text.
+    known   whether a file's ending is one that can be read; kinds: which ones that are, in words
+
+    A file of an unknown ending is refused among others; given alone it is for its reader to say whether it can be read.
     """
     place = Path(path).expanduser()
     if place.is_file():
@@ -53,9 +56,7 @@ def find_files(path: str) -> list[Path]:
             if file.is_file() and not any(part.startswith(".") for part in file.relative_to(place).parts)
         ]
         if not found:
-            raise DataError(
-                explain(f"the folder {path} holds no files", need=f"files that end in {', '.join(FORMATS)} (also .gz, .zst)")
-            )
+            raise DataError(explain(f"the folder {path} holds no files", need=f"files that end in {kinds}"))
     elif glob.has_magic(path):
         found = [Path(file) for file in glob.glob(str(place), recursive=True) if Path(file).is_file()]
         if not found:
@@ -64,13 +65,13 @@ def find_files(path: str) -> list[Path]:
         siblings = [item.name for item in place.parent.iterdir()] if place.parent.is_dir() else []
         hint = nearest(place.name, siblings) if 0 < len(siblings) <= 100 else ""
         raise DataError(explain(f"{path} does not exist", need="a file, a folder or a glob", hint=hint))
-    unknown = sorted(str(file) for file in found if ending(file) not in FORMATS)
+    unknown = sorted(str(file) for file in found if not known(file))
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise DataError(
             explain(
                 f"{', '.join(unknown[:3])}{more}: an ending that is not known",
-                need=f"one of {', '.join(FORMATS)} (also .gz, .zst)",
+                need=f"one of {kinds}",
                 hint="a glob that leaves them out, such as folder/**/*.txt, or the file by itself if it is text",
             )
         )

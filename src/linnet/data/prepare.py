@@ -207,7 +207,7 @@ class Preparation:
             type(source).__module__.startswith("linnet.") and type(source).__name__ != "Stdin" for source in self.spec.sources
         )
         self.tell(0.0 if total else None, "reading")
-        for number, event in self.told(units, alone, sum(portion.size for portion in everything)):
+        for number, event in self.told(units, alone, _known_size(portions)):
             i, j = units[number]["source"], units[number]["portion"]
             if event is None:
                 self.journal.add(f"end/{i}/{j}", {})
@@ -340,6 +340,13 @@ class Preparation:
             "weights": {spool.name: source.weight for spool, source in zip(spools, self.spec.described())},
             "splits": splits,
         }
+
+
+def _known_size(portions: list[list[Portion]]) -> int | None:
+    """The bytes of all portions; None where a source has several and does not know how large they are."""
+    if any(len(each) > 1 and not any(portion.size for portion in each) for each in portions):
+        return None
+    return sum(portion.size for each in portions for portion in each)
 
 
 def _reuse(target: Path, tokenizer: Tokenizer | TokenizerTrainer, tell: Progress) -> Prepared | None:

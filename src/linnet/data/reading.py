@@ -9,6 +9,7 @@ unpacking) and the line. Deliberately no guessing of encodings: text is UTF-8 un
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
@@ -91,6 +92,40 @@ def _zstd_chunks(handle: BinaryIO, path: Path) -> Iterator[bytes]:
         ) from error
     if decompressor is not None:
         raise DataError(_cut(path, "zstd", done))
+
+
+def bz2_chunks(path: Path, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    """The unpacked bytes of a .bz2 file, piece by piece, stream after stream; or of its streams in bytes start … stop - 1.
+
+    Raises DataError for a missing, unreadable, damaged or cut file.
+    """
+    done = 0
+    decompressor = None
+    try:
+        with open(path, "rb") as handle:
+            handle.seek(start)
+            while data := handle.read(CHUNK // 8 if stop is None else min(CHUNK // 8, stop - handle.tell())):
+                while data or (decompressor is not None and not decompressor.needs_input):
+                    decompressor = decompressor or bz2.BZ2Decompressor()
+                    chunk = _bz2_chunk(decompressor, data, path, done)
+                    data = b""
+                    if decompressor.eof:
+                        data, decompressor = decompressor.unused_data, None
+                    done += len(chunk)
+                    if chunk:
+                        yield chunk
+    except OSError as error:
+        raise DataError(explain(f"{path} cannot be read ({error.strerror or error})", need="a readable file")) from error
+    if decompressor is not None:
+        raise DataError(_cut(path, "bzip2", done))
+
+
+def _bz2_chunk(decompressor: bz2.BZ2Decompressor, data: bytes, path: Path, done: int) -> bytes:
+    try:
+        return decompressor.decompress(data, CHUNK)
+    except OSError as error:
+        got = f"{path} is damaged or not bzip2 ({error}), after {done:,} bytes"
+        raise DataError(explain(got, need="an undamaged copy")) from error
 
 
 def _cut(path: Path, what: str, done: int) -> str:

@@ -4,6 +4,9 @@
     stdin        what is piped in
     stories      the synthetic world's stories, endless, as many as asked
     python_docs  the documentation that comes with Python itself
+    wikipedia    dumps of a MediaWiki (wikipedia.py)
+    warc         archives of the web (warc.py)
+    hub          data sets of the Hugging Face Hub (hub.py)
 
 A source streams: nothing here holds more than a block of a file. It also names what it is made of (`signature`), so
 that a corpus prepared once is used again while nothing has changed, and never after something has.
@@ -17,7 +20,7 @@ import itertools
 import re
 import sys
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -160,14 +163,7 @@ class Files(Described):
         return find_files(self.path)
 
     def signature(self, *, seed: int = 0) -> str:
-        files = self.files()
-        sizes = [file.stat().st_size for file in files]
-        if sum(sizes) <= HASHED_BYTES:
-            try:
-                return " ".join(sha256_file(file) for file in files)
-            except OSError as error:
-                raise DataError(explain(f"{error.filename} cannot be read ({error.strerror})", need="a readable file")) from error
-        return "\n".join(f"{file} {size} {file.stat().st_mtime_ns}" for file, size in zip(files, sizes))
+        return signature_of(self.files())
 
 
 class Stdin(Described):
@@ -234,6 +230,17 @@ class PythonDocs(Described):
 
     def signature(self, *, seed: int = 0) -> str:
         return f"{sys.version} {_first_ones(self.documents(seed=seed), 4)}"
+
+
+def signature_of(files: Sequence[Path]) -> str:
+    """A text that changes when the files do: their hashes, or of much text their sizes and times. Raises DataError."""
+    try:
+        sizes = [file.stat().st_size for file in files]
+        if sum(sizes) <= HASHED_BYTES:
+            return " ".join(sha256_file(file) for file in files)
+        return "\n".join(f"{file} {size} {file.stat().st_mtime_ns}" for file, size in zip(files, sizes))
+    except OSError as error:
+        raise DataError(explain(f"{error.filename} cannot be read ({error.strerror})", need="a readable file")) from error
 
 
 def _slices(portion: Any) -> list[Slice]:

@@ -11,7 +11,10 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from linnet.core.spec import Spec
-from linnet.data import quality as quality  # more words of CleanStep
+from linnet.data import hub as hub  # more words of Source
+from linnet.data import quality as quality  # and of CleanStep
+from linnet.data import warc as warc
+from linnet.data import wikipedia as wikipedia
 from linnet.data.clean import DEFAULT_STEPS, CleanStep
 from linnet.data.sources import Described, Source
 from linnet.data.split import SplitKind
