@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from linnet.core.spec import Spec
+from linnet.core.spec import Spec, load
 from linnet.data import hub as hub  # more words of Source
 from linnet.data import quality as quality  # and of CleanStep
 from linnet.data import warc as warc
@@ -46,6 +46,12 @@ class DataSpec(Spec):
     deduplicate: bool = True
     document_mask: bool = True
     rows: Rows = "windows"
+
+    @classmethod
+    def examples(cls) -> tuple[DataSpec, ...]:
+        return tuple(
+            load(cls, table) for table in ({"sources": [{"kind": "stories"}], "validation": 0.2}, {"prepared": "prepared/notes"})
+        )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
