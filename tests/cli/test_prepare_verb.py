@@ -1,0 +1,127 @@
+"""linnet prepare: what it makes, finds again, hands to runs, and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import tiny_run
+from linnet.asked import RUN_FIELDS
+from linnet.data.corpus import Corpus
+from linnet.train.spec import RunSpec
+
+WORDS = ["a", "linnet", "sings", "on", "the", "old", "oak", "tree", "and", "another", "one", "answers", "from", "the", "hedge"]
+NOTES = [" ".join(WORDS[(number * k) % len(WORDS)] for k in range(1, 60)) + f" {number}." for number in range(120)]
+TINY = ["--steps", "2", "--set", "model.size=nano", "--set", "train.context_length=32", "--set", "train.batch_size=2"]
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "notes.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in NOTES))
+    return path
+
+
+def test_prepare_then_train(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = tiny_run.linnet(capsys, "prepare", "notes.jsonl", "--vocab-size", "300")
+    assert (code, err) == (0, "")
+    assert "reading notes\n" in out
+    assert "training the tokenizer\nencoding\n" in out
+    (folder,) = Path("prepared/notes").iterdir()
+    assert f"next      linnet train {folder}" in out
+    code, out, _ = tiny_run.linnet(capsys, "prepare", "notes.jsonl", "--vocab-size", "300", "--quiet")
+    assert (code, out) == (0, f"{folder}\n")
+    assert "found again" in tiny_run.linnet(capsys, "prepare", "notes.jsonl", "--vocab-size", "300")[1]
+
+    notes.unlink()  # the tokens are enough
+    code, out, err = tiny_run.linnet(capsys, "train", "prepared/notes", *TINY)
+    assert (code, err) == (0, "")
+    run = Path("runs/notes")
+    assert not (run / "data").exists()
+    assert (run / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
+    record = (run / "run.yaml").read_text()
+    assert "prepared: prepared/notes" in record
+    assert "vocab_size: 300" in record
+    assert "nats a token" in tiny_run.linnet(capsys, "eval", run)[1]
+    assert "| notes | files |" in tiny_run.linnet(capsys, "data", "card", run)[1]
+    assert "is finished" in tiny_run.linnet(capsys, "train", run, "--resume")[1]
+    assert tiny_run.linnet(capsys, "train", folder, *TINY)[0] == 0  # the folder itself as well
+    assert Path("runs/notes-2/model.safetensors").exists()
+
+
+def test_the_same_losses_as_a_run_that_prepares_by_itself(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--set", "tokenizer={kind: bpe, vocab_size: 300}", "--set", "data.rows=documents"]
+    assert tiny_run.linnet(capsys, "prepare", "notes.jsonl", *asked)[0] == 0
+    assert tiny_run.linnet(capsys, "train", "notes.jsonl", "--out", "one", *asked, *TINY)[0] == 0
+    assert tiny_run.linnet(capsys, "train", "prepared/notes", "--out", "other", "--set", "data.rows=documents", *TINY)[0] == 0
+    assert Path("one/model.safetensors").read_bytes() == Path("other/model.safetensors").read_bytes()
+
+
+def test_a_run_file_may_name_both(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it says of its text has to be what the tokens were made of."""
+    source = "sources: [{kind: files, path: notes.jsonl}]"
+    Path("my.yaml").write_text(
+        f"data: {{{source}, validation: 0.2}}\ntokenizer: {{kind: bpe, vocab_size: 300}}\ntrain: {{steps: 2}}\n"
+    )
+    code, out, _ = tiny_run.linnet(capsys, "prepare", "my.yaml")
+    assert code == 0
+    assert "prepared/my/" in out
+    assert tiny_run.linnet(capsys, "train", "my.yaml", "--out", "a", "--set", "data.prepared=prepared/my", *TINY[2:])[0] == 0
+    code, _, err = tiny_run.linnet(
+        capsys, "train", "my.yaml", "--out", "b", "--set", "data.prepared=prepared/my", "--set", "data.validation=0.3"
+    )
+    assert (code, "other validation in data: than prepared/my" in err) == (2, True)
+    code, _, err = tiny_run.linnet(
+        capsys, "train", "my.yaml", "--out", "c", "--set", "data.prepared=prepared/my", "--set", "tokenizer=byte"
+    )
+    assert (code, "the tokenizer that made them" in err) == (2, True)
+
+
+def test_with_a_tokenizer_that_is_there(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny_run.linnet(capsys, "tokenizer", "train", "notes.jsonl", "--vocab-size", "290")[0] == 0
+    assert (
+        tiny_run.linnet(capsys, "prepare", "notes.jsonl", "-t", "tokenizer.json", "--engine", "processes", "--workers", "2")[0]
+        == 0
+    )
+    first = next(Path("prepared/notes").iterdir())
+    assert (first / "tokenizer.json").read_bytes() == Path("tokenizer.json").read_bytes()
+    # another tokenizer in the same file is another question
+    Path("tokenizer.json").unlink()
+    assert tiny_run.linnet(capsys, "tokenizer", "train", "notes.jsonl", "--vocab-size", "280")[0] == 0
+    assert tiny_run.linnet(capsys, "prepare", "notes.jsonl", "-t", "tokenizer.json")[0] == 0
+    assert len(list(Path("prepared/notes").iterdir())) == 2
+    code, _, err = tiny_run.linnet(capsys, "train", "prepared/notes", *TINY)
+    assert (code, "2 prepared folders" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["notes.jsonl", "--engine", "rya"], "did you mean 'ray'"),
+        (["notes.jsonl", "--vocab-size", "300", "-t", "tokenizer.json"], "one of them"),
+        (["notes.jsonl", "-t", "none.json"], "none.json"),
+        (["notes.jsonl", "--set", "data.validaton=0.2"], "validation"),
+        (["nothing"], "does not exist"),
+        (["bad.jsonl"], "line 2"),
+        (["my.yaml"], "modle"),
+    ],
+)
+def test_refusals(notes: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    Path("bad.jsonl").write_text('{"text": "fine"}\n{"text": 1}\n')
+    Path("my.yaml").write_text("data: {sources: [{kind: files, path: notes.jsonl}]}\nmodle: llama\n")
+    code, _, err = tiny_run.linnet(capsys, "prepare", *arguments)
+    assert (code, said in err) == (2, True), err
+    assert not list(Path("prepared").glob("*/*"))
+
+
+def test_prepared_tokens_are_not_prepared_again(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny_run.linnet(capsys, "prepare", "notes.jsonl", "--set", "tokenizer=byte")[0] == 0
+    code, _, err = tiny_run.linnet(capsys, "prepare", "prepared/notes")
+    assert (code, "linnet train prepared/notes" in err) == (2, True)
+
+
+def test_the_parts_of_a_run_that_tokens_do_not_know() -> None:
+    assert {*RUN_FIELDS, *Corpus.model_fields} == set(RunSpec.model_fields)
