@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,12 @@ from typing import Any
 from linnet.core.errors import ConfigError, explain
 from linnet.core.refusals import kind_of
 from linnet.core.spec import Spec
-from linnet.core.yaml import read_yaml
+from linnet.core.yaml import override, read_yaml
 from linnet.data.prepared import is_prepared
 
 Paths = str | Path | Sequence[str | Path]
-RUN_FIELDS = (
-    "name",
-    "model",
-    "objective",
-    "optimizer",
-    "schedule",
-    "train",
-    "validation",
-    "checkpoint",
-    "sample",
-)  # that tokens do not know
+# the parts of a run file that tokens do not know
+RUN_FIELDS = ("name", "model", "objective", "optimizer", "schedule", "train", "validation", "checkpoint", "sample")
 GENERATED = {"stories": {"kind": "stories"}, "python-docs": {"kind": "python_docs"}, "-": {"kind": "stdin"}}
 
 
@@ -74,11 +65,17 @@ def read_run_file(path: Path) -> tuple[dict[str, Any], str]:
     return table, name
 
 
-def with_default_word(cls: type[Spec], table: dict[str, Any], assignment: str) -> dict[str, Any]:
-    """The table, where `model.size=nano` finds the default model's word although the table does not name one."""
-    part, dot, _ = assignment.partition("=")[0].strip().partition(".")
-    field = cls.model_fields.get(part)
-    kind = getattr(field.default, "kind", None) if field is not None else None
-    if dot and kind is not None and (table.get(part) is None or (isinstance(table[part], dict) and "kind" not in table[part])):
-        table[part] = {"kind": kind} | (table.get(part) or {})
-    return table
+def change(cls: type[Spec], table: dict[str, Any], assignments: Iterable[str]) -> None:
+    """Apply each `a.b=c` to the table of a spec, in place; `model.size=nano` finds the default model's word although the table
+    does not name one. Raises ConfigError."""
+    for assignment in assignments:
+        part, dot, _ = assignment.partition("=")[0].strip().partition(".")
+        field = cls.model_fields.get(part)
+        kind = getattr(field.default, "kind", None) if field is not None else None
+        if (
+            dot
+            and kind is not None
+            and (table.get(part) is None or (isinstance(table[part], dict) and "kind" not in table[part]))
+        ):
+            table[part] = {"kind": kind} | (table.get(part) or {})
+        override(table, assignment)

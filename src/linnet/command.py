@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from linnet.asked import asked_of, with_default_word
+from linnet.asked import asked_of, change
 from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
 from linnet.core.extras import has
 from linnet.core.spec import dump, load
-from linnet.core.yaml import override
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.sources import Files
 from linnet.evaluate.bootstrap import neighbours
@@ -103,8 +102,7 @@ def ask(what: What, *, minutes: float | None = None, steps: int | None = None, s
         table["train"] = {key: value for key, value in (table.get("train") or {}).items() if key not in timing} | {
             key: value for key, value in timing.items() if value is not None
         }
-    for assignment in set:
-        override(with_default_word(RunSpec, table, assignment), assignment)
+    change(RunSpec, table, set)
     called = " ".join([called, *(f"with --set {' '.join(set)}" for _ in set[:1])])
     spec = load(RunSpec, table, name=called)
     try:
@@ -212,6 +210,6 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
 def find_prepared(folder: Path, tokenizer: Tokenizer, fingerprint: str | None) -> Prepared | None:
     """The prepared data of a run, if it is still there."""
     if (folder / "run.yaml").exists():
-        return prepared_before(folder)
+        return prepared_before(folder, tokenizer)
     path = folder / "data" / (fingerprint or "")
     return open_prepared(path, tokenizer) if fingerprint and (path / "index.json").exists() else None

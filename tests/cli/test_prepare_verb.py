@@ -9,7 +9,10 @@ import pytest
 
 import tiny_run
 from linnet.asked import RUN_FIELDS
+from linnet.core.errors import TokenizerError
 from linnet.data.corpus import Corpus
+from linnet.tokenizer.simple import ByteTokenizer
+from linnet.train.resume import prepared_before
 from linnet.train.spec import RunSpec
 
 WORDS = ["a", "linnet", "sings", "on", "the", "old", "oak", "tree", "and", "another", "one", "answers", "from", "the", "hedge"]
@@ -46,6 +49,8 @@ def test_prepare_then_train(notes: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "prepared: prepared/notes" in record
     assert "vocab_size: 300" in record
     assert "nats a token" in tiny_run.linnet(capsys, "eval", run)[1]
+    with pytest.raises(TokenizerError, match="the tokenizer that encoded the data"):
+        prepared_before(run, ByteTokenizer())
     assert "| notes | files |" in tiny_run.linnet(capsys, "data", "card", run)[1]
     assert "is finished" in tiny_run.linnet(capsys, "train", run, "--resume")[1]
     assert tiny_run.linnet(capsys, "train", folder, *TINY)[0] == 0  # the folder itself as well

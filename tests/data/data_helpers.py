@@ -15,6 +15,7 @@ from linnet.core.spec import load
 from linnet.data import files, spool
 from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared
+from linnet.data.sources import Source
 from linnet.data.spec import DataSpec
 from linnet.tokenizer.base import END_OF_TEXT, Tokenizer
 
@@ -75,6 +76,11 @@ def small_parts() -> Iterator[None]:
         patch.setattr(spool, "PART", 300)
         patch.setattr(files, "BATCH", 10)
         yield
+
+
+def by_portions(source: Source) -> list[str]:
+    """The texts of a source, read a portion at a time."""
+    return [text.decode() for portion in source.portions() for batch in source.texts(portion.what) for text in batch]
 
 
 def prepared_texts(tmp_path: Path, *corpora: Iterable[str], weights: Sequence[float] = (), **options: object) -> Prepared:

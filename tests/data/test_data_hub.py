@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_helpers import spec_of
+from data_helpers import by_portions, spec_of
 
 from linnet.core.errors import ConfigError, DataError, MissingExtraError
 from linnet.core.spec import load
@@ -69,10 +69,6 @@ def source(folder: Path | str, **options: object) -> Hub:
 
 def texts(folder: Path | str, **options: object) -> list[str]:
     return [document.text for document in source(folder, **options).documents()]
-
-
-def by_portions(word: Hub) -> list[str]:
-    return [text.decode() for portion in word.portions() for batch in word.texts(portion.what) for text in batch]
 
 
 def test_rows_are_those_of_the_library(folder: Path) -> None:

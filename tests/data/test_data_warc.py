@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_helpers import spec_of
+from data_helpers import by_portions, spec_of
 
 from linnet.core.errors import DataError, MissingExtraError
 from linnet.core.spec import load
@@ -66,10 +66,6 @@ def source(path: Path | str, **options: object) -> Warc:
 
 def texts(path: Path | str, **options: object) -> list[str]:
     return [document.text for document in source(path, **options).documents()]
-
-
-def by_portions(word: Warc) -> list[str]:
-    return [text.decode() for portion in word.portions() for batch in word.texts(portion.what) for text in batch]
 
 
 def written(tmp_path: Path, *blocks: bytes, name: str = "a.warc") -> Path:

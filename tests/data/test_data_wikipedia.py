@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import pytest
-from data_helpers import spec_of
+from data_helpers import by_portions, spec_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,10 +82,6 @@ def texts(path: Path | str, **options: object) -> list[str]:
 
 def source(path: Path | str, **options: object) -> Wikipedia:
     return load(Wikipedia, {"kind": "wikipedia", "path": str(path), **options})
-
-
-def by_portions(word: Wikipedia) -> list[str]:
-    return [text.decode() for portion in word.portions() for batch in word.texts(portion.what) for text in batch]
 
 
 def multistream(path: Path, wanted: list[str], each: int = 2) -> Path:

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from data_helpers import by_portions
 
 from linnet.core.errors import DataError
 from linnet.data import formats, portions, sources
@@ -103,8 +104,7 @@ def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.Monke
     source = Files(path=str(tmp_path))
     found = source.portions()
     assert 3 < len(found) < 30
-    texts = [text.decode() for portion in found for batch in source.texts(portion.what) for text in batch]
-    assert texts == [document.text for document in source.documents()]
+    assert by_portions(source) == [document.text for document in source.documents()]
     assert sum(portion.size for portion in found) == sum(file.stat().st_size for file in source.files())
     assert together([], 5) == []
 

@@ -99,7 +99,8 @@ def card(
 
     [b]linnet data card runs/demo[/b]
     """
-    from linnet.data.card import find_card, markdown_page
+    from linnet.data.card import markdown_page
+    from linnet.data.prepared import find_card
     from linnet.data.shards import open_splits, read_index
 
     place, found = find_card(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -53,11 +53,13 @@ def prepare(
     """
     from linnet.core.errors import ConfigError, explain
     from linnet.core.names import nearest
+    from linnet.core.refusals import alternatives
     from linnet.data.corpus import prepare_corpus
+    from linnet.data.engine import Engine
 
-    if engine not in ("auto", "here", "processes", "ray"):
-        need = "auto, here, processes or ray"
-        raise ConfigError(explain(f"--engine {engine}", need=need, hint=nearest(engine, ["auto", "here", "processes", "ray"])))
+    if engine not in get_args(Engine):
+        engines = get_args(Engine)
+        raise ConfigError(explain(f"--engine {engine}", need=alternatives(list(engines)), hint=nearest(engine, engines)))
     corpus, name = asked(what, tokenizer, vocab_size, set or [])
     console = Console(quiet=quiet)
     began = time.perf_counter()
@@ -75,10 +77,9 @@ def prepare(
 
 def asked(what: list[str], tokenizer: Path | None, vocab_size: int | None, set: list[str]) -> tuple[Corpus, str]:
     """The corpus that was asked for, and what its folder is called. Raises ConfigError."""
-    from linnet.asked import RUN_FIELDS, asked_of, with_default_word
+    from linnet.asked import RUN_FIELDS, asked_of, change
     from linnet.core.errors import ConfigError, explain
     from linnet.core.spec import load
-    from linnet.core.yaml import override
     from linnet.data.corpus import Corpus
 
     table, name, called = asked_of(what[0] if len(what) == 1 else what)
@@ -86,10 +87,7 @@ def asked(what: list[str], tokenizer: Path | None, vocab_size: int | None, set: 
         raise ConfigError(explain("--tokenizer and --vocab-size", need="one of them: one that is there, or one to train"))
     if tokenizer is not None:
         table["tokenizer"] = {"kind": "file", "path": str(tokenizer)}
-    if vocab_size is not None:
-        override(with_default_word(Corpus, table, "tokenizer.vocab_size="), f"tokenizer.vocab_size={vocab_size}")
-    for assignment in set:
-        override(with_default_word(Corpus, table, assignment), assignment)
+    change(Corpus, table, [*([] if vocab_size is None else [f"tokenizer.vocab_size={vocab_size}"]), *set])
     corpus = load(Corpus, {key: value for key, value in table.items() if key not in RUN_FIELDS}, name=called)
     if corpus.data.prepared is not None:
         raise ConfigError(

@@ -75,6 +75,11 @@ def umask() -> int:
     return mask
 
 
+def temporary_name(path: Path) -> Path:
+    """Where this process writes what is to be called `path`; `sweep` deletes what is left there."""
+    return path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success sync it and rename it over `path`, else delete it.
@@ -83,7 +88,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = temporary_name(path)
     with explained_disk_errors(path):
         try:
             yield temporary
@@ -137,7 +142,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     if folder.exists():
         raise FileExistsError(f"{folder} exists; a finished folder is never overwritten")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}{TEMPORARY}")
+    temporary = temporary_name(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     with explained_disk_errors(folder):
         try:

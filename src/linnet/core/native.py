@@ -44,6 +44,12 @@ def native_version() -> str | None:
     return None if problem else ffi.string(lib.linnet_version()).decode("ascii")
 
 
+def pointer(kind: str, array: Any) -> Any:
+    """The numbers of an array, as native functions take them: kind uint64_t and the like. Of an empty one, room for one."""
+    ffi, _, _ = opened()
+    return ffi.from_buffer(f"{kind}[]", array) if len(array) else ffi.new(f"{kind}[1]")
+
+
 def checked(result: int, name: str) -> int:
     """The result of a native function, unless it is an error code."""
     if result < 0:

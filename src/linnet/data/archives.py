@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import re
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from linnet.core.extras import need
 from linnet.data.files import encoded, find_files
 from linnet.data.formats import Rows
 from linnet.data.portions import Slice, portion_size, together
-from linnet.data.sources import Described, Document, Portion, signature_of
+from linnet.data.sources import Described, Document, Portion, as_label, signature_of
 
 
 class Archives(Described):
@@ -46,8 +45,7 @@ class Archives(Described):
         return size
 
     def label(self) -> str:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(self.path).name.split(".")[0]).strip("-._")
-        return self.name or stem or super().label()
+        return self.name or as_label(Path(self.path).name.split(".")[0]) or super().label()
 
     def files(self) -> list[Path]:
         """The files that the path stands for, sorted. Raises DataError if there are none, or one has another ending."""

@@ -13,11 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
-
-from linnet.core.errors import DataError, explain
-from linnet.core.files import read_json
 
 
 @dataclass(frozen=True)
@@ -215,19 +211,3 @@ def inline(text: str) -> str:
     """Markdown within a line: code and bold, and everything else as it stands."""
     text = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text))
     return re.sub("`(.+?)`", r"<code>\1</code>", text)
-
-
-def find_card(folder: Path) -> tuple[Path, DataCard]:
-    """The prepared folder in a run, or the one given, and its card. Raises DataError where there is none, or several."""
-    places = [*folder.glob("card.json"), *folder.glob("*/card.json"), *folder.glob("data/*/card.json")]
-    found = sorted(places or folder.glob("data_card.json"))  # the second: of a run whose tokens lie elsewhere
-    if len(found) != 1:
-        several = ", ".join(str(place.parent) for place in found[:3])
-        raise DataError(
-            explain(
-                f"{folder} holds {several or 'no card.json'}",
-                need="a run folder or one of prepared data",
-                hint="naming one of them",
-            )
-        )
-    return found[0].parent, DataCard.from_json(read_json(found[0], what="the data card of a prepared folder", error=DataError))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import TokenizerError, explain
-from linnet.core.native import checked, native_available, opened
+from linnet.core.native import checked, native_available, opened, pointer
 from linnet.data.shards import token_dtype
 from linnet.tokenizer.base import Tokenizer
 
@@ -75,25 +75,21 @@ class Closing:
 
 def closed_natively(closing: Closing, ids: Ids, ends: NDArray[np.uint64], which: NDArray[np.uint8]) -> Closed:
     """In Rust."""
-    ffi, lib, _ = opened()
+    _, lib, _ = opened()
     n, width = len(ends), closing.dtype.itemsize
     sides = tuple(np.empty(len(ids) + n, closing.dtype) for _ in range(2))
     found, special, counts = np.empty(n, np.uint64), np.empty(n, np.uint64), np.zeros(2, np.uint64)
-
-    def room(kind: str, array: NDArray[Any]) -> Any:
-        return ffi.cast(f"{kind} *", ffi.from_buffer(array)) if len(array) else ffi.new(f"{kind}[1]")
-
     code = lib.linnet_documents_close(
-        room("uint32_t", ids),
-        room("uint64_t", ends),
+        pointer("uint32_t", ids),
+        pointer("uint64_t", ends),
         n,
-        room("uint8_t", which),
-        room("uint32_t", closing.vocabulary),
+        pointer("uint8_t", which),
+        pointer("uint32_t", closing.vocabulary),
         len(closing.vocabulary),
         closing.end_id,
         width,
-        *(room("uint8_t", side) for side in sides),
-        *(room("uint64_t", array) for array in (found, special, counts)),
+        *(pointer("uint8_t", side) for side in sides),
+        *(pointer("uint64_t", array) for array in (found, special, counts)),
     )
     checked(code, "linnet_documents_close")
     return Closed((sides[0][: counts[0]], sides[1][: counts[1]]), found, special)

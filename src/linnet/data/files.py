@@ -50,11 +50,7 @@ def find_files(path: str, known: Callable[[Path], bool] = lambda file: ending(fi
     if place.is_file():
         return [place]
     if place.is_dir():
-        found = [
-            file
-            for file in place.rglob("*")
-            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(place).parts)
-        ]
+        found = files_in(place)
         if not found:
             raise DataError(explain(f"the folder {path} holds no files", need=f"files that end in {kinds}"))
     elif glob.has_magic(path):
@@ -76,6 +72,15 @@ def find_files(path: str, known: Callable[[Path], bool] = lambda file: ending(fi
             )
         )
     return sorted(found)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files of a folder and of those in it, but for hidden ones."""
+    return [
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
 
 
 def read_file(path: Path, options: Options) -> Rows:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.core.native import checked, native_available, opened
+from linnet.core.native import checked, native_available, opened, pointer
 from linnet.data.look import Texts
 from linnet.tokenizer.pretokenize import CLASSES_FILE, class_of
 
@@ -162,11 +162,4 @@ def words_natively(texts: Texts) -> Words:
 
 def given(texts: Texts) -> tuple[Any, Any, int]:
     """(bytes, ends, n), as the functions of the library take texts."""
-    ffi, _, _ = opened()
-    return ffi.from_buffer("uint8_t[]", texts.joined), pointer("uint64_t", texts.ends), len(texts)
-
-
-def pointer(kind: str, array: NDArray[Any]) -> Any:
-    """The numbers of an array, as the functions of the library take them."""
-    ffi, _, _ = opened()
-    return ffi.cast(f"{kind} *", ffi.from_buffer(array))
+    return pointer("uint8_t", texts.joined), pointer("uint64_t", texts.ends), len(texts)

@@ -24,10 +24,10 @@ from pydantic import Field
 from linnet.core.errors import DataError, explain
 from linnet.core.extras import need
 from linnet.core.names import nearest
-from linnet.data.files import encoded
+from linnet.data.files import encoded, files_in
 from linnet.data.formats import Rows, sniff
 from linnet.data.portions import MANY
-from linnet.data.sources import Described, Document, Portion, signature_of
+from linnet.data.sources import Described, Document, Portion, as_label, signature_of
 
 BATCH = 1024  # rows read at a time
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -72,8 +72,7 @@ class Hub(Described):
         )
 
     def label(self) -> str:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(self.dataset).name).strip("-._")
-        return self.name or stem or "hub"
+        return self.name or as_label(Path(self.dataset).name) or "hub"
 
     def documents(self, *, seed: int = 0) -> Iterator[Document]:
         for where, text in self.rows(self.portion(0, 1, self.commit())):
@@ -148,10 +147,7 @@ class Hub(Described):
     def folder_files(self) -> list[Path] | None:
         """The files of the folder, where it is one."""
         folder = self.folder()
-        if folder is None:
-            return None
-        found = (file for file in folder.rglob("*") if file.is_file())
-        return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+        return None if folder is None else sorted(files_in(folder))
 
     def commit(self) -> str | None:
         """The commit that `revision` stands for; None for a folder, and where the Hub cannot be asked."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.core.native import checked, native_available, opened
+from linnet.core.native import checked, native_available, opened, pointer
 from linnet.data.split import fingerprint
 from linnet.tokenizer.base import ends_of
 
@@ -71,23 +70,18 @@ def look(texts: Texts) -> Looks:
     """What has to be known of some documents."""
     if not native_available():
         return look_plainly(texts)
-    ffi, lib, _ = opened()
+    _, lib, _ = opened()
     n = len(texts)
     found = Looks(np.empty((n, 2), np.uint64), np.empty(n, np.uint64), np.empty(n, np.uint8))
-    if n:
-
-        def room(kind: str, array: NDArray[Any]) -> Any:
-            return ffi.cast(f"{kind} *", ffi.from_buffer(array))
-
-        code = lib.linnet_documents_look(
-            ffi.from_buffer("uint8_t[]", texts.joined),
-            room("uint64_t", texts.ends),
-            n,
-            room("uint8_t", found.fingerprints),
-            room("uint64_t", found.characters),
-            room("uint8_t", found.flags),
-        )
-        checked(code, "linnet_documents_look")
+    code = lib.linnet_documents_look(
+        pointer("uint8_t", texts.joined),
+        pointer("uint64_t", texts.ends),
+        n,
+        pointer("uint8_t", found.fingerprints),
+        pointer("uint64_t", found.characters),
+        pointer("uint8_t", found.flags),
+    )
+    checked(code, "linnet_documents_look")
     return found
 
 

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from linnet.core.native import checked, native_available, opened
+from linnet.core.native import checked, native_available, opened, pointer
 from linnet.core.spec import Spec
-from linnet.data.grams import given, grams, mixed, pointer, words_plainly
+from linnet.data.grams import given, grams, mixed, words_plainly
 from linnet.data.look import Texts
 
 NOTHING = np.uint32(2**32 - 1)  # in every place of the signature of a text without words

@@ -101,15 +101,20 @@ def content_of(spec: DataSpec) -> dict[str, Any]:
 
 def is_prepared(folder: Path) -> bool:
     """Whether `linnet prepare` made it."""
-    return any((place / "index.json").is_file() and (place / "card.json").is_file() for place in (folder, *folder.glob("*")))
+    return any((file.parent / "card.json").is_file() for at in ("", "*/") for file in folder.glob(f"{at}index.json"))
+
+
+def places_of(folder: Path, file: str) -> list[Path]:
+    """Where a file of prepared data stands: in the folder given, in folders of it, in those of a run."""
+    return sorted(found.parent for at in ("", "*/", "data/*/") for found in folder.glob(f"{at}{file}"))
 
 
 def prepared_place(folder: Path) -> Path:
     """The folder with index.json: the one given, the only one in it, or that of a run. Raises DataError."""
-    places = [*folder.glob("index.json"), *folder.glob("*/index.json"), *folder.glob("data/*/index.json")]
+    places = places_of(folder, "index.json")
     if len(places) == 1:
-        return places[0].parent
-    several = " and ".join(str(place.parent) for place in sorted(places)[:3])
+        return places[0]
+    several = " and ".join(map(str, places[:3]))
     raise DataError(
         explain(
             f"{folder} holds {f'{len(places)} prepared folders, {several}' if places else 'no index.json'}",
@@ -117,6 +122,28 @@ def prepared_place(folder: Path) -> Path:
             hint="naming one of them" if places else "linnet prepare TEXT",
         )
     )
+
+
+def read_card(file: Path) -> DataCard:
+    """A data card. Raises DataError."""
+    return DataCard.from_json(read_json(file, what="the data card of a prepared folder", error=DataError))
+
+
+def find_card(folder: Path) -> tuple[Path, DataCard]:
+    """The prepared folder in a run, or the one given, and its card. Raises DataError where there is none, or several."""
+    places = places_of(folder, "card.json")
+    if not places and (folder / "data_card.json").is_file():  # of a run whose tokens lie elsewhere
+        return folder, read_card(folder / "data_card.json")
+    if len(places) != 1:
+        several = ", ".join(map(str, places[:3]))
+        raise DataError(
+            explain(
+                f"{folder} holds {several or 'no card.json'}",
+                need="a run folder or one of prepared data",
+                hint="naming one of them",
+            )
+        )
+    return places[0], read_card(places[0] / "card.json")
 
 
 def open_named(spec: DataSpec) -> Prepared:
@@ -160,7 +187,7 @@ def open_folder(folder: Path, tokenizer: Tokenizer, *, reused: bool, verify: boo
             )
         )
     splits = open_splits(folder, index, verify=verify)
-    card = DataCard.from_json(read_json(folder / "card.json", what="the data card of a prepared folder", error=DataError))
+    card = read_card(folder / "card.json")
     spec = load(DataSpec, index["spec"], name=f"{folder}/index.json")
     return Prepared(
         folder, index["fingerprint"], tokenizer, spec, card, index["recipe"], splits["train"], splits["validation"], reused

@@ -12,10 +12,10 @@ from __future__ import annotations
 import bz2
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from linnet.core.errors import DataError, explain
 from linnet.core.extras import need
@@ -73,25 +73,13 @@ def _gzip_chunks(handle: BinaryIO, path: Path) -> Iterator[bytes]:
 def _zstd_chunks(handle: BinaryIO, path: Path) -> Iterator[bytes]:
     """Frame by frame, because the library's own stream reader takes a cut file for a finished one."""
     zstandard = need("zstandard", extra="data", to="read .zst files")
-    done = 0
-    decompressor = None
-    try:
-        while data := handle.read(CHUNK // 8):
-            while data:
-                decompressor = decompressor or zstandard.ZstdDecompressor().decompressobj()
-                chunk = decompressor.decompress(data)
-                data = b""
-                if decompressor.eof:
-                    data, decompressor = decompressor.unused_data, None
-                done += len(chunk)
-                if chunk:
-                    yield chunk
-    except zstandard.ZstdError as error:
-        raise DataError(
-            explain(f"{path} is damaged or not zstd ({error}), after {done:,} bytes", need="an undamaged copy")
-        ) from error
-    if decompressor is not None:
-        raise DataError(_cut(path, "zstd", done))
+    packed = iter(lambda: handle.read(CHUNK // 8), b"")
+
+    def begin() -> _Unpack:
+        decompressor = zstandard.ZstdDecompressor().decompressobj()
+        return _Unpack(decompressor, decompressor.decompress)
+
+    yield from _unpacked(packed, begin, path, "zstd", zstandard.ZstdError)
 
 
 def bz2_chunks(path: Path, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
@@ -99,33 +87,54 @@ def bz2_chunks(path: Path, start: int = 0, stop: int | None = None) -> Iterator[
 
     Raises DataError for a missing, unreadable, damaged or cut file.
     """
-    done = 0
-    decompressor = None
+
+    def begin() -> _Unpack:
+        decompressor = bz2.BZ2Decompressor()
+        return _Unpack(decompressor, lambda data: decompressor.decompress(data, CHUNK), lambda: not decompressor.needs_input)
+
     try:
         with open(path, "rb") as handle:
             handle.seek(start)
-            while data := handle.read(CHUNK // 8 if stop is None else min(CHUNK // 8, stop - handle.tell())):
-                while data or (decompressor is not None and not decompressor.needs_input):
-                    decompressor = decompressor or bz2.BZ2Decompressor()
-                    chunk = _bz2_chunk(decompressor, data, path, done)
-                    data = b""
-                    if decompressor.eof:
-                        data, decompressor = decompressor.unused_data, None
-                    done += len(chunk)
-                    if chunk:
-                        yield chunk
+            packed = iter(lambda: handle.read(CHUNK // 8 if stop is None else min(CHUNK // 8, stop - handle.tell())), b"")
+            yield from _unpacked(packed, begin, path, "bzip2", OSError)
     except OSError as error:
         raise DataError(explain(f"{path} cannot be read ({error.strerror or error})", need="a readable file")) from error
-    if decompressor is not None:
-        raise DataError(_cut(path, "bzip2", done))
 
 
-def _bz2_chunk(decompressor: bz2.BZ2Decompressor, data: bytes, path: Path, done: int) -> bytes:
-    try:
-        return decompressor.decompress(data, CHUNK)
-    except OSError as error:
-        got = f"{path} is damaged or not bzip2 ({error}), after {done:,} bytes"
-        raise DataError(explain(got, need="an undamaged copy")) from error
+@dataclass(frozen=True)
+class _Unpack:
+    """One frame on its way: what knows where it ends (`eof`, `unused_data`), and how some more bytes are unpacked.
+
+    more   whether it has still something to give without any
+    """
+
+    state: Any
+    unpack: Callable[[bytes], bytes]
+    more: Callable[[], bool] = lambda: False
+
+
+def _unpacked(
+    packed: Iterable[bytes], begin: Callable[[], _Unpack], path: Path, what: str, damaged: type[Exception]
+) -> Iterator[bytes]:
+    """The bytes of frames that stand one behind the other. damaged: what unpacking raises for bytes that are none."""
+    done = 0
+    frame: _Unpack | None = None
+    for data in packed:
+        while data or (frame is not None and frame.more()):
+            frame = frame or begin()
+            try:
+                chunk = frame.unpack(data)
+            except damaged as error:
+                got = f"{path} is damaged or not {what} ({error}), after {done:,} bytes"
+                raise DataError(explain(got, need="an undamaged copy")) from error
+            data = b""
+            if frame.state.eof:
+                data, frame = frame.state.unused_data, None
+            done += len(chunk)
+            if chunk:
+                yield chunk
+    if frame is not None:
+        raise DataError(_cut(path, what, done))
 
 
 def _cut(path: Path, what: str, done: int) -> str:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import DataError, explain
-from linnet.core.files import TEMPORARY, read_json, sha256_file
+from linnet.core.files import read_json, sha256_file, temporary_name
 
 FORMAT = "linnet-tokens"
 VERSION = 2
@@ -104,7 +104,7 @@ class _Hashed:
     """A file that is hashed while it is written, and gets its name when it is whole."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.temporary = path, path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+        self.path, self.temporary = path, temporary_name(path)
         self.handle: BinaryIO = open(self.temporary, "wb", buffering=2**20)  # noqa: SIM115
         self.digest = hashlib.sha256()
 

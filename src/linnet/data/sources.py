@@ -128,8 +128,7 @@ class Files(Described):
         return cls(path="notes/"), cls(path="*.jsonl", text="body", name="posts", weight=2.0, licence="MIT", part="train")
 
     def label(self) -> str:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(self.path).name.split(".")[0]).strip("-._")
-        return self.name or stem or "files"
+        return self.name or as_label(Path(self.path).name.split(".")[0]) or "files"
 
     def documents(self, *, seed: int = 0) -> Iterator[Document]:
         options, label = self.options(), self.label()
@@ -230,6 +229,11 @@ class PythonDocs(Described):
 
     def signature(self, *, seed: int = 0) -> str:
         return f"{sys.version} {_first_ones(self.documents(seed=seed), 4)}"
+
+
+def as_label(text: str) -> str:
+    """What of a text a source's name may hold; "" if that is nothing."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
 
 
 def signature_of(files: Sequence[Path]) -> str:

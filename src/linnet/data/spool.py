@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.core.files import TEMPORARY
+from linnet.core.files import temporary_name
 from linnet.data.clean import CleanStep, clean_texts
 from linnet.data.look import Looks, Texts, look
 
@@ -105,7 +105,7 @@ class PartWriter:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
-        self.paths = [folder / f"{name}.{ending}.{os.getpid()}{TEMPORARY}" for ending in ("text", "records")]
+        self.paths = [temporary_name(folder / f"{name}.{ending}") for ending in ("text", "records")]
         self.text, self.records = (open(path, "wb", buffering=2**20) for path in self.paths)  # noqa: SIM115
         self.read = self.documents = self.bytes = 0
         self.cleaned: Counter[str] = Counter()

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.core.native import checked, made, opened
+from linnet.core.native import checked, made, opened, pointer
 from linnet.tokenizer.base import ends_of
 from linnet.tokenizer.bpe import OnMerge, Pair
 
@@ -56,7 +56,7 @@ def learn_merges(chunks: Mapping[bytes, int], n_merges: int, on_merge: OnMerge |
         return []
     joined, ends = _joined(list(chunks))
     counts = array("Q", chunks.values())
-    return _learn(lib.linnet_trainer_new(joined, ends, _numbers(counts), len(chunks)), n_merges, on_merge)
+    return _learn(lib.linnet_trainer_new(joined, ends, pointer("uint64_t", counts), len(chunks)), n_merges, on_merge)
 
 
 def count_and_learn(
@@ -142,7 +142,9 @@ class Encoder:
         ffi, lib, _ = opened()
         threads = n_cores() if n_threads is None else n_threads
         bytes_of = ffi.from_buffer("uint8_t[]", joined)
-        return _look(lib.linnet_encode_batch(self._handle, bytes_of, _numbers(ends), len(ends), threads), "linnet_encode_batch")
+        return _look(
+            lib.linnet_encode_batch(self._handle, bytes_of, pointer("uint64_t", ends), len(ends), threads), "linnet_encode_batch"
+        )
 
 
 def merges_of_ids(tokens: Sequence[bytes]) -> list[tuple[int, int, int]]:
@@ -177,10 +179,4 @@ def _array(start: Any, n: int, dtype: Any, owner: Any) -> NDArray[Any]:
 
 def _joined(parts: Sequence[bytes]) -> tuple[Any, Any]:
     """Byte strings one after the other, and where each ends, as the library takes them."""
-    return opened()[0].from_buffer("uint8_t[]", b"".join(parts)), _numbers(ends_of(parts))
-
-
-def _numbers(numbers: Any) -> Any:
-    """A buffer of 64-bit numbers as the library takes it."""
-    ffi = opened()[0]
-    return ffi.from_buffer("uint64_t[]", numbers) if len(numbers) else ffi.new("uint64_t[1]")
+    return opened()[0].from_buffer("uint8_t[]", b"".join(parts)), pointer("uint64_t", ends_of(parts))

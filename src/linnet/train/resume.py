@@ -18,7 +18,8 @@ from linnet.core.spec import load
 from linnet.data.prepared import Prepared, open_prepared, prepared_place
 from linnet.data.spec import DataSpec
 from linnet.model.weights import model_tensors, restore_model
-from linnet.tokenizer.load import load_tokenizer
+from linnet.tokenizer.base import Tokenizer
+from linnet.tokenizer.load import FILE_NAME, load_tokenizer
 from linnet.train.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -94,8 +95,11 @@ def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     return saved
 
 
-def prepared_before(run: Path) -> Prepared | None:
-    """What an earlier sitting of a run read; so it goes on though its text was piped in, has changed or is gone."""
+def prepared_before(run: Path, tokenizer: Tokenizer | None = None) -> Prepared | None:
+    """What an earlier sitting of a run read; so it goes on though its text was piped in, has changed or is gone.
+
+    tokenizer   the model's, where that is at hand: the tokens have to be its own
+    """
     record = read_record(run)
     spec = load(DataSpec, record["resolved"]["data"], path="data", name=f"{run}/run.yaml")
     fingerprint = str(record.get("data"))
@@ -104,7 +108,7 @@ def prepared_before(run: Path) -> Prepared | None:
         folder = prepared_place(Path(spec.prepared))
     if not (folder / "index.json").exists():
         return None
-    prepared = open_prepared(folder, load_tokenizer(folder / "tokenizer.json"))
+    prepared = open_prepared(folder, tokenizer or load_tokenizer(folder / FILE_NAME))
     if prepared.fingerprint != fingerprint:
         raise DataError(explain(f"{folder} holds other tokens than the run in {run} was given", need=f"those of {fingerprint}"))
     return prepared.drawn_by(spec)
