@@ -13,6 +13,7 @@ import pytest
 from linnet.core.files import write_text
 from linnet.core.spec import load
 from linnet.data import files, spool
+from linnet.data.grams import words_of
 from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared
 from linnet.data.sources import Source
@@ -91,3 +92,24 @@ def prepared_texts(tmp_path: Path, *corpora: Iterable[str], weights: Sequence[fl
         file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
         sources.append({"kind": "files", "path": str(file), "weight": float(weights[number]) if weights else 1.0})
     return prepare(spec_of(*sources, **options), ByteTokenizer(), tmp_path / "prepared")
+
+
+def overlaps_by_hand(evaluation: list[str], documents: list[str], n: int, shortest: int) -> list[int]:
+    """Places in each document where a tuple of an evaluation text's words stands."""
+    shortest = min(shortest, n)
+    inside: set[tuple[str, ...]] = set()
+    alone: set[tuple[str, ...]] = set()
+    for text in evaluation:
+        words = tuple(words_of(text))
+        if len(words) >= n:
+            inside |= {words[i : i + n] for i in range(len(words) - n + 1)}
+        elif len(words) >= shortest:
+            inside.add(words)
+        elif words:
+            alone.add(words)
+    found = []
+    for text in documents:
+        words = tuple(words_of(text))
+        places = [words[i : i + k] in inside for k in range(1, n + 1) for i in range(len(words) - k + 1)]
+        found.append(sum(places) + (words in alone))
+    return found

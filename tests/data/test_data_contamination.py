@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import shared
+from data_helpers import overlaps_by_hand, shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,27 +24,6 @@ QUESTION = "Natalia sold clips to 48 of her friends in April, and then she sold 
 
 def texts_of(*texts: str) -> Texts:
     return Texts.of([text.encode() for text in texts])
-
-
-def overlaps_by_hand(evaluation: list[str], documents: list[str], n: int, shortest: int) -> list[int]:
-    """Places in each document where a tuple of an evaluation text's words stands."""
-    shortest = min(shortest, n)
-    inside: set[tuple[str, ...]] = set()
-    alone: set[tuple[str, ...]] = set()
-    for text in evaluation:
-        words = tuple(words_of(text))
-        if len(words) >= n:
-            inside |= {words[i : i + n] for i in range(len(words) - n + 1)}
-        elif len(words) >= shortest:
-            inside.add(words)
-        elif words:
-            alone.add(words)
-    found = []
-    for text in documents:
-        words = tuple(words_of(text))
-        places = [words[i : i + k] in inside for k in range(1, n + 1) for i in range(len(words) - k + 1)]
-        found.append(sum(places) + (words in alone))
-    return found
 
 
 some = st.lists(st.lists(st.sampled_from("a b c".split()), max_size=9).map(" ".join), max_size=6)  # noqa: SIM905

@@ -34,7 +34,9 @@ TEXTS = [f"document {number} " + "word " * (number % 37) for number in range(400
 def spec(tmp_path: Path) -> DataSpec:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     (tmp_path / "b.txt").write_text("\n<|endoftext|>\n".join(f"the other {text}" for text in TEXTS[::3]))
-    return spec_of({"kind": "files", "path": str(tmp_path / "a.jsonl")}, {"kind": "files", "path": str(tmp_path / "b.txt")})
+    (tmp_path / "exam.txt").write_text("Document 77, word word word word word word word word word word word.")
+    sources = [{"kind": "files", "path": str(tmp_path / "a.jsonl")}, {"kind": "files", "path": str(tmp_path / "b.txt")}]
+    return spec_of(*sources, near={"threshold": 1.0}, against=[str(tmp_path / "exam.txt")])
 
 
 def hashes(prepared: Prepared) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import linnet.data.examine as examining
 from linnet.data.examine import GARBLED, GIANT, WAYS_OUT, Findings, examine
 
 
@@ -109,3 +110,16 @@ def test_garbled_text_is_told_from_text_with_marks() -> None:
     for right in ("Übermut – Ârger, à l’été, São, Ãgua", "“quoted” … it’s", "naïve café, déjà vu"):
         assert not GARBLED.findall(right)
         assert len(GARBLED.findall(right.encode().decode("cp1252", "replace"))) > 2
+
+
+def test_near_copies_are_found_beside_what_they_are_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    story = " ".join(f"word{number}" for number in range(60))
+    texts = [story, "Something else.", f"{story} The end.", story, "Another thing altogether."]
+    content = "\n<|endoftext|>\n".join(texts).encode()
+    for together in (1, 2**21):  # signed one by one, and all at once
+        monkeypatch.setattr(examining, "TOGETHER", together)
+        problems = found_in(tmp_path, a_txt=content).problems
+        assert {kind: problem.count for kind, problem in problems.items()} == {"copies": 1, "near": 1}
+        assert problems["near"].places == [f"{tmp_path}/a.txt#2: like {tmp_path}/a.txt#0"]
+    monkeypatch.setattr(examining, "NEAR_MOST", 2)
+    assert set(found_in(tmp_path, a_txt=content).problems) == {"copies"}

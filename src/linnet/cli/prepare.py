@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -33,6 +34,11 @@ def prepare(
     vocab_size: Annotated[
         int | None, typer.Option(help="Else one is trained, of so many ids; by default as suits the text.")
     ] = None,
+    near: Annotated[bool, typer.Option("--near", help="Leave near copies out, too, not only equal texts.")] = False,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Evaluation texts: what overlaps with one is left out. A file, folder or glob; may be given again."),
+    ] = None,
     set: Set = None,
     engine: Annotated[
         str,
@@ -46,6 +52,7 @@ def prepare(
     [b]linnet prepare notes/[/b]                        a tokenizer is trained on it
     [b]linnet prepare wiki.jsonl -t tokenizer.json[/b]  with one that is there
     [b]linnet prepare my.yaml[/b]                       data: and tokenizer: of a run file
+    [b]linnet prepare web/ --near --against exams/[/b]  without near copies, and what exams hold
     [b]linnet train prepared/notes[/b]                  then train on it, as often as you like
 
     Memory stays small however much text there is. Stopped or killed, the same command
@@ -60,7 +67,15 @@ def prepare(
     if engine not in get_args(Engine):
         engines = get_args(Engine)
         raise ConfigError(explain(f"--engine {engine}", need=alternatives(list(engines)), hint=nearest(engine, engines)))
-    corpus, name = asked(what, tokenizer, vocab_size, set or [])
+    changes = [
+        *([] if vocab_size is None else [f"tokenizer.vocab_size={vocab_size}"]),
+        *(["data.near=true"] if near else []),
+        *([f"data.against={json.dumps(against)}"] if against else []),
+        *(set or []),
+    ]
+    if tokenizer is not None and vocab_size is not None:
+        raise ConfigError(explain("--tokenizer and --vocab-size", need="one of them: one that is there, or one to train"))
+    corpus, name = asked(what, tokenizer, changes)
     console = Console(quiet=quiet)
     began = time.perf_counter()
     with Bar(console) as tell:
@@ -75,19 +90,17 @@ def prepare(
         print(prepared.folder)
 
 
-def asked(what: list[str], tokenizer: Path | None, vocab_size: int | None, set: list[str]) -> tuple[Corpus, str]:
-    """The corpus that was asked for, and what its folder is called. Raises ConfigError."""
+def asked(what: list[str], tokenizer: Path | None, changes: list[str]) -> tuple[Corpus, str]:
+    """The corpus that was asked for, with some `a.b=c` changed, and what its folder is called. Raises ConfigError."""
     from linnet.asked import RUN_FIELDS, asked_of, change
     from linnet.core.errors import ConfigError, explain
     from linnet.core.spec import load
     from linnet.data.corpus import Corpus
 
     table, name, called = asked_of(what[0] if len(what) == 1 else what)
-    if tokenizer is not None and vocab_size is not None:
-        raise ConfigError(explain("--tokenizer and --vocab-size", need="one of them: one that is there, or one to train"))
     if tokenizer is not None:
         table["tokenizer"] = {"kind": "file", "path": str(tokenizer)}
-    change(Corpus, table, [*([] if vocab_size is None else [f"tokenizer.vocab_size={vocab_size}"]), *set])
+    change(Corpus, table, changes)
     corpus = load(Corpus, {key: value for key, value in table.items() if key not in RUN_FIELDS}, name=called)
     if corpus.data.prepared is not None:
         raise ConfigError(
@@ -135,17 +148,21 @@ def show(console: Console, card: DataCard) -> None:
     """A line a source: what came of it."""
     from rich.table import Table
 
-    table = Table("source", box=None, header_style="bold", pad_edge=False)
-    for title in ("documents", "copies", "tokens", "asked", "actual", "bytes/token"):
-        table.add_column(title, justify="right")
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("source", overflow="fold")
+    left_out = {"copies": "duplicates_dropped"}
+    left_out |= {"near\ncopies": "near_dropped"} if card.near is not None else {}
+    left_out |= {"overlaps": "overlaps_dropped"} if card.against else {}
+    for title in ("documents", *left_out, "tokens", "asked %", "actual %", "bytes/\ntoken"):
+        table.add_column(title, justify="right", no_wrap=True)
     for source in card.sources:
         table.add_row(
             source.name,
             f"{source.documents_kept:,}",
-            f"{source.duplicates_dropped:,}",
+            *(f"{getattr(source, name):,}" for name in left_out.values()),
             f"{sum(source.tokens.values()):,}",
-            f"{source.asked_percent:.2f} %",
-            f"{source.actual_percent:.2f} %",
+            f"{source.asked_percent:.2f}",
+            f"{source.actual_percent:.2f}",
             f"{source.bytes_per_token:.2f}",
         )
     console.print(table)

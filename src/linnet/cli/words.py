@@ -54,7 +54,7 @@ def words(
 def show_all(console: Console) -> None:
     """All of it, in the order in which a run file is read."""
     from linnet.core.meanings import meanings
-    from linnet.train.catalogue import NOT_SAID, OF_A_SENTENCE, OF_DATA, PARTS, SENTENCE, default_of, is_table
+    from linnet.train.catalogue import NOT_SAID, OF_A_SENTENCE, OF_DATA, PARTS, SENTENCE, TABLES_OF_DATA, default_of, is_table
     from linnet.train.spec import RunSpec
     from linnet.zoo import SIZES
 
@@ -73,6 +73,9 @@ def show_all(console: Console) -> None:
         if name == "data":
             for title, family in OF_DATA.items():
                 show_group(console, title, family)
+            for title, table in TABLES_OF_DATA.items():
+                console.print(f"  [b]{title}[/b]")
+                console.print(table_of(table, indent=4))
         if name == "model":
             shown = ", ".join(f"{size} {12 * s.n_layers * s.d_model**2 / 1e6:.1f} M" for size, s in SIZES.items())
             console.print(f"  sizes: {shown} (parameters in the layers)")

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
 
 @dataclass(frozen=True)
 class SourceCard:
-    """One source. Documents: read = dropped + duplicates + train + validation (one that a tail divides counts in both)."""
+    """One source. Documents: read = dropped + duplicates + near copies + overlaps + train + validation (one that a tail divides
+    counts in both).
+
+    overlapping   evaluation text → documents that overlap with it, left out or not
+    """
 
     name: str
     kind: str
@@ -37,11 +41,15 @@ class SourceCard:
     actual_percent: float
     passes: float
     sha256: dict[str, str]
+    near_dropped: int = 0
+    overlaps_dropped: int = 0
+    overlapping: dict[str, int] = field(default_factory=dict)
 
     @property
     def documents_kept(self) -> int:
         """Documents, each once."""
-        return self.documents_read - self.documents_dropped - self.duplicates_dropped
+        left_out = self.documents_dropped + self.duplicates_dropped + self.near_dropped + self.overlaps_dropped
+        return self.documents_read - left_out
 
     @property
     def divided(self) -> bool:
@@ -51,7 +59,7 @@ class SourceCard:
 
 @dataclass(frozen=True)
 class DataCard:
-    """A corpus as prepared. Totals are by split: train, validation."""
+    """A corpus as prepared. Totals are by split: train, validation; near and against: what its spec says."""
 
     fingerprint: str
     tokenizer: str
@@ -64,6 +72,8 @@ class DataCard:
     tokens: dict[str, int]
     bytes_per_token: dict[str, float]
     sources: tuple[SourceCard, ...]
+    near: dict[str, Any] | None = None
+    against: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for card.json."""
@@ -72,7 +82,11 @@ class DataCard:
     @classmethod
     def from_json(cls, table: dict[str, Any]) -> DataCard:
         """The card from card.json's content."""
-        return cls(**(table | {"sources": tuple(SourceCard(**source) for source in table["sources"])}))
+        lists = {
+            "sources": tuple(SourceCard(**source) for source in table["sources"]),
+            "against": tuple(table.get("against", ())),
+        }
+        return cls(**(table | lists))
 
     def announcement(self) -> str:
         """One line for the terminal: sizes, and how each source was split."""
@@ -87,72 +101,88 @@ class DataCard:
 
     def to_markdown(self) -> str:
         """The card for people, for card.md."""
-
-        def pair(counts: dict[str, int]) -> str:
-            return f"{counts['train']:,} + {counts['validation']:,}"
-
-        rows = [
-            [s.name, s.kind, s.licence, s.split, pair(s.documents), f"{s.duplicates_dropped:,}", pair(s.bytes), pair(s.tokens)]
-            + [
-                f"{number:.{places}f}"
-                for number, places in ((s.bytes_per_token, 3), (s.asked_percent, 2), (s.actual_percent, 2), (s.passes, 2))
-            ]
-            for s in self.sources
-        ]
-        duplicates = sum(s.duplicates_dropped for s in self.sources)
-        asked = sum(round(100 * s.asked_percent) for s in self.sources) / 100
-        actual = sum(round(100 * s.actual_percent) for s in self.sources) / 100
-        means = [f"{self.bytes_per_token['train']:.3f}", f"{asked:.2f}", f"{actual:.2f}", ""]
-        rows.append(
-            ["**total**", *3 * [""], pair(self.documents), f"{duplicates:,}", pair(self.bytes), pair(self.tokens), *means]
-        )
-        heads = [
-            "source",
-            "kind",
-            "licence",
-            "split",
-            "documents",
-            "duplicates",
-            "bytes",
-            "tokens",
-            "bytes/token",
-            "asked %",
-            "actual %",
-            "passes",
-        ]
-        table = ["| " + " | ".join(cells) + " |" for cells in [heads, ["---"] * 4 + ["---:"] * 8, *rows]]
+        what = f"Data `{self.fingerprint}`, tokenizer `{self.tokenizer}` with {self.vocab_size:,} ids."
+        asked = f"Asked for: {100 * self.validation_asked:g} % validation, split {self.split_asked}, {self.left_out_asked()}."
         cleaning = [
             f"- {s.name}: {s.documents_read:,} read, {s.documents_dropped:,} dropped"
             + "".join(f", {k} {v:,}" for k, v in s.cleaned.items())
             + (f"; tokens unknown to the tokenizer {pair(s.unknown)}" if any(s.unknown.values()) else "")
             for s in self.sources
         ]
+        blocks = [
+            "# Data card",
+            f"{what} Pairs are training + validation. {asked}",
+            self.table(),
+            "asked %: share of the rows drawn; actual %: share of the training tokens there are; "
+            "passes: times through a source for as many tokens as the training part holds.",
+            *[f"One document of {s.name} is divided, and counts on both sides." for s in self.sources if s.divided],
+            "## Cleaning (documents changed or dropped, by step)",
+            "\n".join(cleaning),
+        ]
+        if self.against:
+            blocks += ["## Documents that overlap with evaluation texts", self.overlaps()]
         hashes = [f"- `{file}` `{sha256}`" for source in self.sources for file, sha256 in source.sha256.items()]
-        divided = [f"One document of {s.name} is divided, and counts on both sides." for s in self.sources if s.divided]
-        return "\n".join(
-            [
-                "# Data card",
-                "",
-                f"Data `{self.fingerprint}`, tokenizer `{self.tokenizer}` with {self.vocab_size:,} ids. "
-                f"Pairs are training + validation. Asked for: {100 * self.validation_asked:g} % validation, "
-                f"split {self.split_asked}, exact duplicates {'dropped' if self.deduplicate else 'kept'}.",
-                "",
-                *table,
-                "",
-                "asked %: share of the rows drawn; actual %: share of the training tokens there are; "
-                "passes: times through a source for as many tokens as the training part holds.",
-                *divided,
-                "",
-                "## Cleaning (documents changed or dropped, by step)",
-                "",
-                *cleaning,
-                "",
-                "## SHA-256 of each shard",
-                "",
-                *hashes,
-                "",
-            ]
-        )
+        blocks += ["## SHA-256 of each shard", "\n".join(hashes)]
+        return "\n\n".join(blocks) + "\n"
+
+    def left_out_asked(self) -> str:
+        """Which copies were to be left out, in words."""
+        exact = f"exact duplicates {'dropped' if self.deduplicate else 'kept'}"
+        if self.near is None:
+            return exact
+        return f"{exact}, near copies dropped (about {100 * self.near['threshold']:g} % of {self.near['shingle']} words in a row equal)"
+
+    def table(self) -> str:
+        """A line a source, and their sums."""
+        sources = self.sources
+
+        def counts(of: Callable[[SourceCard], int]) -> list[str]:
+            return [f"{number:,}" for number in [*map(of, sources), sum(map(of, sources))]]
+
+        def pairs(of: Callable[[SourceCard], dict[str, int]], total: dict[str, int]) -> list[str]:
+            return [pair(each) for each in [*map(of, sources), total]]
+
+        def shares(of: Callable[[SourceCard], float]) -> list[str]:
+            return [*[f"{of(s):.2f}" for s in sources], f"{sum(round(100 * of(s)) for s in sources) / 100:.2f}"]
+
+        columns = {
+            "source": [*[s.name for s in sources], "**total**"],
+            "kind": [*[s.kind for s in sources], ""],
+            "licence": [*[s.licence for s in sources], ""],
+            "split": [*[s.split for s in sources], ""],
+            "read": counts(lambda s: s.documents_read),
+            "cleaned out": counts(lambda s: s.documents_dropped),
+            "duplicates": counts(lambda s: s.duplicates_dropped),
+            "near copies": counts(lambda s: s.near_dropped) if self.near is not None else [],
+            "overlaps": counts(lambda s: s.overlaps_dropped) if self.against else [],
+            "documents": pairs(lambda s: s.documents, self.documents),
+            "bytes": pairs(lambda s: s.bytes, self.bytes),
+            "tokens": pairs(lambda s: s.tokens, self.tokens),
+            "bytes/token": [f"{number:.3f}" for number in [*[s.bytes_per_token for s in sources], self.bytes_per_token["train"]]],
+            "asked %": shares(lambda s: s.asked_percent),
+            "actual %": shares(lambda s: s.actual_percent),
+            "passes": [*[f"{s.passes:.2f}" for s in sources], ""],
+        }
+        return as_table({head: cells for head, cells in columns.items() if cells}, left=4)
+
+    def overlaps(self) -> str:
+        """A line an evaluation text: with how many documents of each source it overlaps."""
+        said = [f"{each['path']} ({'dropped' if each['drop'] else 'kept'})" for each in self.against]
+        columns = {"evaluation text": said, "words in a row": [str(each["n"]) for each in self.against]}
+        for source in self.sources:
+            columns[source.name] = [f"{source.overlapping[each['path']]:,}" for each in self.against]
+        return as_table(columns, left=1)
+
+
+def pair(counts: dict[str, int]) -> str:
+    """Training + validation."""
+    return f"{counts['train']:,} + {counts['validation']:,}"
+
+
+def as_table(columns: dict[str, list[str]], *, left: int) -> str:
+    """Head → cells as a table in markdown; all but the first `left` columns are numbers."""
+    rows = [list(columns), ["---"] * left + ["---:"] * (len(columns) - left), *map(list, zip(*columns.values()))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
 
 
 def percentages(parts: Sequence[float]) -> list[float]:

@@ -7,7 +7,7 @@ punctuation inside a word divides it, apostrophes alone do not, on both sides al
 An evaluation text of fewer than n words is looked for whole, if it has at least `shortest` words: 8, the least n of that appendix.
 What is shorter still stands everywhere, and so a document overlaps with it only if it is just that.
 
-What to do with an overlap is not decided here: `NGrams.overlaps` counts them for each document.
+`NGrams.overlaps` counts for each document; what becomes of it is decided in sides.py.
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ class Against(Spec):
     text       the field (jsonl) or column (csv, tsv, parquet) that holds the text; default: the first known one
     n          words in a row that are an overlap
     shortest   the fewest words of an evaluation text of fewer than n that is looked for inside of documents
+    drop       leave documents that overlap out; else they are only counted
     """
 
     path: str = Field(min_length=1)
     text: str | None = None
     n: int = Field(N, ge=1, le=1000)
     shortest: int = Field(SHORTEST, ge=1)
+    drop: bool = True
 
     def files(self) -> Files:
         """Where they are read from."""

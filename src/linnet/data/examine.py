@@ -5,6 +5,7 @@ format       lines and rows that a reader refuses
 empty        documents without a visible character
 giant        documents of more than GIANT characters: several in one?
 copies       documents that are there already, to the letter
+near         documents that are nearly there already, among the first NEAR_MOST
 garbled      text that was decoded wrongly once (Ã© for é)
 replaced     U+FFFD, where bytes were lost
 halves       half a character of UTF-16
@@ -20,14 +21,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from linnet.core.errors import DataError
 from linnet.data.files import ending, find_files, read_file
 from linnet.data.formats import Options, read_jsonl
-from linnet.data.look import has_control
+from linnet.data.look import Texts, has_control
+from linnet.data.near import Near, firsts, signatures
 from linnet.data.reading import chunks, is_binary
 from linnet.data.split import fingerprint
 
 GIANT = 2**21  # characters
+NEAR_MOST = 200_000  # documents; of each a signature of 448 bytes is kept, and where it stands
+TOGETHER = 2**21  # characters that are signed at a time
 SHOWN = 5  # places of one problem that are kept
 # é, ü, “ … in UTF-8, read as Windows-1252: a capital with a mark, then a sign that hardly ever follows one
 GARBLED = re.compile("[\u00c3\u00c2][\u0080-\u00bf]|\u00e2\u20ac[\u0153\u2122\u02dc\u201c\u201d\u00a6\u009d]")
@@ -38,6 +45,7 @@ WAYS_OUT = {
     "empty": "nothing: they are left out when the text is prepared",
     "giant": "`separator:` in the source, if there are several documents in one file",
     "copies": "nothing: copies are left out when the text is prepared (deduplicate: true)",
+    "near": "data.near: true in the run file, or linnet prepare --near, leaves all but the first out",
     "garbled": "text that was decoded wrongly once: get it anew, or ftfy",
     "replaced": "U+FFFD stands where bytes were lost: get the text anew",
     "halves": "get the text anew: whatever wrote it cut a character of two halves (an emoji) in two",
@@ -79,32 +87,67 @@ class Findings:
 
 def examine(paths: Sequence[str], options: Options | None = None) -> Findings:
     """Read everything under some paths and note what is wrong. Raises DataError only where there is nothing to read."""
-    found, seen = Findings(), set[bytes]()
+    found, seen, signed = Findings(), set[bytes](), Signed()
     for path in paths:
         for file in find_files(path):
             found.files += 1
             before = found.noted
             for place, text in documents_of(file, options or Options(), found):
-                note(text, place, found, seen)
+                if note(text, place, found, seen):
+                    signed.add(place, text)
             if before == found.noted:
                 found.add("empty", f"{file}: nothing is in it")
+    for place, like in signed.near():
+        found.add("near", f"{place}: like {like}")
     return found
 
 
-def note(text: str, place: str, found: Findings, seen: set[bytes]) -> None:
-    """One document's part of the findings."""
+class Signed:
+    """Documents with their signatures, to find near copies among them."""
+
+    def __init__(self) -> None:
+        self.places: list[str] = []
+        self.signatures: list[NDArray[np.uint32]] = []
+        self.waiting: list[bytes] = []
+        self.size = 0
+
+    def add(self, place: str, text: str) -> None:
+        """One more, as long as there are not too many."""
+        if len(self.places) < NEAR_MOST:
+            self.places.append(place)
+            self.waiting.append(text.encode("utf-8", "replace"))
+            self.size += len(text)
+            if self.size >= TOGETHER:
+                self.sign()
+
+    def sign(self) -> None:
+        """Those that wait."""
+        self.signatures.append(signatures(Texts.of(self.waiting), Near()))
+        self.waiting, self.size = [], 0
+
+    def near(self) -> Iterator[tuple[str, str]]:
+        """(where a near copy stands, where what it is like stands)."""
+        self.sign()
+        for number, first in enumerate(firsts(np.concatenate(self.signatures), Near()).tolist()):
+            if first != number:
+                yield self.places[number], self.places[first]
+
+
+def note(text: str, place: str, found: Findings, seen: set[bytes]) -> bool:
+    """One document's part of the findings; whether it has any text that was not there before."""
     found.documents += 1
     found.characters += len(text)
     found.lengths[len(text).bit_length()] += 1
     if not text.strip():
         found.add("empty", place)
-        return
+        return False
     if len(text) > GIANT:
         found.add("giant", f"{place}: {len(text):,} characters")
     if HALVES.search(text):
         found.add("halves", place)
     mark = fingerprint(text.encode("utf-8", "surrogatepass"))
-    if mark in seen:
+    copy = mark in seen
+    if copy:
         found.add("copies", place)
     seen.add(mark)
     if "\ufffd" in text:
@@ -114,6 +157,7 @@ def note(text: str, place: str, found: Findings, seen: set[bytes]) -> None:
     garbled = GARBLED.findall(text)
     if len(garbled) > 2:
         found.add("garbled", f"{place}: {' '.join(garbled[:3])} …")
+    return not copy
 
 
 def documents_of(file: Path, options: Options, found: Findings) -> Iterator[tuple[str, str]]:

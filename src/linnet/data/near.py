@@ -41,10 +41,10 @@ class Near(Spec):
     rows        numbers in each of them
     """
 
-    threshold: float = Field(0.7, ge=0, le=1)
-    shingle: int = Field(5, ge=1, le=100)
-    bands: int = Field(14, ge=1, le=1000)
-    rows: int = Field(8, ge=1, le=100)
+    threshold: float = Field(default=0.7, ge=0, le=1)
+    shingle: int = Field(default=5, ge=1, le=100)
+    bands: int = Field(default=14, ge=1, le=1000)
+    rows: int = Field(default=8, ge=1, le=100)
 
     @property
     def n_hashes(self) -> int:
@@ -97,7 +97,12 @@ def signatures_natively(texts: Texts, spec: Near) -> NDArray[np.uint32]:
 
 
 def near_copies(signatures: NDArray[np.uint32], spec: Near) -> NDArray[np.bool_]:
-    """(n,): True for every text that is near to an earlier one that stays.
+    """(n,): True for every text that is near to an earlier one that stays."""
+    return firsts(signatures, spec) != np.arange(len(signatures))
+
+
+def firsts(signatures: NDArray[np.uint32], spec: Near) -> NDArray[np.int64]:
+    """(n,): the number of the text that stays for each, which is its own where it is near to no earlier one.
 
     Two texts are linked if they have a band in common and their estimate is at least the threshold; what is linked, directly or
     through others, is a cluster, and of each the first text stays. Beside the signatures (which may be a file that is mapped) it
@@ -112,7 +117,7 @@ def near_copies(signatures: NDArray[np.uint32], spec: Near) -> NDArray[np.bool_]
         ranked, texts = keys[order], has_words[order]
         begins = np.nonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))[0] if len(ranked) else np.empty(0, np.int64)
         link(texts, begins, signatures, spec.threshold, clusters)
-    return clusters.firsts() != np.arange(n)
+    return clusters.firsts()
 
 
 def band_keys(band: NDArray[np.uint32]) -> NDArray[np.uint64]:

@@ -1,6 +1,7 @@
 """From a data spec to a folder of tokens: read, clean, drop copies, split, train a tokenizer if asked, encode, count.
 
-    sources -> spool (read once, cleaned) -> plan (copies out, sides decided) -> [tokenizer from training text] -> shards + card
+    sources -> spool (read once, cleaned) -> [marks for near copies and overlaps] -> plan (copies out, sides decided)
+            -> [tokenizer from training text] -> shards + card
 
     FOLDER/3f9c…/index.json · card.json · card.md · tokenizer.json · train/ · validation/
 
@@ -8,7 +9,7 @@ The folder's name is the fingerprint of everything that decides its content: the
 the tokenizer (or the recipe to train it) and this format's version. The same question finds the same folder again;
 any other question gets a folder beside it. A folder is renamed into place when it is whole, so there is never half of one.
 
-Reading and encoding are cut into units that are done by all cores (`work.py`, `engine.py`); a journal says which are done,
+Reading, marking and encoding are cut into units that are done by all cores (`work.py`, `engine.py`); a journal says which are done,
 so that the same question, asked again after a kill, goes on where it stopped.
 """
 
@@ -49,7 +50,7 @@ from linnet.data.workplace import Progress, work_folder
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.load import FILE_NAME
 
-READING = 0.35  # of the time of preparing, about, where the tokenizer is there
+READING, SIGNING, COMPARING, ENCODING = 1.0, 1.2, 0.9, 1.8  # times for the same text, about, where the tokenizer is there
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def prepare(
     maker = (
         tokenizer.fingerprint if isinstance(tokenizer, Tokenizer) else f"trained {tokenizer.recipe}" if tokenizer.recipe else None
     )
-    signatures = [source.signature(seed=seed) for source in spec.sources]
+    signatures = _signatures(spec, seed)
     name = _name(spec, signatures, maker) if maker is not None and None not in signatures else None
     if name is not None:
         found = _reuse(folder / name, tokenizer, tell)
@@ -134,6 +135,9 @@ class Preparation:
         work.built.mkdir(exist_ok=True)
         self.journal = Journal(work.folder / "journal.jsonl")
         self.crew: Here | Processes | Ray | None = None
+        times = [READING, SIGNING * (self.spec.near is not None), COMPARING * len(self.spec.against), ENCODING]
+        self.reading = times[0] / sum(times)  # part of the time
+        self.marking = (times[1] + times[2]) / sum(times)
 
     def close(self) -> None:
         """End the workers, close the files."""
@@ -146,13 +150,14 @@ class Preparation:
     ) -> Prepared:
         """All of it; the prepared folder."""
         spools = self.read()
-        if [source.signature(seed=self.work.seed) for source in self.spec.sources] != signatures:
+        self.mark(spools)
+        if _signatures(self.spec, self.work.seed) != signatures:
             raise DataError(
                 explain("a source changed while it was read", need="files that stay as they are", hint="the same again")
             )
         plans = plan_all(self.spec, spools)
         trained = self.trained(tokenizer, spools, plans)
-        signatures = [signature or _digest(spool) for signature, spool in zip(signatures, spools)]
+        signatures[: len(spools)] = [signature or _digest(spool) for signature, spool in zip(signatures, spools)]
         target = folder / _name(self.spec, signatures, maker or trained.fingerprint)
         found = _reuse(target, trained, self.tell)
         if found is not None:
@@ -220,7 +225,7 @@ class Preparation:
                 done[i, j] = event["bytes"]
             size = sum(done.values())
             name = self.work.names[i]
-            self.tell(min(1.0, size / total) * READING if total else None, f"reading {name}: {size / 1e6:,.0f} MB")
+            self.tell(min(1.0, size / total) * self.reading if total else None, f"reading {name}: {size / 1e6:,.0f} MB")
         spools = [
             Spool(name, self.work.spool, [part for j in range(len(portions[i])) for part in parts[i, j]])
             for i, name in enumerate(self.work.names)
@@ -243,6 +248,26 @@ class Preparation:
                         break
                     parts.append(part)
         return found
+
+    def mark(self, spools: list[Spool]) -> None:
+        """What near copies and overlaps are found by, where they are looked for."""
+        if not self.marking:
+            return
+        keys = {f"mark/{part.name}": part for spool in spools for part in spool.parts}
+        left = {key: part for key, part in keys.items() if self.journal.rebooted or key not in self.journal.entries}
+        total = sum(part.size for part in keys.values())
+        before = total - sum(part.size for part in left.values())
+        done = dict.fromkeys(left, 0)
+        names = list(left)
+        for number, event in self.told([{"do": "mark", "part": vars(part)} for part in left.values()], False, before):
+            name = names[number]
+            if event is None:
+                self.journal.add(name, {})
+            done[name] = left[name].size if event is None else event["bytes"]
+            size = before + sum(done.values())
+            self.tell(
+                self.reading + self.marking * size / total, f"looking for copies: {size / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+            )
 
     def trained(self, tokenizer: Tokenizer | TokenizerTrainer, spools: list[Spool], plans: list[SourcePlan]) -> Tokenizer:
         """The tokenizer, trained if it has to be, and in the work folder for whoever encodes."""
@@ -296,7 +321,8 @@ class Preparation:
                 self.journal.add(f"encode/{maker}/{key[0]}/{key[1]}", event["shards"])
             done[number] = unit["part"]["size"] if event is None else event.get("bytes", done[number])
             size = total - left + sum(done.values())
-            self.tell(READING + (1 - READING) * size / total, f"encoding: {size / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+            begun = self.reading + self.marking
+            self.tell(begun + (1 - begun) * size / total, f"encoding: {size / 1e6:,.0f} of {total / 1e6:,.0f} MB")
         return self.index(spools, shards, tokenizer, fingerprint)
 
     def encoded_before(self, key: str) -> dict[str, Any] | None:
@@ -366,6 +392,11 @@ def _name(spec: DataSpec, signatures: list[str | None], maker: str) -> str:
     """16 hex digits that stand for the question: the whole spec, what the sources are made of, who makes the tokens."""
     described = [FORMAT, VERSION, dump(spec), signatures, maker]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _signatures(spec: DataSpec, seed: int) -> list[str | None]:
+    """Of all sources, and of all evaluation texts that they are compared with."""
+    return [*[source.signature(seed=seed) for source in spec.sources], *[each.files().signature() for each in spec.against]]
 
 
 def _digest(spool: Spool) -> str:

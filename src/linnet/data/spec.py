@@ -6,9 +6,9 @@ data: {prepared: prepared/input}                      tokens that `linnet prepar
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from linnet.core.spec import Spec, load
 from linnet.data import hub as hub  # more words of Source
@@ -16,6 +16,8 @@ from linnet.data import quality as quality  # and of CleanStep
 from linnet.data import warc as warc
 from linnet.data import wikipedia as wikipedia
 from linnet.data.clean import DEFAULT_STEPS, CleanStep
+from linnet.data.contamination import Against
+from linnet.data.near import Near
 from linnet.data.sources import Described, Source
 from linnet.data.split import SplitKind
 
@@ -32,6 +34,8 @@ class DataSpec(Spec):
     exact           a tail begins at exactly that character, not at the next line
     clean           cleaning steps, in order
     deduplicate     drop a document that equals an earlier one
+    near            drop near copies of earlier ones, too; true: with every default
+    against         evaluation texts: a document that overlaps with one is dropped; a path alone stands for {path: …}
     document_mask   attention stays inside a document, where several stand in one row
     rows            windows: the text cut end to end; documents: each row begins with a document, which suits texts
                     that are short and refer back to their beginning
@@ -44,14 +48,35 @@ class DataSpec(Spec):
     exact: bool = False
     clean: tuple[CleanStep, ...] = Field(DEFAULT_STEPS, strict=False)
     deduplicate: bool = True
+    near: Near | None = None
+    against: tuple[Against, ...] = Field((), strict=False)
     document_mask: bool = True
     rows: Rows = "windows"
 
     @classmethod
     def examples(cls) -> tuple[DataSpec, ...]:
         return tuple(
-            load(cls, table) for table in ({"sources": [{"kind": "stories"}], "validation": 0.2}, {"prepared": "prepared/notes"})
+            load(cls, table)
+            for table in (
+                {"sources": [{"kind": "stories"}], "validation": 0.2},
+                {
+                    "sources": [{"kind": "files", "path": "notes/"}],
+                    "near": {"threshold": 0.8},
+                    "against": [{"path": "exam.jsonl"}],
+                },
+                {"prepared": "prepared/notes"},
+            )
         )
+
+    @field_validator("near", mode="before", json_schema_input_type=Near | bool | None)
+    @classmethod
+    def _near(cls, said: Any) -> Any:
+        return {True: {}, False: None}[said] if isinstance(said, bool) else said
+
+    @field_validator("against", mode="before", json_schema_input_type=tuple[Against | str, ...])
+    @classmethod
+    def _against(cls, said: Any) -> Any:
+        return [{"path": each} if isinstance(each, str) else each for each in said] if isinstance(said, (list, tuple)) else said
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -63,6 +88,9 @@ class DataSpec(Spec):
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
             raise ValueError(f"two sources are named {', '.join(twice)}; give each a name of its own")
+        paths = [against.path for against in self.against]
+        if again := sorted({path for path in paths if paths.count(path) > 1}):
+            raise ValueError(f"against names {', '.join(again)} twice")
         if all(source.part == "validation" for source in self.described()):
             raise ValueError("every source is validation only; at least one must be for training")
         if all(source.part == "train" for source in self.described()):

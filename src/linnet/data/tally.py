@@ -7,7 +7,7 @@ from typing import Any
 from linnet.core.spec import dump
 from linnet.data.card import DataCard, SourceCard, percentages
 from linnet.data.shards import SPLITS
-from linnet.data.sides import SourcePlan
+from linnet.data.sides import COPY, NEAR_COPY, OVERLAPPING, SourcePlan
 from linnet.data.spec import DataSpec
 from linnet.data.spool import Spool
 
@@ -28,7 +28,7 @@ def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index:
     asked, actual = percentages(weights), percentages(train)
     cards = []
     for i, (spool, plan, source) in enumerate(zip(spools, plans, spec.described())):
-        tokens, size, records = count("tokens", spool.name), count("bytes", spool.name), len(plan.kept)
+        tokens, size, records = count("tokens", spool.name), count("bytes", spool.name), len(plan.fates)
         entries = [found[split][spool.name] for split in SPLITS if spool.name in found[split]]
         cards.append(
             SourceCard(
@@ -38,7 +38,10 @@ def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index:
                 split=plan.plan.kind,
                 documents_read=spool.read,
                 documents_dropped=spool.read - records,
-                duplicates_dropped=records - int(plan.kept.sum()),
+                duplicates_dropped=plan.count(COPY),
+                near_dropped=plan.count(NEAR_COPY),
+                overlaps_dropped=plan.count(OVERLAPPING),
+                overlapping=dict(zip([against.path for against in spec.against], plan.overlapping)),
                 cleaned=dict(sorted(spool.cleaned.items())),
                 documents=count("documents", spool.name),
                 bytes=size,
@@ -59,6 +62,8 @@ def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index:
         validation_asked=spec.validation,
         split_asked=spec.split,
         deduplicate=spec.deduplicate,
+        near=dump(spec.near) if spec.near is not None else None,
+        against=tuple(dump(against) for against in spec.against),
         documents=total("documents"),
         bytes=size,
         tokens=tokens,

@@ -1,6 +1,7 @@
-"""The two pieces of work that preparing is made of, each of which any process can do by itself:
+"""The pieces of work that preparing is made of, each of which any process can do by itself:
 
     read     a portion of a source, cleaned, into parts of a spool
+    mark     a part of a spool, where near copies or overlaps are looked for
     encode   a part of a spool into shards
 
 A unit of work is a few plain JSON values, what comes of it is told as events, also plain JSON: `{"bytes": how far}`,
@@ -21,7 +22,9 @@ from linnet.core.errors import DataError, explain
 from linnet.core.spec import dump, load
 from linnet.data.clean import NotUtf8
 from linnet.data.close import Closing
+from linnet.data.contamination import NGrams
 from linnet.data.encode import Cut, encode_part
+from linnet.data.mark import mark_part
 from linnet.data.spec import DataSpec
 from linnet.data.spool import Part, write_parts
 from linnet.tokenizer.base import Tokenizer
@@ -66,6 +69,11 @@ class Work:
         """The tokenizer, and what its ids are closed with."""
         return Closing(self.tokenizer or load_tokenizer(self.folder / FILE_NAME))
 
+    @cached_property
+    def against(self) -> list[NGrams]:
+        """What is looked for in documents."""
+        return [each.grams() for each in self.spec.against]
+
     def to_json(self) -> dict[str, Any]:
         """For another process, which takes one core."""
         return {"spec": dump(self.spec), "seed": self.seed, "folder": str(self.folder.absolute())}
@@ -76,7 +84,7 @@ class Work:
 
     def do(self, unit: Unit) -> Iterator[Event]:
         """A unit of work."""
-        return {"read": self.read, "encode": self.encode}[unit["do"]](unit)
+        return {"read": self.read, "mark": self.mark, "encode": self.encode}[unit["do"]](unit)
 
     def read(self, unit: Unit) -> Iterator[Event]:
         """source, portion: their numbers; what: the portion; done: its parts that were read before."""
@@ -89,6 +97,11 @@ class Work:
         except NotUtf8 as error:
             source.refuse(unit["what"])
             raise DataError(explain(f"a text of {name} is not UTF-8", need="valid Unicode")) from error
+
+    def mark(self, unit: Unit) -> Iterator[Event]:
+        """part: its description."""
+        for done in mark_part(Part(**unit["part"]), self.spec.near, self.against, self.spool):
+            yield {"bytes": done}
 
     def encode(self, unit: Unit) -> Iterator[Event]:
         """part: its description; first: the number of its first document in the source; cut: where one is divided; name: of the shards."""

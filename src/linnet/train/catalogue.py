@@ -15,6 +15,8 @@ from pydantic.fields import FieldInfo
 from linnet.core.refusals import LIMITS, alternatives
 from linnet.core.spec import Spec, is_family, words
 from linnet.data.clean import CleanStep
+from linnet.data.contamination import Against
+from linnet.data.near import Near
 from linnet.data.sources import Source
 from linnet.model.spec import (
     AttentionPosition,
@@ -58,6 +60,7 @@ OF_A_SENTENCE: dict[str, type[Spec]] = {
     "position in attention": AttentionPosition,
     "linear": Linear,
 }
+TABLES_OF_DATA: dict[str, type[Spec]] = {"near": Near, "against": Against}
 GROUPS = PARTS | OF_DATA | OF_A_SENTENCE
 
 # the tables of a sentence that is written out, from the outermost in, by the names that they stand under
@@ -73,9 +76,10 @@ SENTENCE: dict[str, type[Spec]] = {
 
 
 def tables() -> dict[str, type[Spec]]:
-    """Everything that has fields, by its name in a run file: the parts, the tables of a sentence, all words."""
+    """Everything that has fields, by its name in a run file: the parts, the tables of data and of a sentence, all words."""
     parts = {name: field.annotation for name, field in RunSpec.model_fields.items() if is_table(field.annotation)}
-    return {**parts, **SENTENCE, **{kind: cls for family in GROUPS.values() for kind, cls in words(family).items()}}  # type: ignore[dict-item]
+    found = {kind: cls for family in GROUPS.values() for kind, cls in words(family).items()}
+    return {**parts, **TABLES_OF_DATA, **SENTENCE, **found}  # type: ignore[dict-item]
 
 
 def is_table(annotation: Any) -> bool:
