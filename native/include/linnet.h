@@ -113,6 +113,18 @@ const uint32_t *linnet_ids_look(const linnet_ids *ids, uint64_t *n_ids, uint64_t
 
 void linnet_ids_free(linnet_ids *ids);
 
+/* Functions of Python's stable interface: PyList_New, PyList_SetItem, Py_IncRef, Py_DecRef. */
+typedef struct {
+    void *(*list_new)(intptr_t n);
+    int (*set_item)(void *list, intptr_t place, void *object);
+    void (*inc_ref)(void *object);
+    void (*dec_ref)(void *object);
+} linnet_python;
+
+/* A list of Python's: of n ids, the object that `numbers` holds for each. For a caller that holds Python's lock meanwhile, which calls through
+ * cffi do not. NULL where an id is not below n_numbers, or there is no memory. */
+void *linnet_python_list(const uint32_t *ids, uint64_t n, void *const *numbers, uint64_t n_numbers, const linnet_python *python);
+
 /* ── Kernels ── */
 
 /* The vectors that the kernels use: 0 those of any processor, 1 AVX2, 2 AVX-512; the widest that the processor has. */

@@ -29,7 +29,7 @@ const BUG: i64 = -2;
 
 #[no_mangle]
 pub extern "C" fn linnet_interface() -> u32 {
-    8
+    9
 }
 
 #[no_mangle]

@@ -1,11 +1,14 @@
 //! The border to C of byte-pair encoding: its functions of `include/linnet.h`, and nothing else. See `lib.rs`.
 
+use std::ffi::c_void;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::{null, null_mut};
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use super::count::{Counted, Counter};
 use super::encode::Encoder;
 use super::learn::Trainer;
+use super::list::{list, Python};
 use super::merge::{Merger, Rule};
 use super::scan::{self, Pattern};
 use crate::{boxed, caught, free, parts, BAD_ARGUMENT};
@@ -230,4 +233,21 @@ pub unsafe extern "C" fn linnet_ids_look(
 #[no_mangle]
 pub unsafe extern "C" fn linnet_ids_free(ids: *mut Ids) {
     free(ids);
+}
+
+/// # Safety
+/// The calling thread holds Python's lock; `ids` holds n numbers, `numbers` as many of Python's objects as it says, and `python` its functions.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_python_list(
+    ids: *const u32,
+    n: u64,
+    numbers: *const *mut c_void,
+    n_numbers: u64,
+    python: *const Python,
+) -> *mut c_void {
+    if ids.is_null() || numbers.is_null() || python.is_null() {
+        return null_mut();
+    }
+    let work = || list(from_raw_parts(ids, n as usize), from_raw_parts(numbers, n_numbers as usize), *python);
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(null_mut())
 }

@@ -64,12 +64,13 @@ impl Borders {
     /// Calls `each` with the pieces of a chunk between sure borders. Only those before a character beyond ASCII are looked at.
     #[inline(always)]
     pub fn split<'a>(&self, chunk: &'a [u8], mut each: impl FnMut(&'a [u8])) {
-        let mut from = 0;
-        for at in 2..chunk.len() - 1 {
+        let (mut from, mut at) = (0, 2);
+        while at + 1 < chunk.len() {
             if chunk[at] >= 0xC0 && self.sure(number(&chunk[at - 2..at + 2])) {
                 each(&chunk[from..at]);
                 from = at;
             }
+            at += if chunk[at] >= 0xE0 { 3 } else { 1 };
         }
         each(&chunk[from..]);
     }

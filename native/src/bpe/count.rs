@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use super::encode::{key_of, KEPT_BYTES};
+use super::kept::{key_of, KEPT_BYTES};
 use super::hash::KeyHasher;
 use super::pieces::{into_pieces, nth, on_threads};
 use super::scan::{chunks, Pattern};

@@ -1,31 +1,24 @@
 //! Text to ids: chunks that were met before are looked up, the others merged.
 //!
-//! A language is mostly words that it has said already. A chunk of up to 15 bytes is kept with its ids in a table of pairs of
-//! slots, found by a hash of its bytes; what is met twice moves to the first slot of its pair, and new chunks take the second, so
-//! that rare words do not push out frequent ones. What the table holds never changes which ids come out.
+//! A language is mostly words that it has said already. A chunk of up to 15 bytes is kept with its ids in a table (`kept.rs`): one
+//! for the few ids that most chunks have, and behind it one for more, so that the first stays small. What tables hold never changes
+//! which ids come out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 
+use super::kept::{key_of, Table, KEPT_BYTES};
 use super::merge::{Memo, Merger};
 use super::pieces::{into_pieces, nth, on_threads, PIECE};
 use super::scan::{chunks, Pattern};
 
-pub const KEPT_BYTES: usize = 15; // of a chunk: with its length they fill 16
-const KEPT_IDS: usize = 3;
-const BITS: u32 = 15; // pairs of slots: 2^15 of 64 bytes are 2 MiB
-
-#[derive(Clone, Copy, Default)]
-#[repr(C, align(32))]
-struct Slot {
-    key: u128, // the bytes of a chunk, its length in the last one; 0: nothing
-    n: u32,
-    ids: [u32; KEPT_IDS],
-}
+const FEW: usize = 3; // ids: with their number and the bytes of the chunk they fill 32 bytes
+const MORE: usize = 11; // and these 64
 
 /// Chunks and their ids, for one thread at a time.
 struct Kept {
-    slots: Vec<[Slot; 2]>,
+    few: Table<FEW>,
+    more: Table<MORE>,
     memo: Memo,
     ids: Vec<u32>,             // of the pieces of a batch that this thread did
     done: Vec<(usize, usize)>, // which these are, and where in `ids` each begins
@@ -121,42 +114,32 @@ impl Encoder {
     #[inline(always)]
     fn append_short(&self, text: &[u8], part: &[u8], kept: &mut Kept, ids: &mut Vec<u32>) {
         let key = key_of(text, part);
-        let pair = &mut kept.slots[(hash(key) >> (64 - BITS)) as usize];
-        if pair[0].key != key {
-            if pair[1].key == key {
-                pair.swap(0, 1);
-            } else {
-                return self.append_new(key, part, kept, ids);
-            }
-        }
-        ids.reserve(KEPT_IDS);
-        let n = pair[0].n as usize;
-        // SAFETY: there is room for KEPT_IDS more, and n is no more than that
-        unsafe {
-            let end = ids.as_mut_ptr().add(ids.len());
-            end.copy_from_nonoverlapping(pair[0].ids.as_ptr(), KEPT_IDS);
-            ids.set_len(ids.len() + n);
+        if !kept.few.append(key, ids) {
+            self.append_new(key, part, kept, ids);
         }
     }
 
-    /// The same for one that was not met lately.
+    /// The same for one that was not met lately, or has more ids.
     #[inline(never)]
     fn append_new(&self, key: u128, part: &[u8], kept: &mut Kept, ids: &mut Vec<u32>) {
+        if kept.more.append(key, ids) {
+            return;
+        }
         let before = ids.len();
         self.merger.merge(part, &mut kept.memo, ids);
         let made = &ids[before..];
-        if made.len() <= KEPT_IDS {
-            let pair = &mut kept.slots[(hash(key) >> (64 - BITS)) as usize];
-            let slot = &mut pair[usize::from(pair[0].key != 0)];
-            (slot.key, slot.n) = (key, made.len() as u32);
-            slot.ids[..made.len()].copy_from_slice(made);
+        if made.len() <= FEW {
+            kept.few.keep(key, made);
+        } else if made.len() <= MORE {
+            kept.more.keep(key, made);
         }
     }
 
     fn take_kept(&self) -> Kept {
         let idle = self.idle.lock().map_or(None, |mut idle| idle.pop());
         idle.unwrap_or_else(|| Kept {
-            slots: vec![[Slot::default(); 2]; 1 << BITS],
+            few: Table::new(15),  // 2 MiB
+            more: Table::new(12), // half of one
             memo: Memo::new(),
             ids: Vec::new(),
             done: Vec::new(),
@@ -171,27 +154,4 @@ impl Encoder {
             idle.push(kept);
         }
     }
-}
-
-/// The bytes of a chunk of at most KEPT_BYTES, and its length.
-#[inline(always)]
-pub fn key_of(text: &[u8], chunk: &[u8]) -> u128 {
-    let at = chunk.as_ptr() as usize - text.as_ptr() as usize;
-    let bytes = match text.get(at..at + 16) {
-        Some(sixteen) => u128::from_le_bytes(sixteen.try_into().expect("they are sixteen")),
-        None => {
-            let mut sixteen = [0u8; 16];
-            sixteen[..chunk.len()].copy_from_slice(chunk);
-            u128::from_le_bytes(sixteen)
-        }
-    };
-    let kept = (1u128 << (8 * chunk.len())) - 1;
-    (bytes & kept) | (chunk.len() as u128) << 120
-}
-
-#[inline(always)]
-fn hash(key: u128) -> u64 {
-    let (low, high) = (key as u64, (key >> 64) as u64);
-    let mixed = u128::from(low ^ 0x9E37_79B9_7F4A_7C15) * u128::from(high ^ 0xC2B2_AE3D_27D4_EB4F);
-    (mixed as u64) ^ (mixed >> 64) as u64
 }

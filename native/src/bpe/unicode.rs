@@ -20,8 +20,11 @@ pub struct Char {
     pub len: usize,
 }
 
+const MIXED: u8 = u8::MAX; // in `rows`: not all characters of the row have the same classes, or there is none
+
 pub struct Classes {
     of: Box<[u8]>, // by code point; what lies beyond ASCII is looked up a page at a time, so that little of it is ever in a cache
+    rows: [u8; 1024], // of 64 characters of three bytes each, by the first two of these: most rows are of one kind, as in Chinese
 }
 
 impl Classes {
@@ -45,7 +48,13 @@ impl Classes {
             }
             of[usize::from(b'\r')] |= NEWLINE;
             of[usize::from(b'\n')] |= NEWLINE;
-            Classes { of }
+            let mut rows = [MIXED; 1024];
+            for (row, classes) in rows.iter_mut().zip(of.chunks_exact(64)).skip(32) {
+                if classes.iter().all(|own| *own == classes[0]) {
+                    *row = classes[0];
+                }
+            }
+            Classes { of, rows }
         })
     }
 
@@ -60,8 +69,19 @@ impl Classes {
         self.beyond_ascii(text, at)
     }
 
-    #[inline]
+    #[inline(always)]
     fn beyond_ascii(&self, text: &[u8], at: usize) -> Char {
+        if let Some(&[lead @ 0xE0..=0xEF, second, third]) = text[at..].first_chunk::<3>() {
+            let classes = self.rows[usize::from(lead & 15) << 6 | usize::from(second & 63)];
+            if second & third & 0xC0 == 0x80 && (second | third) & 0x40 == 0 && classes != MIXED {
+                return Char { classes, len: 3 };
+            }
+        }
+        self.any_beyond_ascii(text, at)
+    }
+
+    #[inline(never)]
+    fn any_beyond_ascii(&self, text: &[u8], at: usize) -> Char {
         match code_point(text, at) {
             Some((code, len)) => Char { classes: self.of[code], len },
             None => Char { classes: 0, len: 1 },

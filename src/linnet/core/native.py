@@ -6,11 +6,13 @@ its functions asks `native_available()` first and has a slower way.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-INTERFACE = 8  # of native/include/linnet.h; a library that was built from another one is not used
+INTERFACE = 9  # of native/include/linnet.h; a library that was built from another one is not used
 
 
 @cache
@@ -42,6 +44,22 @@ def native_version() -> str | None:
     """The version of the native library; None where there is none."""
     ffi, lib, problem = opened()
     return None if problem else ffi.string(lib.linnet_version()).decode("ascii")
+
+
+@cache
+def python_functions() -> tuple[Any, Any] | None:
+    """(`linnet_python_list`, Python's functions that it calls); None where there is no library, or another Python than CPython.
+
+    It is called through ctypes, which keeps Python's lock for it; a call through cffi gives the lock up.
+    """
+    if native_problem() or not hasattr(ctypes, "pythonapi"):
+        return None
+    (path,) = Path(importlib.import_module("linnet._native").__file__ or "").parent.glob("lib_native.*")
+    function = ctypes.PyDLL(str(path)).linnet_python_list
+    function.restype = ctypes.py_object
+    function.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p]
+    named = [getattr(ctypes.pythonapi, name) for name in ("PyList_New", "PyList_SetItem", "Py_IncRef", "Py_DecRef")]
+    return function, (ctypes.c_void_p * len(named))(*(ctypes.cast(each, ctypes.c_void_p).value for each in named))
 
 
 def pointer(kind: str, array: Any) -> Any:

@@ -29,7 +29,7 @@ from linnet.tokenizer.pretokenize import PATTERNS, chunks_of, chunks_of_bytes, s
 from linnet.tokenizer.vocabulary import Progress, VocabularyTokenizer, special_names
 
 CACHE_CHUNKS = 65_536  # remembered chunks; when they are that many, all are forgotten
-MANY = 10_000  # ids
+MANY = 1000  # ids
 CACHE_LENGTH = 64  # characters; a longer chunk hardly ever comes again
 
 
@@ -123,14 +123,13 @@ class BPETokenizer(VocabularyTokenizer):
         return self._as_list(self._encoder.encode(text_to_bytes(text)))
 
     def _as_list(self, ids: NDArray[np.uint32]) -> list[int]:
-        """Ids (N,) as Python's numbers. Of many, those that are there already: making each anew takes longer than encoding it."""
-        numbers: list[int] = ids.tolist() if len(ids) < MANY else self._numbers[ids].tolist()
+        """Ids (N,) as Python's numbers."""
+        numbers: list[int] = ids.tolist() if len(ids) < MANY else self._numbers.of(ids)
         return numbers
 
     @cached_property
-    def _numbers(self) -> NDArray[np.object_]:
-        """0 … vocab_size - 1 as Python's numbers (vocab_size,)."""
-        return np.array(range(self.vocab_size), dtype=object)
+    def _numbers(self) -> native.Numbers:
+        return native.Numbers(self.vocab_size)
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """The ids of bytes that need not be UTF-8, such as a part of a file: a byte of no character is a chunk's as a mark is."""

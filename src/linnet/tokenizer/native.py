@@ -5,6 +5,7 @@
     learn_merges      merges from counted chunks
     merges_of_ids     the merges of a vocabulary that says only which token comes before which
     Encoder           a vocabulary's ids of texts, as arrays; batches on all cores
+    Numbers           ids as a list of Python's numbers
 
 core/native.py opens the library. Whoever calls these asks `native_available()` first and has the Python otherwise.
 """
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.core.native import checked, made, opened, pointer
+from linnet.core.native import checked, made, opened, pointer, python_functions
 from linnet.tokenizer.base import ends_of
 from linnet.tokenizer.bpe import OnMerge, Pair
 
@@ -145,6 +146,24 @@ class Encoder:
         return _look(
             lib.linnet_encode_batch(self._handle, bytes_of, pointer("uint64_t", ends), len(ends), threads), "linnet_encode_batch"
         )
+
+
+class Numbers:
+    """0 … n - 1 as Python's numbers, of which lists of ids are made: to make each anew takes longer than to encode it."""
+
+    def __init__(self, n: int) -> None:
+        self.objects = np.array(range(n), dtype=object)
+
+    def of(self, ids: Ids) -> list[int]:
+        """Ids (N,) below n as a list."""
+        functions = python_functions()
+        if functions is None or not len(ids):
+            found: list[int] = self.objects[ids].tolist()
+            return found
+        ids = np.ascontiguousarray(ids, np.uint32)
+        make, python = functions
+        made: list[int] = make(ids.ctypes.data, len(ids), self.objects.ctypes.data, len(self.objects), python)
+        return made
 
 
 def merges_of_ids(tokens: Sequence[bytes]) -> list[tuple[int, int, int]]:
