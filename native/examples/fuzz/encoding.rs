@@ -111,7 +111,7 @@ impl Encoders {
         match case.mutant {
             Some(Mutant::DropByte) => drop(ids.pop()),
             Some(Mutant::Unmerged) => ids = ids_of_bytes(&self.vocabulary.tokens, text),
-            Some(Mutant::ReadBehind) => case.note([unsafe { text.as_ptr().add(text.len()).read_volatile() }]),
+            Some(Mutant::ReadBehind) if !text.is_empty() => case.note([unsafe { text.as_ptr().add(text.len()).read_volatile() }]),
             _ => {}
         }
         Ok(ids)

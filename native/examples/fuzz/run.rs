@@ -98,7 +98,8 @@ impl Run {
         done.digest.fetch_add(case.digest, Ordering::Relaxed);
         let panic = PANIC.lock().ok().and_then(|mut said| said.take());
         let said = match (held, panic) {
-            (Ok(Err(said)), _) => said,
+            (Ok(Err(said)), Some(panic)) => format!("{said}; a panic: {panic}"),
+            (Ok(Err(said)), None) => said,
             (_, Some(said)) => format!("a panic: {said}"),
             (Ok(Ok(())), None) => return Ok(()),
             (Err(_), None) => "a panic on this thread, of which another one has told".into(),

@@ -1,6 +1,6 @@
 //! What has to be known of documents, as `linnet/data/` says it in Python.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use super::super::given::parts;
@@ -37,11 +37,11 @@ const ALONE: [(u32, u32); 14] = [
 ];
 
 /// Code point → that of its lower case.
-fn lower_cases() -> &'static HashMap<u32, u32> {
-    static READ: OnceLock<HashMap<u32, u32>> = OnceLock::new();
+fn lower_cases() -> &'static BTreeMap<u32, u32> {
+    static READ: OnceLock<BTreeMap<u32, u32>> = OnceLock::new();
     READ.get_or_init(|| {
         let table = include_str!("../../../../src/linnet/tokenizer/unicode_lower.txt");
-        let mut found = HashMap::new();
+        let mut found = BTreeMap::new();
         for line in table.lines().filter(|line| !line.starts_with('#')) {
             let fields: Vec<&str> = line.split(' ').collect();
             let code = |i: usize| u32::from_str_radix(fields[i], 16).expect("a code point");
