@@ -116,9 +116,13 @@ fn descending(case: &mut Case) -> Held {
     texts.push(case.text());
     let Texts { joined, mut ends } = Texts::of(&texts);
     let n = ends.len();
-    let last = ends[n - 1];
-    let at = case.chance.below(n - 1);
-    ends[at] = if case.chance.one_in(8) { u64::MAX } else { last + 1 + case.chance.below(100) as u64 };
+    let (last, at) = (ends[n - 1], case.chance.below(n - 1));
+    let later = case.chance.between(at + 1, n - 1);
+    match case.chance.below(8) {
+        0 => ends[at] = u64::MAX,
+        1..=3 if ends[at] < ends[later] => ends.swap(at, later),
+        _ => ends[at] = last + 1 + case.chance.below(100) as u64,
+    }
     let size = joined.len();
     let (bytes, ends, n_texts) = (joined.as_ptr(), ends.as_ptr(), n as u64);
     let (mut numbers, mut more) = (Room::<u64>::new(size + n), Room::<u64>::new(size + n));
