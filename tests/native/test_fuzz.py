@@ -97,6 +97,18 @@ def test_a_call_that_does_not_come_back_is_an_error(driver: Path) -> None:
     assert "seed 0, number 77: no answer in 1 seconds" in outcome.stdout
 
 
+@pytest.mark.usefixtures("driver")
+def test_the_script_builds_runs_and_says_what_came_of_it() -> None:
+    command = (sys.executable, REPOSITORY / "scripts" / "fuzz_native.py", "--inputs", 2000, "--seed", 7)
+    clean = run(*command)
+    assert clean.returncode == 0, clean.stderr
+    assert "seed 7: 2000 inputs" in clean.stdout
+    broken = run(*command, "--mutant", "drop_byte")
+    assert broken.returncode == 1
+    assert "are lost in" in broken.stdout
+    assert "a law was broken" in broken.stderr
+
+
 def test_every_mutant_is_tried_here(driver: Path) -> None:
     known = re.findall(r"^    (\w+)", run(driver, "--help").stdout, re.MULTILINE)
     assert sorted(known) == sorted([*MUTANTS, *FOR_VALGRIND, "crash", "hang"])

@@ -2,12 +2,15 @@
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 
 pub const MOST_THREADS: usize = 64;
 pub const NONE: u64 = u64::MAX;
 
 /// The input that each thread of the driver is at.
 pub static NOW: [AtomicU64; MOST_THREADS] = [const { AtomicU64::new(NONE) }; MOST_THREADS];
+/// What the first panic said, of the library's or of the driver's own.
+pub static PANIC: Mutex<Option<String>> = Mutex::new(None);
 static SEED: AtomicU64 = AtomicU64::new(0);
 
 /// Those that threads are at.
@@ -45,6 +48,9 @@ mod unix {
             let _ = writeln!(rest, "signal {number} at seed {}, number {input}", SEED.load(Ordering::Relaxed));
             let left = rest.len();
             unsafe { write(2, room.as_ptr(), room.len() - left) };
+        }
+        if let Some(said) = PANIC.try_lock().ok().as_ref().and_then(|said| said.as_deref()) {
+            unsafe { write(2, said.as_ptr(), said.len()) };
         }
         unsafe { signal(number, DEFAULT) };
     }

@@ -58,7 +58,7 @@ fn main() {
         exit(2);
     });
     std::panic::set_hook(Box::new(|panic| {
-        if let Ok(mut said) = run::PANIC.lock() {
+        if let Ok(mut said) = crash::PANIC.lock() {
             said.get_or_insert(panic.to_string());
         }
     }));

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::case::{Case, Held};
-use super::crash::{now, NONE, NOW};
+use super::crash::{now, NONE, NOW, PANIC};
 use super::encoding::Encoders;
 use super::mutants::Mutant;
 use super::{documents, learning, refused, splitting};
@@ -36,9 +36,6 @@ pub struct Done {
 
 /// What was broken, as it is told.
 pub type Broken = Mutex<Option<String>>;
-
-/// What the first panic said, of the library's or of the driver's own.
-pub static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 impl Run {
     /// Do all inputs; where a law is broken, what there is to say.
