@@ -66,9 +66,9 @@ int64_t linnet_documents_look(
 
 /* Texts' ids, which lie one after the other up to the ends, as they stand on disk: those of each text on its side, and end_id behind those
  * that end a document. which: 1 training, 2 validation, and 4 more for a text whose document does not end with it. vocabulary: the bytes
- * that each id stands for, and the highest bit for special tokens. width: bytes of an id on disk, 2 or 4. train, validation: room for all ids
+ * that each id stands for, and the highest bit for special tokens. width: bytes of an id on disk, 2 or 4, the lowest first. train, validation: room for all ids
  * and n more; counts: how many there are on either side. bytes, special: of each text, what its ids stand for and how many are special.
- * An id that is not in the vocabulary is a bad argument. */
+ * A bad argument is an id that is not in the vocabulary, end_id among them, and a vocabulary of more ids than the width can say. */
 int64_t linnet_documents_close(
     const uint32_t *ids, const uint64_t *ends, uint64_t n, const uint8_t *which, const uint32_t *vocabulary, uint64_t vocab_size,
     uint32_t end_id, uint32_t width, uint8_t *train, uint8_t *validation, uint64_t *bytes, uint64_t *special, uint64_t *counts);
@@ -89,7 +89,8 @@ typedef struct linnet_encoder linnet_encoder;
 
 /* An encoder for a vocabulary: the bytes of every id, none for an id that ordinary text never gets. merges: n_merges times a, b,
  * and the id that they make, in the order of their rank; NULL: any two tokens that spell a third make it, the lowest id first.
- * whole: not 0 where a chunk that is a token stays one, whatever the merges make of it. NULL is returned where a byte has no token, or there are 2^21 ids or more, or 2^22 merges. */
+ * whole: not 0 where a chunk that is a token stays one, whatever the merges make of it. NULL is returned where a byte has
+ * no token, a merge makes what its two tokens do not spell, or there are 2^21 ids or more, or 2^22 merges. */
 linnet_encoder *linnet_encoder_new(
     uint32_t pattern, const uint8_t *bytes, const uint64_t *ends, uint64_t n_tokens, const uint32_t *merges, uint64_t n_merges, uint32_t whole);
 

@@ -43,8 +43,51 @@ def test_bad_arguments_are_codes_and_not_crashes() -> None:
     lib.linnet_encoder_free(ffi.NULL)
     assert lib.linnet_ids_look(ffi.NULL, ffi.NULL, ffi.NULL, ffi.NULL) == ffi.NULL
     lib.linnet_ids_free(ffi.NULL)
+    assert lib.linnet_merges_of_ids(all_bytes, ends, 0, ffi.new("uint32_t[3]")) == -1  # no tokens at all
+    assert lib.linnet_merges_of_ids(all_bytes, ends, 255, ffi.new("uint32_t[765]")) == -1
     with pytest.raises(RuntimeError, match="linnet_x"):
         checked(-2, "linnet_x")
+
+
+@with_native
+def test_merges_that_make_no_token_are_refused() -> None:
+    """Else bytes would be lost: the ids that such a merge makes stand for others."""
+    ffi, lib, _ = opened()
+    tokens = bytes(range(256)) + b"ab" + b"abc"
+    ends = ffi.new("uint64_t[]", [*range(1, 257), 258, 261])
+
+    def takes(*merges: tuple[int, int, int]) -> bool:
+        flat = ffi.new("uint32_t[]", [token for merge in merges for token in merge])
+        handle = ffi.gc(lib.linnet_encoder_new(0, tokens, ends, 258, flat, len(merges), 0), lib.linnet_encoder_free)
+        return bool(handle != ffi.NULL)
+
+    assert takes((97, 98, 256), (256, 99, 257))
+    for wrong in [(97, 98, 257), (98, 97, 256), (97, 98, 258), (258, 98, 256), (97, 2**32 - 1, 256), (97, 2**21 + 98, 256)]:
+        assert not takes((97, 98, 256), wrong)
+
+
+@with_native
+@pytest.mark.parametrize("shift", range(4))
+@pytest.mark.parametrize("width", [2, 4])
+def test_ids_go_to_disk_whole_or_not_at_all(width: int, shift: int) -> None:
+    """Wherever the room lies; a vocabulary of more ids than the width can say, and ids that are not in it, are refused."""
+    ffi, lib, _ = opened()
+
+    def close(ids: list[int], vocab_size: int, end_id: int, width: int) -> tuple[int, bytes]:
+        sides = [ffi.new("uint8_t[]", 64) for _ in range(2)]
+        vocabulary, which = ffi.new("uint32_t[]", vocab_size), ffi.new("uint8_t[]", [1])
+        found = [ffi.new("uint64_t[]", 2) for _ in range(3)]
+        ends = ffi.new("uint64_t[]", [len(ids)])
+        room = [side + shift for side in sides]
+        code = lib.linnet_documents_close(ids, ends, 1, which, vocabulary, vocab_size, end_id, width, *room, *found)
+        return code, bytes(ffi.buffer(room[0], (len(ids) + 1) * width))
+
+    expected = b"".join(token.to_bytes(width, "little") for token in (1, 65535, 258))
+    assert close([1, 65535], 65536, 258, width) == (0, expected)
+    assert close([1, 65535], 65537, 258, 2)[0] == -1
+    assert close([1, 65536], 65536, 258, width)[0] == -1
+    assert close([1, 2], 65536, 65536, width)[0] == -1
+    assert close([1, 2], 65536, 258, 3)[0] == -1
 
 
 @with_native

@@ -54,7 +54,8 @@ pub enum Rule<'a> {
 }
 
 impl Merger {
-    /// `tokens`: the bytes of each id; empty: not an ordinary token. `whole`: a chunk that is a token stays one. None where there are too many, or a byte has no token.
+    /// `tokens`: the bytes of each id; empty: not an ordinary token. `whole`: a chunk that is a token stays one. None where there are
+    /// too many, a byte has no token, or a merge makes a token that its two do not spell.
     pub fn new(tokens: &[&[u8]], rule: Rule, whole: bool) -> Option<Merger> {
         if tokens.len() > MOST_IDS as usize {
             return None;
@@ -62,6 +63,9 @@ impl Merger {
         let mut sorted: Vec<(&[u8], u32)> = tokens.iter().enumerate().map(|(id, &token)| (token, id as u32)).collect();
         sorted.retain(|(token, _)| !token.is_empty());
         sorted.sort_unstable();
+        if sorted.is_empty() {
+            return None; // a trie has at least one
+        }
         let trie = Trie::new(&sorted)?;
         let mut byte_ids = [NO_TOKEN; 256];
         for (byte, id) in byte_ids.iter_mut().enumerate() {
@@ -71,7 +75,7 @@ impl Merger {
             return None;
         }
         let pairs = match rule {
-            Rule::Merges(merges) if merges.len() < MOST_MERGES as usize => {
+            Rule::Merges(merges) if merges.len() < MOST_MERGES as usize && merges.iter().all(|merge| spells(tokens, merge)) => {
                 let ranked = merges.iter().enumerate().map(|(rank, &[a, b, _])| (a, b, rank as u32));
                 Pairs::new(ranked, merges.len(), merges.iter().map(|&[_, _, id]| id).collect())
             }
@@ -362,6 +366,12 @@ impl Memo {
             token => token,
         }
     }
+}
+
+/// Whether a, b and the id that they make are tokens, and what the two spell is the third.
+fn spells(tokens: &[&[u8]], merge: &[u32; 3]) -> bool {
+    let [Some(a), Some(b), Some(made)] = merge.map(|id| tokens.get(id as usize)) else { return false };
+    made.strip_prefix(*a) == Some(b)
 }
 
 /// Every two tokens that spell a third: (a, b, its id).

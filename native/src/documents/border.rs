@@ -3,7 +3,7 @@
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use super::blake2b;
-use super::close::{close, Found, Narrow, Vocabulary};
+use super::close::{close, Found, Side, Vocabulary};
 use super::look::look;
 use super::minhash::{signatures, Functions};
 use super::words::words;
@@ -132,8 +132,8 @@ pub unsafe extern "C" fn linnet_documents_close(
             Found { bytes: from_raw_parts_mut(bytes, texts.len()), special: from_raw_parts_mut(special, texts.len()) };
         let room = room + texts.len();
         let done = match width {
-            2 => close(&texts, which, &vocabulary, &mut sides::<u16>(train, validation, room), &mut found),
-            4 => close(&texts, which, &vocabulary, &mut sides::<u32>(train, validation, room), &mut found),
+            2 => close(&texts, which, &vocabulary, &mut sides::<2>(train, validation, room), &mut found),
+            4 => close(&texts, which, &vocabulary, &mut sides::<4>(train, validation, room), &mut found),
             _ => None,
         };
         match done {
@@ -146,6 +146,6 @@ pub unsafe extern "C" fn linnet_documents_close(
     })
 }
 
-unsafe fn sides<'a, T: Narrow>(train: *mut u8, validation: *mut u8, room: usize) -> [&'a mut [T]; 2] {
-    [train, validation].map(|side| from_raw_parts_mut(side.cast::<T>(), room))
+unsafe fn sides<'a, const WIDTH: usize>(train: *mut u8, validation: *mut u8, room: usize) -> [Side<'a, WIDTH>; 2] {
+    [train, validation].map(|side| from_raw_parts_mut(side.cast(), room))
 }

@@ -4,21 +4,11 @@
 /// Added to the side of a text whose document does not end with it.
 const DIVIDED: u8 = 4;
 
-/// An id as it stands on disk.
-pub trait Narrow: Copy {
-    fn narrow(id: u32) -> Self;
-}
+/// Ids as they stand on disk, the lowest byte of each first: bytes, because nobody says that they lie where numbers may.
+pub type Side<'a, const WIDTH: usize> = &'a mut [[u8; WIDTH]];
 
-impl Narrow for u16 {
-    fn narrow(id: u32) -> u16 {
-        id as u16
-    }
-}
-
-impl Narrow for u32 {
-    fn narrow(id: u32) -> u32 {
-        id
-    }
+fn on_disk<const WIDTH: usize>(id: u32) -> [u8; WIDTH] {
+    *id.to_le_bytes().first_chunk().expect("an id has four bytes")
 }
 
 /// What is known of a vocabulary.
@@ -33,15 +23,20 @@ pub struct Found<'a> {
     pub special: &'a mut [u64],
 }
 
-/// Texts' ids to the sides (1 and 2) that they belong to: how many there are on each. None where an id is not in the
-/// vocabulary. Each side has room for all ids and an end token a text.
-pub fn close<T: Narrow>(
+/// Texts' ids to the sides (1 and 2) that they belong to: how many there are on each. None where an id or
+/// the end token is not in the vocabulary, or the vocabulary has more ids than WIDTH bytes can say. Each side has room for all ids
+/// and an end token a text.
+pub fn close<const WIDTH: usize>(
     texts: &[&[u32]],
     which: &[u8],
     vocabulary: &Vocabulary,
-    sides: &mut [&mut [T]; 2],
+    sides: &mut [Side<WIDTH>; 2],
     found: &mut Found,
 ) -> Option<[usize; 2]> {
+    let n_ids = vocabulary.bytes.len() as u64;
+    if u64::from(vocabulary.end_id) >= n_ids || n_ids > 1 << (8 * WIDTH) {
+        return None;
+    }
     let mut done = [0, 0];
     for (number, ids) in texts.iter().enumerate() {
         let side = (which[number] & 3) as usize - 1;
@@ -51,13 +46,13 @@ pub fn close<T: Narrow>(
             let said = *vocabulary.bytes.get(id as usize)?;
             bytes += (said & 0x7fff_ffff) as u64;
             special += (said >> 31) as u64;
-            *place = T::narrow(id);
+            *place = on_disk(id);
         }
         found.bytes[number] = bytes;
         found.special[number] = special;
         done[side] += ids.len();
         if which[number] < DIVIDED {
-            sides[side][done[side]] = T::narrow(vocabulary.end_id);
+            sides[side][done[side]] = on_disk(vocabulary.end_id);
             done[side] += 1;
         }
     }
