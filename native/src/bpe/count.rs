@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use super::kept::{key_of, KEPT_BYTES};
 use super::hash::KeyHasher;
-use super::pieces::{into_pieces, nth, on_threads};
+use super::kept::{key_of, KEPT_BYTES};
+use super::pieces::{nth, on_threads, Pieces, PIECE};
 use super::scan::{chunks, Pattern};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -63,14 +63,14 @@ impl Counter {
     }
 
     pub fn add(&mut self, texts: &[&[u8]], n_threads: usize) {
-        let (pieces, next, pattern) = (into_pieces(texts), AtomicUsize::new(0), self.pattern);
-        let wanted = n_threads.clamp(1, pieces.len().max(1));
+        let (all, next, pattern) = (Pieces::new(texts, PIECE), AtomicUsize::new(0), self.pattern);
+        let wanted = n_threads.clamp(1, all.pieces.len().max(1));
         if self.counts.len() < wanted {
             self.counts.resize_with(wanted, Counts::default);
         }
         on_threads(&mut self.counts[..wanted], |counts| {
-            while let Some((_, piece)) = nth(&pieces, next.fetch_add(1, Ordering::Relaxed)) {
-                texts[piece.clone()].iter().for_each(|text| counts.add(text, pattern));
+            while let Some((_, piece)) = nth(&all.pieces, next.fetch_add(1, Ordering::Relaxed)) {
+                all.slices[piece.clone()].iter().for_each(|text| counts.add(text, pattern));
             }
         });
     }

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use super::kept::{key_of, Table, KEPT_BYTES};
 use super::merge::{Memo, Merger};
-use super::pieces::{into_pieces, nth, on_threads, PIECE};
+use super::pieces::{nth, on_threads, Pieces, PIECE};
 use super::scan::{chunks, Pattern};
 
 const FEW: usize = 3; // ids: with their number and the bytes of the chunk they fill 32 bytes
@@ -47,18 +47,18 @@ impl Encoder {
 
     /// The ids of many texts, one after the other, and where those of each end.
     pub fn encode_batch(&self, texts: &[&[u8]], n_threads: usize) -> (Vec<u32>, Vec<u64>) {
-        let pieces = into_pieces(texts);
+        let Pieces { slices, ends_text, pieces } = Pieces::new(texts, PIECE);
         let next = AtomicUsize::new(0);
         let mut kept: Vec<Kept> = (0..n_threads.clamp(1, pieces.len().max(1))).map(|_| self.take_kept()).collect();
-        let counts: Vec<Mutex<Vec<u64>>> = pieces.iter().map(|_| Mutex::default()).collect(); // of ids, by piece and text
+        let counts: Vec<Mutex<Vec<u64>>> = pieces.iter().map(|_| Mutex::default()).collect(); // of ids, by piece and slice
         on_threads(&mut kept, |kept| {
             while let Some((i, piece)) = nth(&pieces, next.fetch_add(1, Ordering::Relaxed)) {
                 let mut own = Vec::with_capacity(piece.len());
                 let mut ids = std::mem::take(&mut kept.ids);
                 kept.done.push((i, ids.len()));
-                for text in &texts[piece.clone()] {
+                for slice in &slices[piece.clone()] {
                     let before = ids.len();
-                    self.append(text, kept, &mut ids);
+                    self.append(slice, kept, &mut ids);
                     own.push((ids.len() - before) as u64);
                 }
                 kept.ids = ids;
@@ -69,11 +69,13 @@ impl Encoder {
         let mut ends = Vec::with_capacity(texts.len());
         let mut starts = Vec::with_capacity(pieces.len());
         let mut end = 0;
-        for own in &counts {
+        for (own, piece) in counts.iter().zip(&pieces) {
             starts.push(end as usize);
-            for count in own {
+            for (count, &ends_text) in own.iter().zip(&ends_text[piece.clone()]) {
                 end += count;
-                ends.push(end);
+                if ends_text {
+                    ends.push(end);
+                }
             }
         }
         let mut ids: Vec<u32> = Vec::with_capacity(end as usize);
@@ -148,7 +150,7 @@ impl Encoder {
 
     fn give_back(&self, mut kept: Kept) {
         kept.ids.clear();
-        kept.ids.shrink_to(PIECE * 8); // what a large batch needed is not held for ever
+        kept.ids.shrink_to(PIECE * 32); // what a large batch needed is not held for ever
         kept.done.clear();
         if let Ok(mut idle) = self.idle.lock() {
             idle.push(kept);
