@@ -120,6 +120,7 @@ def load_gpt2(folder: Path | str) -> BPETokenizer:
     except (OSError, ValueError) as error:
         raise TokenizerError(explain(f"{vocabulary} cannot be read ({error})", need="a table of tokens and ids")) from error
     tokens: dict[bytes, int] = {}
+    spelled: dict[str, int] = {}  # the same, as the files spell them
     special: dict[str, int] = {}
     problems = []
     for spelling, token_id in table.items() if isinstance(table, dict) else ():
@@ -131,21 +132,17 @@ def load_gpt2(folder: Path | str) -> BPETokenizer:
         elif not token:
             problems.append(f"{vocabulary.name}: the token {spelling!r} is not spelled in bytes")
         else:
-            tokens[token] = token_id
+            tokens[token] = spelled[spelling] = token_id
     merges: list[Pair] = []
     for number, line in enumerate(read_lines(merges_file), 1):
         text = line.decode("utf-8", "replace").rstrip("\r\n")
         if not text or (number == 1 and text.startswith("#version")):
             continue
-        sides = [unspell(side) for side in text.split(" ")]
-        if (
-            len(sides) != 2
-            or any(side is None or side not in tokens for side in sides)
-            or (sides[0] or b"") + (sides[1] or b"") not in tokens
-        ):
+        a, _, b = text.partition(" ")
+        if a not in spelled or b not in spelled or a + b not in spelled:
             problems.append(f"{merges_file.name}, line {number}: {text[:60]!r} is not a merge of two tokens into a third")
             continue
-        merges.append((tokens[sides[0] or b""], tokens[sides[1] or b""]))
+        merges.append((spelled[a], spelled[b]))
     if problems or not tokens:
         raise refusal(folder, problems or [f"{vocabulary.name} holds no tokens"], "GPT-2's two files, undamaged")
     return BPETokenizer(tokens, merges, pattern="gpt2", special=special)

@@ -8,19 +8,23 @@ counted up from U+0100 in their order.
 
 from __future__ import annotations
 
+import codecs
+
 PRINTABLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
 OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]
 SYMBOL_OF = {byte: chr(byte) for byte in PRINTABLE} | {byte: chr(256 + place) for place, byte in enumerate(OTHERS)}
-BYTE_OF = {symbol: byte for byte, symbol in SYMBOL_OF.items()}
+SYMBOLS = "".join(SYMBOL_OF[byte] for byte in range(256))
+BYTES = codecs.charmap_build(SYMBOLS)
 
 
 def spell(token: bytes) -> str:
     """The characters that spell some bytes."""
-    return "".join([SYMBOL_OF[byte] for byte in token])
+    return codecs.charmap_decode(token, "strict", SYMBOLS)[0]
 
 
 def unspell(spelling: str) -> bytes | None:
     """The bytes that some characters spell; None where one of them spells no byte."""
-    if not all(symbol in BYTE_OF for symbol in spelling):
+    try:
+        return codecs.charmap_encode(spelling, "strict", BYTES)[0]
+    except UnicodeEncodeError:
         return None
-    return bytes([BYTE_OF[symbol] for symbol in spelling])
