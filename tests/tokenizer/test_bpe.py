@@ -22,7 +22,7 @@ from linnet.tokenizer.bpe import (
 )
 from linnet.tokenizer.bpe_tokenizer import count_chunks
 from linnet.tokenizer.pretokenize import PATTERNS
-from linnet.tokenizer.spelling import BYTE_OF, SYMBOL_OF
+from linnet.tokenizer.spelling import SYMBOL_OF
 
 Learn = Callable[[Mapping[bytes, int], int], list[Pair]]
 
@@ -113,7 +113,7 @@ def test_tokenizers_learns_the_same_merges(real, name: str) -> None:
 
     renumbered = bytes(their_ids[SYMBOL_OF[byte]] for byte in range(256))
     chunks = {chunk.translate(renumbered): count for chunk, count in count_chunks([text], "gpt4").items()}
-    spelling = sorted(BYTE_OF, key=their_ids.__getitem__)
+    spelling = sorted(SYMBOL_OF.values(), key=their_ids.__getitem__)
     merges = learn_merges(chunks, 1000)
     for a, b in merges:
         spelling.append(spelling[a] + spelling[b])
