@@ -64,6 +64,12 @@ void linnet_trainer_free(linnet_trainer *trainer);
 int64_t linnet_documents_look(
     const uint8_t *bytes, const uint64_t *ends, uint64_t n, uint8_t *fingerprints, uint64_t *characters, uint8_t *flags);
 
+/* n bytes of whole lines, cut at those that are `mark`, of n_mark bytes, at least one, whatever carriage returns stand behind it. The parts go to
+ * `texts`, which has room for n bytes, one after the other, all but the last without the line end before the mark. ends: where each ends, with room
+ * for n_ends, at least n / (n_mark + 1) + 2. Returns how many parts there are. */
+int64_t linnet_documents_cut(
+    const uint8_t *lines, uint64_t n, const uint8_t *mark, uint64_t n_mark, uint8_t *texts, uint64_t *ends, uint64_t n_ends);
+
 /* Texts' ids, which lie one after the other up to the ends, as they stand on disk: those of each text on its side, and end_id behind those
  * that end a document. which: 1 training, 2 validation, and 4 more for a text whose document does not end with it. vocabulary: the bytes
  * that each id stands for, and the highest bit for special tokens. width: bytes of an id on disk, 2 or 4, the lowest first. train, validation: room for all ids

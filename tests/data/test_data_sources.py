@@ -22,7 +22,7 @@ from linnet.core.errors import DataError, MissingExtraError
 from linnet.core.spec import load
 from linnet.data import formats, reading, sources
 from linnet.data.files import find_files
-from linnet.data.formats import Options, read_plain
+from linnet.data.formats import Options, plain_texts, read_plain
 from linnet.data.reading import blocks, character_start
 from linnet.data.sources import Files, PythonDocs, Stdin, Stories
 from linnet.tokenizer import END_OF_TEXT
@@ -277,17 +277,50 @@ def test_signature_changes_with_content_and_not_with_time(tmp_path: Path, monkey
     assert find_files(str(file)) == [file]
 
 
+def documents_by_hand(data: bytes, mark: bytes) -> list[bytes]:
+    """Line by line: what stands between marks, without the line end before one; nothing behind the last is no document."""
+    found: list[list[bytes]] = [[]]
+    for line in data.splitlines(keepends=True) if b"\r" not in data else [each + b"\n" for each in data.split(b"\n")]:
+        if line.rstrip(b"\r\n") == mark:
+            found.append([])
+        else:
+            found[-1].append(line)
+    texts = [b"".join(lines) for lines in found]
+    if b"\r" in data:  # the split has given the last line an end that it has not
+        texts[-1] = texts[-1].removesuffix(b"\n")
+    divided = len(texts) > 1
+    texts = [text.removesuffix(b"\n").removesuffix(b"\r") if divided else text for text in texts]
+    return texts if texts[-1] else texts[:-1]
+
+
 @given(
     lines=st.lists(
-        st.sampled_from(["a", "bc", "", END_OF_TEXT, END_OF_TEXT, f"x{END_OF_TEXT}", f"{END_OF_TEXT} ", "é"]), max_size=12
+        st.sampled_from(
+            ["a", "bc", "", END_OF_TEXT, END_OF_TEXT, f"x{END_OF_TEXT}", f"{END_OF_TEXT} ", "é", "<", "\r", f"{END_OF_TEXT}\r"]
+        ),
+        max_size=12,
     ),
     end=st.sampled_from(["\n", ""]),
     cut=st.integers(1, 30),
+    held=st.sampled_from([0, 10, 2**16]),
 )
-def test_documents_cut_out_of_blocks_are_those_cut_line_by_line(lines: list[str], end: str, cut: int) -> None:
+def test_documents_cut_out_of_blocks_are_those_cut_line_by_line(lines: list[str], end: str, cut: int, held: int) -> None:
     data = ("\n".join(lines) + end).encode()
     pieces = [data[i : i + cut] for i in range(0, len(data), cut)]
-    found = list(read_plain(iter(pieces), "here", Options()))
+    expected = documents_by_hand(data, END_OF_TEXT.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(formats, "cut_at", lambda mark, text: None)
-        assert found == list(read_plain(iter(pieces), "here", Options()))
+        patch.setattr(formats, "HELD", held)
+        found = [text for texts in plain_texts(iter(pieces), "here", Options()) for text in texts]
+        assert found == expected
+        patch.setattr(formats, "cut", formats.cut_plainly)
+        assert [text for texts in plain_texts(iter(pieces), "here", Options()) for text in texts] == expected
+    assert [text.encode() for _, text in read_plain(iter(pieces), "here", Options())] == expected
+
+
+@given(
+    st.lists(st.sampled_from(["a", "\n", "\n\n", "<m>", "<", "\r", "m>", "x" * 70])).map("".join),
+    st.sampled_from(["<m>", "<", "m>"]),
+)
+def test_lines_are_cut_alike_in_rust_and_in_python(text: str, mark: str) -> None:
+    found, expected = formats.cut(text.encode(), mark.encode()), formats.cut_plainly(text.encode(), mark.encode())
+    assert list(found) == list(expected)

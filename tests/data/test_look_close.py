@@ -93,12 +93,12 @@ def test_cleaning_a_batch_is_cleaning_each() -> None:
     for used in (steps[:2], steps[:1], steps[1:2], steps, ()):
         one_by_one, together = Counter[str](), Counter[str]()
         kept = [clean(text.decode("utf-8"), used, one_by_one) for text in texts]
-        found, looks = clean_texts(texts, used, together)
+        found, looks = clean_texts(Texts.of(texts), used, together)
         assert [found[number].decode("utf-8") for number in range(len(found))] == [text for text in kept if text is not None]
         assert together == one_by_one
         assert (looks.fingerprints == look_plainly(found).fingerprints).all()
     with pytest.raises(NotUtf8):
-        clean_texts([b"fine", b"\xff"], steps[:2], Counter())
+        clean_texts(Texts.of([b"fine", b"\xff"]), steps[:2], Counter())
 
 
 def is_utf8(text: bytes) -> bool:

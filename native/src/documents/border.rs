@@ -3,11 +3,34 @@
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use super::blake2b;
+use super::cut::cut;
 use super::close::{close, Found, Side, Vocabulary};
 use super::look::look;
 use super::minhash::{signatures, Functions};
 use super::words::words;
 use crate::{caught, parts, BAD_ARGUMENT};
+
+/// # Safety
+/// `lines` holds n bytes, `mark` n_mark; there is room for n bytes in `texts` and for `n_ends` numbers in `ends`.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_documents_cut(
+    lines: *const u8,
+    n: u64,
+    mark: *const u8,
+    n_mark: u64,
+    texts: *mut u8,
+    ends: *mut u64,
+    n_ends: u64,
+) -> i64 {
+    if lines.is_null() || mark.is_null() || n_mark == 0 || texts.is_null() || ends.is_null() || n_ends < n / (n_mark + 1) + 2 {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        let texts = from_raw_parts_mut(texts, n as usize);
+        let ends = from_raw_parts_mut(ends, n_ends as usize);
+        cut(from_raw_parts(lines, n as usize), from_raw_parts(mark, n_mark as usize), texts, ends) as i64
+    })
+}
 
 /// # Safety
 /// `ends` holds `n` numbers, `bytes` as many bytes as the last of them says; there is room for what is written.

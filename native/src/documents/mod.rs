@@ -4,6 +4,7 @@
 mod blake2b;
 pub mod border;
 mod close;
+mod cut;
 mod look;
 mod minhash;
 mod words;

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 TEMPORARY = ".writing"  # suffix of everything that is not finished; such names may be deleted at any time
 
 
+def sync_file(path: Path) -> None:
+    """Make what was written into a file, by whichever process, survive a power cut."""
+    with open(path, "rb") as handle:
+        os.fsync(handle.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside `folder` survive a power cut (POSIX; a no-op where folders cannot be opened)."""
     with contextlib.suppress(OSError, PermissionError):
@@ -93,8 +99,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             os.chmod(temporary, 0o666 & ~umask())  # some writers make files that nobody else may read
-            with open(temporary, "rb") as handle:
-                os.fsync(handle.fileno())
+            sync_file(temporary)
             os.replace(temporary, path)
             sync_folder(path.parent)
         finally:

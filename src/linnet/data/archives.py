@@ -20,6 +20,7 @@ from linnet.core.errors import DataError, explain
 from linnet.core.extras import need
 from linnet.data.files import encoded, find_files
 from linnet.data.formats import Rows
+from linnet.data.look import Texts
 from linnet.data.portions import Slice, portion_size, together
 from linnet.data.sources import Described, Document, Portion, as_label, signature_of
 
@@ -66,7 +67,7 @@ class Archives(Described):
             raise DataError(explain(f"{error.filename} cannot be read ({error.strerror})", need="a readable file")) from error
         return [Portion([dataclasses.astuple(part) for part in parts], sum(part.size for part in parts)) for parts in found]
 
-    def texts(self, portion: Any = None, *, seed: int = 0) -> Iterator[list[bytes]]:
+    def texts(self, portion: Any = None, *, seed: int = 0) -> Iterator[Texts]:
         for part in portion:
             yield from encoded(self.read(Slice(*part)), part[0])
 

@@ -111,7 +111,7 @@ class NotUtf8(Exception):
     """Some bytes that a source gave are no UTF-8; which ones, its careful reader can say."""
 
 
-def clean_texts(texts: Sequence[bytes], steps: Sequence[CleanStep], counts: Counter[str]) -> tuple[Texts, Looks]:
+def clean_texts(texts: Texts, steps: Sequence[CleanStep], counts: Counter[str]) -> tuple[Texts, Looks]:
     """What is left of some documents after all steps, and what has to be known of it: `clean` of each.
 
     Only documents that a step might change are gone through one by one. Raises NotUtf8.
@@ -119,12 +119,11 @@ def clean_texts(texts: Sequence[bytes], steps: Sequence[CleanStep], counts: Coun
     concerns = [step.concerns for step in steps]
     everything = None in concerns
     odd = BLANK | NOT_UTF8 | sum({flag for flag in (RETURNS, CONTROL) if any((each or 0) & flag for each in concerns)})
-    joined = Texts.of(texts)
     if not everything:
-        looks = look(joined)
+        looks = look(texts)
         flagged = (looks.flags & odd).nonzero()[0].tolist()
         if not flagged:
-            return joined, looks
+            return texts, looks
     left: list[bytes | None] = list(texts)
     for number in range(len(texts)) if everything else flagged:
         try:

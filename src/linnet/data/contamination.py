@@ -54,7 +54,7 @@ class Against(Spec):
     def grams(self) -> NGrams:
         """Those of all the evaluation texts. Raises DataError for what cannot be read, or where there is no word."""
         source = self.files()
-        batches = (Texts.of(batch) for portion in source.portions() for batch in source.texts(portion.what))
+        batches = (texts for portion in source.portions() for texts in source.texts(portion.what))
         found = NGrams.joined((NGrams.of(texts, self.n, self.shortest) for texts in batches), self.n, self.shortest)
         if not found.inside and not len(found.alone):
             raise DataError(explain(f"{self.path} holds no word to look for", need="evaluation texts"))

@@ -83,7 +83,7 @@ def encode_part(
 
 def batches(part: Part, sides: NDArray[np.uint8], cut: Cut | None, spool: Path) -> Iterator[tuple[Texts, NDArray[np.uint8]]]:
     """The texts of a part that are not left out, some at a time, and the side of each."""
-    text = part.text(spool)
+    text = memoryview(part.text(spool))
     ends = np.cumsum(part.records(spool)["bytes"], dtype=np.uint64)
     first = 0
     while first < len(ends):

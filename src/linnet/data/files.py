@@ -14,6 +14,7 @@ from pathlib import Path
 from linnet.core.errors import DataError, explain
 from linnet.core.names import nearest
 from linnet.data.formats import Options, Reader, Rows, first_field, plain_texts, read_csv, read_jsonl, read_plain, read_tsv
+from linnet.data.look import Texts
 from linnet.data.parquet import read_parquet, read_parquet_file
 from linnet.data.portions import Slice, lines_before
 from linnet.data.reading import COMPRESSED, chunks
@@ -90,7 +91,7 @@ def read_file(path: Path, options: Options) -> Rows:
     return FORMATS.get(ending(path), read_plain)(chunks(path), str(path), options)
 
 
-def read_slice(part: Slice, options: Options) -> Iterator[list[bytes]]:
+def read_slice(part: Slice, options: Options) -> Iterator[Texts]:
     """The documents of a part of a file as UTF-8, many at a time. Plain text is not looked at: whether it is UTF-8 is left
     to whoever does that. Raises DataError."""
     path = Path(part.path)
@@ -124,7 +125,7 @@ def refuse_slice(part: Slice, options: Options) -> None:
         pass
 
 
-def encoded(rows: Rows, name: str = "") -> Iterator[list[bytes]]:
+def encoded(rows: Rows, name: str = "") -> Iterator[Texts]:
     """The texts of rows as UTF-8, some at a time; `name` stands before their places. Raises DataError for one that has none."""
     batch: list[bytes] = []
     size = 0
@@ -132,10 +133,10 @@ def encoded(rows: Rows, name: str = "") -> Iterator[list[bytes]]:
         batch.append(utf8(text, f"{name}{where}"))
         size += len(batch[-1])
         if size >= BATCH_BYTES or len(batch) == BATCH:
-            yield batch
+            yield Texts.of(batch)
             batch, size = [], 0
     if batch:
-        yield batch
+        yield Texts.of(batch)
 
 
 def utf8(text: str, place: str) -> bytes:

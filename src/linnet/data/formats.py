@@ -13,9 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, AnyStr
 
+import numpy as np
+
 from linnet.core.errors import DataError, explain
 from linnet.core.names import nearest
+from linnet.core.native import checked, native_available, opened, pointer
 from linnet.core.refusals import kind_of
+from linnet.data.look import Texts
 from linnet.data.reading import LONGEST_LINE, Block, Encoding, blocks, byte_blocks
 from linnet.tokenizer.base import END_OF_TEXT
 
@@ -34,6 +38,7 @@ TEXT_FIELDS = (
     "code",
 )
 
+HELD = 2**16  # bytes of a document's beginning that are looked through again with the next block
 PIECE = 2**22  # bytes; plain text without separators is cut at a line boundary into documents of about this size
 
 
@@ -85,7 +90,7 @@ def read_plain(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
         yield (f"#{number}" if number else ""), held.decode("utf-8")
 
 
-def plain_texts(pieces: Iterable[bytes], name: str, options: Options) -> Iterator[list[bytes]]:
+def plain_texts(pieces: Iterable[bytes], name: str, options: Options) -> Iterator[Texts]:
     """What `read_plain` gives, as UTF-8 and many at a time; whether it is UTF-8 is left to whoever looks at it next."""
     found = byte_blocks(pieces, name, encoding=options.encoding, longest=LONGEST_LINE)
     if options.encoding != "utf-8":
@@ -93,26 +98,30 @@ def plain_texts(pieces: Iterable[bytes], name: str, options: Options) -> Iterato
     elif not options.offset:
         found = (data if number else data.removeprefix(BOM_UTF8) for number, data in enumerate(found))
     if options.separator == "\n":
-        yield from ([line for line in data.split(b"\n") if line.strip()] for data in found)
+        yield from (Texts.of([line for line in data.split(b"\n") if line.strip()]) for data in found)
     else:
         yield from cut_plain(found, options)
 
 
-def cut_plain(blocks_of_lines: Iterable[bytes], options: Options) -> Iterator[list[bytes]]:
-    """Blocks of whole lines cut into documents, as `read_plain` says, a list a block."""
+def cut_plain(blocks_of_lines: Iterable[bytes], options: Options) -> Iterator[Texts]:
+    """Blocks of whole lines cut into documents, as `read_plain` says, some at a time."""
     mark = separator_line(options)
-    parts: list[bytes] = []
+    parts: list[bytes] = []  # of a document that may go on
     size = 0
     separated = options.separated
     for data in blocks_of_lines:
-        found = cut_at(mark, data) if size + len(data) < PIECE else None  # the common case, a block at a time
-        if found is not None:
-            first, more = found
-            parts.append(first)
-            if more:
-                yield [b"".join(parts).removesuffix(b"\n").removesuffix(b"\r"), *more[:-1]]
-                parts, separated = [more[-1]] if more[-1] else [], True
-            size = sum(map(len, parts))
+        if size + len(data) < PIECE:  # the common case, a block at a time
+            whole = size < HELD  # else it is looked first whether anything is cut
+            found = cut(b"".join([*parts, data]) if whole else data, mark)
+            if len(found) == 1:
+                parts.append(data)
+                size += len(data)
+                continue
+            if not whole:
+                found = cut(b"".join([*parts, data]), mark)
+            last = found[len(found) - 1]
+            yield found.before(len(found) - 1)
+            parts, size, separated = [last], len(last), True
             continue
         texts: list[bytes] = []
         for line in _lines(data, b"\n"):
@@ -126,12 +135,12 @@ def cut_plain(blocks_of_lines: Iterable[bytes], options: Options) -> Iterator[li
                 texts.append(b"".join(parts))
                 parts, size = [], 0
         if texts:
-            yield texts
+            yield Texts.of(texts)
     text = b"".join(parts)
     if separated and options.ends:
         text = text.removesuffix(b"\n").removesuffix(b"\r")
     if text:
-        yield [text]
+        yield Texts.of([text])
 
 
 def separator_line(options: Options) -> bytes:
@@ -139,21 +148,31 @@ def separator_line(options: Options) -> bytes:
     return (END_OF_TEXT if options.separator is None else options.separator.strip("\n")).encode("utf-8")
 
 
-def cut_at(mark: bytes, data: bytes) -> tuple[bytes, list[bytes]] | None:
-    """Some whole lines cut at those that are `mark`: what stands before the first with its line end, and the parts behind it,
-    without the line ends before the next one: the same as line by line, in a twentieth of the time.
+def cut(lines: bytes, mark: bytes) -> Texts:
+    """Whole lines cut at those that are `mark`, whatever carriage returns stand behind it: all parts but the last without the line end
+    before it. In Rust where that is there (`native/src/documents/cut.rs`)."""
+    if not native_available() or not mark:
+        return cut_plainly(lines, mark)
+    _, lib, _ = opened()
+    texts, ends = np.empty(len(lines), np.uint8), np.empty(len(lines) // (len(mark) + 1) + 2, np.uint64)
+    given = (pointer("uint8_t", lines), len(lines), pointer("uint8_t", mark), len(mark))
+    room = (pointer("uint8_t", texts), pointer("uint64_t", ends), len(ends))
+    n = checked(lib.linnet_documents_cut(*given, *room), "linnet_documents_cut")
+    return Texts(texts.data[: int(ends[n - 1])], ends[:n].copy())
 
-    None where it has to be done line by line.
-    """
-    if mark not in data and mark:
-        return data, []
-    if b"\r" in data or not data.endswith(b"\n") or not mark:
-        return None
-    first, *more = (b"\n" + data).split(b"\n" + mark + b"\n")
-    again = mark + b"\n"
-    if any(part == mark or part.startswith(again) for part in more):  # two marks on end share a line end
-        return None
-    return (first[1:] + b"\n" if more and first else first[1:]), more
+
+def cut_plainly(lines: bytes, mark: bytes) -> Texts:
+    """`cut` in Python."""
+    if mark and mark not in lines:
+        return Texts.of([lines])
+    texts: list[list[bytes]] = [[]]
+    for line in _lines(lines, b"\n"):
+        if line.rstrip(b"\r\n") == mark:
+            texts.append([])
+        else:
+            texts[-1].append(line)
+    *parts, last = map(b"".join, texts)
+    return Texts.of([*(part.removesuffix(b"\n").removesuffix(b"\r") for part in parts), last])
 
 
 def _lines(text: AnyStr, end: AnyStr) -> list[AnyStr]:

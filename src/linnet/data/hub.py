@@ -26,6 +26,7 @@ from linnet.core.extras import need
 from linnet.core.names import nearest
 from linnet.data.files import encoded, files_in
 from linnet.data.formats import Rows, sniff
+from linnet.data.look import Texts
 from linnet.data.portions import MANY
 from linnet.data.sources import Described, Document, Portion, as_label, signature_of
 
@@ -91,7 +92,7 @@ class Hub(Described):
         """What one portion is."""
         return {"number": number, "of": of, "commit": commit, "column": column}
 
-    def texts(self, portion: Any = None, *, seed: int = 0) -> Iterator[list[bytes]]:
+    def texts(self, portion: Any = None, *, seed: int = 0) -> Iterator[Texts]:
         yield from encoded(self.rows(portion), self.dataset)
 
     def rows(self, portion: dict[str, Any]) -> Rows:

@@ -6,7 +6,7 @@ In Rust where that is there (`native/src/documents/`), a batch at a time; `look_
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ NOT_UTF8, RETURNS, CONTROL, BLANK = 1, 2, 4, 8  # as in native/include/linnet.h
 class Texts:
     """Some documents' UTF-8, one after the other, and where each ends (n,)."""
 
-    joined: bytes
+    joined: bytes | memoryview
     ends: NDArray[np.uint64]
 
     @classmethod
@@ -38,12 +38,19 @@ class Texts:
         return len(self.ends)
 
     def __getitem__(self, number: int) -> bytes:
-        return self.joined[int(self.ends[number - 1]) if number else 0 : int(self.ends[number])]
+        return bytes(self.joined[int(self.ends[number - 1]) if number else 0 : int(self.ends[number])])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self[number] for number in range(len(self)))
 
     @property
     def sizes(self) -> NDArray[np.uint64]:
         """The bytes of each (n,)."""
         return np.diff(self.ends, prepend=np.uint64(0))
+
+    def before(self, count: int) -> Texts:
+        """The first `count`."""
+        return Texts(self.joined[: int(self.ends[count - 1]) if count else 0], self.ends[:count])
 
     def after(self, count: int) -> Texts:
         """Those behind the first `count`."""

@@ -30,6 +30,7 @@ from linnet.core.errors import DataError, explain
 from linnet.core.files import (
     sha256_file,
     sweep,
+    sync_file,
     sync_folder,
     write_bytes,
     write_json,
@@ -149,7 +150,7 @@ class Preparation:
         self, tokenizer: Tokenizer | TokenizerTrainer, maker: str | None, signatures: list[str | None], folder: Path
     ) -> Prepared:
         """All of it; the prepared folder."""
-        spools = self.read()
+        spools = self.read(meanwhile=lambda: self.keep(tokenizer) if isinstance(tokenizer, Tokenizer) else None)
         self.mark(spools)
         if _signatures(self.spec, self.work.seed) != signatures:
             raise DataError(
@@ -195,8 +196,8 @@ class Preparation:
             self.crew = engine_for(self.engine, self.work, self.workers, alone=alone, n_bytes=n_bytes)
         yield from self.crew(units)
 
-    def read(self) -> list[Spool]:
-        """All sources, by portions; those that were read before are not read again."""
+    def read(self, meanwhile: Callable[[], None]) -> list[Spool]:
+        """All sources, by portions; those that were read before are not read again. `meanwhile`: what is done while others read."""
         portions = [source.portions() for source in self.spec.sources]
         parts = self.read_before(portions)
         units = [
@@ -212,7 +213,9 @@ class Preparation:
             type(source).__module__.startswith("linnet.") and type(source).__name__ != "Stdin" for source in self.spec.sources
         )
         self.tell(0.0 if total else None, "reading")
-        for number, event in self.told(units, alone, _known_size(portions)):
+        for done_so_far, (number, event) in enumerate(self.told(units, alone, _known_size(portions))):
+            if not done_so_far:
+                meanwhile()
             i, j = units[number]["source"], units[number]["portion"]
             if event is None:
                 self.journal.add(f"end/{i}/{j}", {})
@@ -279,9 +282,15 @@ class Preparation:
                     return trained
             self.tell(None, "training the tokenizer")
             tokenizer = tokenizer.train(TrainingTexts(lambda: training_texts(self.spec, spools, plans)))
-        tokenizer.save(path)
-        self.journal.add("trained", {"fingerprint": tokenizer.fingerprint})
+        self.keep(tokenizer)
         return tokenizer
+
+    def keep(self, tokenizer: Tokenizer) -> None:
+        """Write the tokenizer where those who encode find it, if it is not there."""
+        path = self.work.folder / FILE_NAME
+        if self.journal.entries.get("trained") != {"fingerprint": tokenizer.fingerprint} or not path.exists():
+            tokenizer.save(path)
+            self.journal.add("trained", {"fingerprint": tokenizer.fingerprint})
 
     def encode(self, spools: list[Spool], plans: list[SourcePlan], tokenizer: Tokenizer, fingerprint: str) -> dict[str, Any]:
         """Write all shards; the index."""
@@ -318,6 +327,8 @@ class Preparation:
             if event is not None and "shards" in event:
                 key = (unit["source"], unit["number"])
                 shards[key] = event["shards"]
+                for shard in event["shards"].values():
+                    sync_file(self.work.built / shard["file"])  # here, where nobody waits for it
                 self.journal.add(f"encode/{maker}/{key[0]}/{key[1]}", event["shards"])
             done[number] = unit["part"]["size"] if event is None else event.get("bytes", done[number])
             size = total - left + sum(done.values())

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import DataError, explain
-from linnet.core.files import read_json, sha256_file, temporary_name
+from linnet.core.files import read_json, sha256_file, sync_file, temporary_name
 
 FORMAT = "linnet-tokens"
 VERSION = 2
@@ -54,8 +54,8 @@ class ShardWriter:
     def append(self, ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], n_bytes: int, unknown: int = 0) -> None:
         """Some documents (or what stands of them in this split): their ids (N,) with end tokens, how many each has (n,), their
         bytes and their unknown tokens, of all together."""
-        self.lengths.write(lengths.astype("<u8", copy=False).tobytes())
-        self.shard.write(ids.astype(self.dtype, copy=False).tobytes())
+        self.lengths.write(np.ascontiguousarray(lengths, "<u8").data)
+        self.shard.write(np.ascontiguousarray(ids, self.dtype).data)
         self.tokens += len(ids)
         self.documents += len(lengths)
         self.bytes += n_bytes
@@ -91,12 +91,14 @@ def write_stream(
         starts.write((ends - sizes).astype("<u8", copy=False).tobytes())
         first = int(ends[-1]) if len(ends) else first
     starts.write(first.to_bytes(8, "little"))
+    sha256 = starts.close()
+    sync_file(folder / name)
     total = {what: sum(shard[what] for shard in shards) for what in ("documents", "bytes", "tokens", "unknown")}
     return {
         "source": source,
         **total,
         "shards": [{key: shard[key] for key in ("file", "tokens", "sha256")} for shard in shards],
-        "starts": {"file": name, "sha256": starts.close()},
+        "starts": {"file": name, "sha256": sha256},
     }
 
 
@@ -108,14 +110,12 @@ class _Hashed:
         self.handle: BinaryIO = open(self.temporary, "wb", buffering=2**20)  # noqa: SIM115
         self.digest = hashlib.sha256()
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytes | memoryview) -> None:
         self.digest.update(content)
         self.handle.write(content)
 
     def close(self) -> str:
-        """Its SHA-256. The file is on the disk from then on."""
-        self.handle.flush()
-        os.fsync(self.handle.fileno())
+        """Its SHA-256. The file has its name from then on; whoever relies on it after a power cut has to sync it."""
         self.handle.close()
         os.replace(self.temporary, self.path)
         return self.digest.hexdigest()

@@ -33,6 +33,7 @@ from linnet.core.seeds import stream_seed
 from linnet.core.spec import Spec
 from linnet.data.files import FORMATS, encoded, ending, find_files, read_file, read_slice, refuse_slice
 from linnet.data.formats import Options
+from linnet.data.look import Texts
 from linnet.data.portions import Slice, portion_size, slices, together
 from linnet.data.reading import CHUNK, COMPRESSED, Encoding
 
@@ -81,7 +82,7 @@ class Source(Spec):
         """Its parts, in order; what `texts` gives for them, one after the other, is what `documents` gives. Raises DataError."""
         return [Portion()]
 
-    def texts(self, portion: Any = None, *, seed: int = 0) -> Iterator[list[bytes]]:
+    def texts(self, portion: Any = None, *, seed: int = 0) -> Iterator[Texts]:
         """The documents of a portion (its `what`) as UTF-8, many at a time. Raises DataError."""
         yield from encoded((document.name, document.text) for document in self.documents(seed=seed))
 
@@ -145,7 +146,7 @@ class Files(Described):
             for parts in found
         ]
 
-    def texts(self, portion: Any = None, *, seed: int = 0) -> Iterator[list[bytes]]:
+    def texts(self, portion: Any = None, *, seed: int = 0) -> Iterator[Texts]:
         for part in _slices(portion):
             yield from read_slice(part, self.options())
 

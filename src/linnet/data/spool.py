@@ -136,7 +136,7 @@ class PartWriter:
 
 
 def write_parts(
-    name: str, batches: Iterable[list[bytes]], steps: Sequence[CleanStep], folder: Path, *, done: Sequence[Part] = ()
+    name: str, batches: Iterable[Texts], steps: Sequence[CleanStep], folder: Path, *, done: Sequence[Part] = ()
 ) -> Iterator[Part | int]:
     """Read a portion to its end: its parts as they are done, and between them now and then how many bytes it has come to.
 
@@ -152,7 +152,7 @@ def write_parts(
             if behind >= len(batch):
                 behind -= len(batch)
                 continue
-            batch, behind = batch[behind:], 0
+            batch, behind = batch.after(behind), 0
             writer = writer or PartWriter(folder, f"{name}.{number:04d}")
             texts, looks = clean_texts(batch, steps, writer.cleaned)
             writer.add(len(batch), texts, looks)

@@ -54,14 +54,14 @@ class Tokenizer(ABC):
         return np.fromiter((token for each in ids for token in each), np.uint32, int(ends[-1]) if len(ends) else 0), ends
 
     def encode_joined(
-        self, joined: bytes, ends: NDArray[np.uint64], *, n_threads: int | None = None
+        self, joined: bytes | memoryview, ends: NDArray[np.uint64], *, n_threads: int | None = None
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
         """`encode_to_arrays` of texts that lie one after the other as UTF-8, and where each ends (texts,).
 
         n_threads   at most so many, where that makes a difference; None: all cores
         """
         borders = [0, *ends.tolist()]
-        return self.encode_to_arrays([joined[start:end].decode("utf-8") for start, end in pairwise(borders)])
+        return self.encode_to_arrays([bytes(joined[start:end]).decode("utf-8") for start, end in pairwise(borders)])
 
     @abstractmethod
     def decode_bytes(self, ids: Sequence[int]) -> bytes:

@@ -143,7 +143,7 @@ class BPETokenizer(VocabularyTokenizer):
         return self._encoder.encode_batch([text_to_bytes(text) for text in texts])
 
     def encode_joined(
-        self, joined: bytes, ends: NDArray[np.uint64], *, n_threads: int | None = None
+        self, joined: bytes | memoryview, ends: NDArray[np.uint64], *, n_threads: int | None = None
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
         if self._encoder is None:
             return super().encode_joined(joined, ends)

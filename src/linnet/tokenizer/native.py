@@ -138,7 +138,7 @@ class Encoder:
         """The ids (N,) of many texts, one after the other, and where those of each text end. n_threads: all cores by default."""
         return self.encode_joined(b"".join(texts), ends_of(texts), n_threads)
 
-    def encode_joined(self, joined: bytes, ends: Ends, n_threads: int | None = None) -> tuple[Ids, Ends]:
+    def encode_joined(self, joined: bytes | memoryview, ends: Ends, n_threads: int | None = None) -> tuple[Ids, Ends]:
         """The same of texts that lie one after the other up to the ends (texts,)."""
         ffi, lib, _ = opened()
         threads = n_cores() if n_threads is None else n_threads
