@@ -1,10 +1,10 @@
-"""Kill `linnet prepare` again and again, and compare: the shards have to be the same, and little may be done twice.
+"""Kill `linnet prepare` again and again, and compare: the shards have to be the same, and nothing that was done is lost.
 
     python scripts/kill_prepare.py --megabytes 1000 --kills 10 [--engine ray] [--text big.txt]
 
 The corpus is prepared once without being disturbed. Then again, killed with SIGKILL, which no program can answer, a few pieces
 of work further each time, and begun anew; its workers are left to themselves, as a kill leaves them. All files are compared by their
-SHA-256. What was read and encoded twice is told by the journals' lines.
+SHA-256. The journal's lines must never become fewer.
 """
 
 from __future__ import annotations
@@ -54,9 +54,12 @@ def killed(asked: list[str], out: Path, kills: int, pieces: int, luck: random.Ra
     pieces   of work in all, lines of the journal
     moment   seconds at most
     """
-    happened = 0
+    happened = seen = 0
     while True:
         before = done(out)
+        if before < seen:
+            raise SystemExit(f"{seen - before} pieces of work that were done are lost")
+        seen = before
         process = subprocess.Popen(asked, stdout=subprocess.DEVNULL)
         if happened < kills:
             further = luck.randint(0, max(1, (pieces - before) // (kills - happened)))

@@ -10,9 +10,11 @@ from typing import Any
 
 from linnet.core.errors import ConfigError, explain
 from linnet.core.refusals import kind_of
-from linnet.core.spec import Spec
+from linnet.core.spec import Spec, words
 from linnet.core.yaml import override, read_yaml
+from linnet.data.archives import Archives
 from linnet.data.prepared import is_prepared
+from linnet.data.sources import Source
 
 Paths = str | Path | Sequence[str | Path]
 # the parts of a run file that tokens do not know
@@ -48,10 +50,16 @@ def asked_of(what: Paths) -> tuple[dict[str, Any], str, str]:
                 hint="ls",
             )
         )
-    sources = [GENERATED.get(path, {"kind": "files", "path": path}) for path in paths]
+    sources = [GENERATED.get(path) or {"kind": kind_of_source(path), "path": path} for path in paths]
     first = "stdin" if paths[0] == "-" else paths[0]
     name = re.sub(r"[^\w-]+", "-", Path(first).name.split(".")[0]).strip("-") or "run"
     return {"data": {"sources": deepcopy(sources)}}, name, "the run"
+
+
+def kind_of_source(path: str) -> str:
+    """The word for a path: dumps and archives have endings of their own, everything else is files."""
+    archives = {kind: word for kind, word in words(Source).items() if issubclass(word, Archives)}  # type: ignore[type-abstract]
+    return next((kind for kind, word in archives.items() if path.lower().endswith(word.endings)), "files")
 
 
 def read_run_file(path: Path) -> tuple[dict[str, Any], str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import tiny_run
-from linnet.asked import RUN_FIELDS
-from linnet.core.errors import TokenizerError
+from linnet.asked import RUN_FIELDS, kind_of_source
+from linnet.core.errors import DataError, TokenizerError
 from linnet.data.corpus import Corpus
+from linnet.data.sources import Files
 from linnet.tokenizer.simple import ByteTokenizer
 from linnet.train.resume import prepared_before
 from linnet.train.spec import RunSpec
@@ -120,6 +121,47 @@ def test_refusals(notes: Path, capsys: pytest.CaptureFixture[str], arguments: li
     code, _, err = tiny_run.linnet(capsys, "prepare", *arguments)
     assert (code, said in err) == (2, True), err
     assert not list(Path("prepared").glob("*/*"))
+
+
+def test_near_copies_and_evaluation_texts_are_left_out(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    story = " ".join(f"word{number}" for number in range(40))
+    texts = [f"{story} number {number}" * (number < 2) or f"another text, number {number}" for number in range(60)]
+    (notes / "web.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in [*texts, "what an exam asks of them all, here and now"])
+    )
+    (notes / "exam.txt").write_text("What an exam asks of them all, here and now?")
+    asked = ["prepare", str(notes / "web.jsonl"), "--near", "--against", str(notes / "exam.txt"), "--vocab-size", "300"]
+    code, out, _ = tiny_run.linnet(capsys, *asked, "--out", str(notes / "out"))
+    assert code == 0
+    assert "overlaps" in out
+    (card,) = (notes / "out").glob("*/card.json")
+    (source,) = json.loads(card.read_text())["sources"]
+    assert (source["near_dropped"], source["overlaps_dropped"], source["documents_read"]) == (1, 1, 61)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("notes.txt", "files"),
+        ("web/*.jsonl.gz", "files"),
+        ("crawl/CC-MAIN-1.WARC.gz", "warc"),
+        ("a.warc.wet.gz", "warc"),
+        ("simplewiki-latest-pages-articles.xml.bz2", "wikipedia"),
+        ("folder", "files"),
+    ],
+)
+def test_archives_are_known_by_their_endings(path: str, kind: str) -> None:
+    assert kind_of_source(path) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("a.json", "one object a line"), ("a.warc.gz", "kind: warc"), ("a.xml.bz2", "kind: wikipedia"), ("a.pdf", "converting")],
+)
+def test_what_is_no_text_is_not_read_as_text(notes: Path, name: str, said: str) -> None:
+    (notes / name).write_bytes(b"[1, 2]")
+    with pytest.raises(DataError, match=said):
+        Files(path=str(notes / name)).files()
 
 
 def test_prepared_tokens_are_not_prepared_again(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import linnet.data.examine as examining
+from linnet.core.errors import DataError
 from linnet.data.examine import GARBLED, GIANT, WAYS_OUT, Findings, examine
+from linnet.data.files import read_file
+from linnet.data.formats import Options
 
 
 def found_in(folder: Path, **files: bytes) -> Findings:
+    folder.mkdir(exist_ok=True)
     for name, content in files.items():
         (folder / name.replace("_", ".", 1)).write_bytes(content)
     return examine([str(folder)])
@@ -123,3 +131,35 @@ def test_near_copies_are_found_beside_what_they_are_like(tmp_path: Path, monkeyp
         assert problems["near"].places == [f"{tmp_path}/a.txt#2: like {tmp_path}/a.txt#0"]
     monkeypatch.setattr(examining, "NEAR_MOST", 2)
     assert set(found_in(tmp_path, a_txt=content).problems) == {"copies"}
+
+
+def test_conversations_are_documents_of_their_words(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    rows = [{"messages": turns}, {"messages": 3}, {"messages": [*turns, *turns]}, {"messages": turns}]
+    found = found_in(tmp_path, a_jsonl="".join(json.dumps(row) + "\n" for row in rows).encode())
+    assert (found.documents, found.characters) == (3, 8 + 17 + 8)
+    assert {kind: problem.places for kind, problem in found.problems.items()} == {
+        "format": [f"{tmp_path}/a.jsonl, line 2: its 'messages' is a number; needed: a list of turns with role and content"],
+        "copies": [f"{tmp_path}/a.jsonl, line 4"],
+    }
+    pair = {"prompt": "Which?", "chosen": "this", "rejected": "that"}
+    assert found_in(tmp_path / "new", a_jsonl=json.dumps(pair).encode()).characters == len("Which?\nthis\nthat")
+
+
+LINES = [b'{"text": "one"}', b'{"content": "two"}', b'{"text": 3}', b'{"text": "a\\u0000b"}', b"[1]", b"", b'{"text": "\0"}']
+
+
+@given(st.lists(st.sampled_from(LINES), min_size=1, max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_the_doctor_refuses_what_reading_refuses(lines: list[bytes]) -> None:
+    """A .jsonl has a problem of format where reading it ends with an error, and the first one is that."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a.jsonl"
+        file.write_bytes(b"\n".join(lines))
+        problem = examine([str(file)]).problems.get("format")
+        if problem is None:
+            list(read_file(file, Options()))
+            return
+        with pytest.raises(DataError) as refused:
+            list(read_file(file, Options()))
+        assert problem.places[0].split("; ")[0] == str(refused.value).split("; ")[0].replace(f"{file}:", f"{file}, line ")

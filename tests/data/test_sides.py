@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -186,6 +187,19 @@ def test_the_card_of_four_sources(tmp_path: Path) -> None:
     assert "overlap with evaluation texts" in markdown
     for text in ("near copies", "overlaps", "duplicates", "100.00", "licence of fourth"):
         assert text in page
+
+
+def test_a_card_of_one_source_sums_to_itself(tmp_path: Path) -> None:
+    """Also where a licence has the sign that divides cells."""
+    spec = write(tmp_path, {"first": [f"text number {number}" for number in range(40)]})
+    (source,) = spec.described()
+    both = spec_of({**source.model_dump(), "part": "both", "licence": "MIT|GPL"})
+    card = prepare(both, ByteTokenizer(), tmp_path / "out").card
+    lines = card.to_markdown().splitlines()
+    rows = [re.split(r"(?<!\\)\|", line) for line in lines if line.startswith(("| first", "| **total**"))]
+    assert [cell.strip() for cell in rows[0][5:13]] == [cell.strip() for cell in rows[1][5:13]]
+    assert rows[0][3].strip() == "MIT\\|GPL"
+    assert "<td>MIT|GPL</td>" in markdown_page(card)
 
 
 def test_overlaps_may_be_counted_and_kept(tmp_path: Path) -> None:

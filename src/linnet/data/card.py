@@ -145,6 +145,7 @@ class DataCard:
         def shares(of: Callable[[SourceCard], float]) -> list[str]:
             return [*[f"{of(s):.2f}" for s in sources], f"{sum(round(100 * of(s)) for s in sources) / 100:.2f}"]
 
+        total = sum(self.bytes.values())
         columns = {
             "source": [*[s.name for s in sources], "**total**"],
             "kind": [*[s.kind for s in sources], ""],
@@ -158,7 +159,7 @@ class DataCard:
             "documents": pairs(lambda s: s.documents, self.documents),
             "bytes": pairs(lambda s: s.bytes, self.bytes),
             "tokens": pairs(lambda s: s.tokens, self.tokens),
-            "bytes/token": [f"{number:.3f}" for number in [*[s.bytes_per_token for s in sources], self.bytes_per_token["train"]]],
+            "bytes/token": [*[f"{s.bytes_per_token:.3f}" for s in sources], f"{total / sum(self.tokens.values()):.3f}"],
             "asked %": shares(lambda s: s.asked_percent),
             "actual %": shares(lambda s: s.actual_percent),
             "passes": [*[f"{s.passes:.2f}" for s in sources], ""],
@@ -182,7 +183,7 @@ def pair(counts: dict[str, int]) -> str:
 def as_table(columns: dict[str, list[str]], *, left: int) -> str:
     """Head → cells as a table in markdown; all but the first `left` columns are numbers."""
     rows = [list(columns), ["---"] * left + ["---:"] * (len(columns) - left), *map(list, zip(*columns.values()))]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in rows)
 
 
 def percentages(parts: Sequence[float]) -> list[float]:
@@ -226,7 +227,9 @@ def markdown_page(card: DataCard) -> str:
             parts.append(f"<h{level}>{inline(block.lstrip('# '))}</h{level}>")
         elif lines[0].startswith("| "):
             rows = [
-                [inline(cell.strip()) for cell in line.strip("|").split("|")] for line in lines if not line.startswith("| ---")
+                [inline(cell.strip().replace("\\|", "|")) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+                for line in lines
+                if not line.startswith("| ---")
             ]
             cells = ["".join(f"<{tag}>{cell}</{tag}>" for cell in row) for tag, row in zip(["th"] + ["td"] * len(rows), rows)]
             parts.append("<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>")

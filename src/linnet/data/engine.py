@@ -18,8 +18,10 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import IO, Any, BinaryIO, Literal, NoReturn
 
 import linnet.core.errors as errors
@@ -202,7 +204,7 @@ class Ray:
     def __init__(self, work: Work, n: int | None) -> None:
         self.ray = need("ray", extra="ray", to="prepare data on a cluster")
         self.data = need("ray.data", extra="ray", to="prepare data on a cluster")
-        self.setup = json.dumps(work.to_json())
+        self.setup = json.dumps({**work.to_json(), "of": uuid.uuid4().hex})  # no other one's, though it may be the same work
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         self.data.DataContext.get_current().enable_progress_bars = False
         self.started = not self.ray.is_initialized()
@@ -230,11 +232,17 @@ class Ray:
             self.ray.shutdown()
 
 
+@lru_cache(1)
+def work_of(setup: str) -> Work:
+    """What all units of a worker share: a tokenizer, evaluation texts."""
+    return Work.from_json(json.loads(setup))
+
+
 def row_done(row: dict[str, Any]) -> dict[str, Any]:
     """A unit and everything that came of it, for Ray."""
     events: list[Event] = []
     try:
-        for event in Work.from_json(json.loads(row["setup"])).do(json.loads(row["unit"])):
+        for event in work_of(row["setup"]).do(json.loads(row["unit"])):
             if "bytes" not in event:
                 events.append(event)
     except Exception as error:  # passed on as what it is

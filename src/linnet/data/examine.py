@@ -1,6 +1,6 @@
 """What is wrong with some text files, all of it, and what to do: nothing is changed, and reading goes on after a problem.
 
-encoding     bytes that are no UTF-8, and the encoding that they look like
+encoding     the first byte of a file that is no UTF-8, and where it stands
 format       lines and rows that a reader refuses
 empty        documents without a visible character
 giant        documents of more than GIANT characters: several in one?
@@ -15,23 +15,27 @@ control      control characters
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import DataError
+from linnet.data.conversations import Conversation, Preference, read
 from linnet.data.files import ending, find_files, read_file
-from linnet.data.formats import Options, read_jsonl
+from linnet.data.formats import Options, conversation_in, json_records, read_jsonl, sniff
 from linnet.data.look import Texts, has_control
 from linnet.data.near import Near, firsts, signatures
-from linnet.data.reading import chunks, is_binary
+from linnet.data.reading import BINARY_PROBE, chunks, is_binary
 from linnet.data.split import fingerprint
 
+T = TypeVar("T")
 GIANT = 2**21  # characters
 NEAR_MOST = 200_000  # documents; of each a signature of 448 bytes is kept, and where it stands
 TOGETHER = 2**21  # characters that are signed at a time
@@ -170,16 +174,43 @@ def documents_of(file: Path, options: Options, found: Findings) -> Iterator[tupl
     if encoding:
         found.add("encoding", f"{file}: {encoding}")
         options = Options(options.text, options.separator, "cp1252" if options.encoding == "utf-8" else options.encoding)
-    if ending(file) == ".jsonl":
-        for number, line in enumerate(lines_of(file), 1):
-            if line.strip():
-                rows = read_jsonl([line], str(file), replace(options, line=number))
-                yield from until_refused(rows, str(file), found)
+    if ending(file) == ".jsonl" and not is_binary(next(chunks(file), b"")[:BINARY_PROBE]):
+        yield from lines_of_json(file, options, found)
     else:
         yield from until_refused(read_file(file, options), str(file), found)
 
 
-def until_refused(rows: Iterator[tuple[str, str]], file: str, found: Findings) -> Iterator[tuple[str, str]]:
+def lines_of_json(file: Path, options: Options, found: Findings) -> Iterator[tuple[str, str]]:
+    """The same of a .jsonl, line by line: its texts, or the words of its conversations; the first line that can be read says which."""
+    form: str | None = None
+    before = 0
+    for number, line in enumerate(lines_of(file), 1):
+        if line.strip():
+            here = replace(options, line=number, offset=before)
+            for where, record in until_refused(json_records([line], str(file), here), "", found):
+                if options.text is None and form is None and (form := conversation_in(record)) is None:
+                    options = replace(options, text=text_field(record))
+                    here = replace(here, text=options.text)
+                rows = conversation(record, where, form) if form else read_jsonl([line], str(file), here)
+                yield from until_refused(rows, "" if form else str(file), found)
+        before += len(line)
+
+
+def text_field(record: dict[str, Any]) -> str | None:
+    """The field that holds the text of a record, and so of all; None where none is known to."""
+    with contextlib.suppress(DataError):
+        return sniff([key for key, value in record.items() if isinstance(value, str)], "")
+    return None
+
+
+def conversation(record: dict[str, Any], where: str, form: str) -> Iterator[tuple[str, str]]:
+    """(where, all words) of a conversation. Raises DataError."""
+    said = read(record, where, form)
+    turns = [turn.content for turn in said.turns] if isinstance(said, Conversation | Preference) else []
+    yield where, "\n".join([*turns, said.chosen, said.rejected] if isinstance(said, Preference) else turns)
+
+
+def until_refused(rows: Iterator[tuple[str, T]], file: str, found: Findings) -> Iterator[tuple[str, T]]:
     """The rows up to the first that is refused, which is noted."""
     try:
         for where, text in rows:

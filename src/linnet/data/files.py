@@ -28,6 +28,12 @@ FORMATS: dict[str, Reader] = {
     ".parquet": read_parquet,
 }
 KNOWN = f"{', '.join(FORMATS)} (also .gz, .zst)"
+NO_TEXT = {  # endings of what is not read as plain text: what it is, and what to try
+    ".json": ("one JSON value", "one object a line: jq -c '.[]' IN.json > OUT.jsonl"),
+    **dict.fromkeys((".warc", ".warc.gz", ".wet", ".wet.gz"), ("an archive of the web", "kind: warc")),
+    **dict.fromkeys((".xml.bz2", ".xml.gz"), ("perhaps a dump of a wiki", "kind: wikipedia")),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".pdf", ".docx", ".epub"), ("no plain text", "unpacking or converting it")),
+}
 BATCH = 1024  # texts
 BATCH_BYTES = 2**20
 
@@ -49,6 +55,9 @@ def find_files(path: str, known: Callable[[Path], bool] = lambda file: ending(fi
     """
     place = Path(path).expanduser()
     if place.is_file():
+        if not known(place) and place.name.lower().endswith(tuple(NO_TEXT)):
+            what, hint = next(NO_TEXT[end] for end in NO_TEXT if place.name.lower().endswith(end))
+            raise DataError(explain(f"{path} is {what}", need=f"a file that ends in {kinds}, or plain text", hint=hint))
         return [place]
     if place.is_dir():
         found = files_in(place)

@@ -92,7 +92,7 @@ def read_plain(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
 
 def plain_texts(pieces: Iterable[bytes], name: str, options: Options) -> Iterator[Texts]:
     """What `read_plain` gives, as UTF-8 and many at a time; whether it is UTF-8 is left to whoever looks at it next."""
-    found = byte_blocks(pieces, name, encoding=options.encoding, longest=LONGEST_LINE)
+    found = byte_blocks(pieces, name, encoding=options.encoding, longest=LONGEST_LINE, begins=not options.offset)
     if options.encoding != "utf-8":
         found = (block.text.encode("utf-8") for block in _blocks(pieces, name, options, longest=LONGEST_LINE))
     elif not options.offset:
@@ -210,6 +210,12 @@ def read_jsonl(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
     """One JSON object a line; blank lines are passed over."""
     field = options.text
     for where, record in json_records(pieces, name, options):
+        if field is None and (form := conversation_in(record)):
+            got, hint = (
+                f"{where} is a conversation ({form})",
+                f"linnet data show {name} -t TOKENIZER, or text: the field that holds text",
+            )
+            raise DataError(explain(got, need="text", hint=hint))
         if field is None:
             field = sniff([key for key, value in record.items() if isinstance(value, str)], where)
         text = record.get(field)
@@ -223,6 +229,14 @@ def read_jsonl(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
                 explain(f"{where}: {got}", need="a text there", hint="another `text:` in the source, or mending the line")
             )
         yield f":{where.rpartition(' ')[2]}", text
+
+
+def conversation_in(record: dict[str, Any]) -> str | None:
+    """The form of a conversation that a record is in; None for one with a field that is known to hold text."""
+    from linnet.data.conversations import form_in
+
+    form = None if any(key.lower().strip() in TEXT_FIELDS for key in record) else form_in(record)
+    return None if form == "text" else form
 
 
 def first_field(pieces: Iterable[bytes], name: str, options: Options) -> str | None:

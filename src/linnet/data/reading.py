@@ -162,7 +162,7 @@ def blocks(
 
     Raises DataError for a binary stream (a NUL among the first bytes) and for bytes that are not in `encoding`.
     """
-    for data in byte_blocks(pieces, name, encoding=encoding, longest=longest):
+    for data in byte_blocks(pieces, name, encoding=encoding, longest=longest, begins=not offset):
         text = _decode(data, name, encoding, offset, line)
         yield Block(text if offset else text.removeprefix("\ufeff"), line)
         offset += len(data)
@@ -170,12 +170,12 @@ def blocks(
 
 
 def byte_blocks(
-    pieces: Iterable[bytes], name: str, *, encoding: Encoding = "utf-8", longest: int | None = None
+    pieces: Iterable[bytes], name: str, *, encoding: Encoding = "utf-8", longest: int | None = None, begins: bool = True
 ) -> Iterator[bytes]:
-    """The same blocks as they stand, not decoded."""
+    """The same blocks as they stand, not decoded. `begins`: whether it is the beginning of a file, which tells a binary one."""
     carry: list[bytes] = []
     held = 0
-    first = True
+    first = begins
     for piece in pieces:
         if first:
             _refuse_binary(piece[:BINARY_PROBE], name)
