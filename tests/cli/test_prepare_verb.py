@@ -123,18 +123,18 @@ def test_refusals(notes: Path, capsys: pytest.CaptureFixture[str], arguments: li
     assert not list(Path("prepared").glob("*/*"))
 
 
-def test_near_copies_and_evaluation_texts_are_left_out(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_near_copies_and_evaluation_texts_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     story = " ".join(f"word{number}" for number in range(40))
     texts = [f"{story} number {number}" * (number < 2) or f"another text, number {number}" for number in range(60)]
-    (notes / "web.jsonl").write_text(
+    (tmp_path / "web.jsonl").write_text(
         "".join(json.dumps({"text": text}) + "\n" for text in [*texts, "what an exam asks of them all, here and now"])
     )
-    (notes / "exam.txt").write_text("What an exam asks of them all, here and now?")
-    asked = ["prepare", str(notes / "web.jsonl"), "--near", "--against", str(notes / "exam.txt"), "--vocab-size", "300"]
-    code, out, _ = tiny_run.linnet(capsys, *asked, "--out", str(notes / "out"))
+    (tmp_path / "exam.txt").write_text("What an exam asks of them all, here and now?")
+    asked = ["prepare", str(tmp_path / "web.jsonl"), "--near", "--against", str(tmp_path / "exam.txt"), "--vocab-size", "300"]
+    code, out, _ = tiny_run.linnet(capsys, *asked, "--out", str(tmp_path / "out"))
     assert code == 0
     assert "overlaps" in out
-    (card,) = (notes / "out").glob("*/card.json")
+    (card,) = (tmp_path / "out").glob("*/card.json")
     (source,) = json.loads(card.read_text())["sources"]
     assert (source["near_dropped"], source["overlaps_dropped"], source["documents_read"]) == (1, 1, 61)
 
@@ -158,10 +158,10 @@ def test_archives_are_known_by_their_endings(path: str, kind: str) -> None:
     ("name", "said"),
     [("a.json", "one object a line"), ("a.warc.gz", "kind: warc"), ("a.xml.bz2", "kind: wikipedia"), ("a.pdf", "converting")],
 )
-def test_what_is_no_text_is_not_read_as_text(notes: Path, name: str, said: str) -> None:
-    (notes / name).write_bytes(b"[1, 2]")
+def test_what_is_no_text_is_not_read_as_text(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / name).write_bytes(b"[1, 2]")
     with pytest.raises(DataError, match=said):
-        Files(path=str(notes / name)).files()
+        Files(path=str(tmp_path / name)).files()
 
 
 def test_prepared_tokens_are_not_prepared_again(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
