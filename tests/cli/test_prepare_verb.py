@@ -164,6 +164,16 @@ def test_what_is_no_text_is_not_read_as_text(tmp_path: Path, name: str, said: st
         Files(path=str(tmp_path / name)).files()
 
 
+def test_a_folder_called_like_a_source_of_linnets_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stories").mkdir()
+    code, _, said = tiny_run.linnet(capsys, "prepare", "stories")
+    assert code
+    assert "./stories" in said
+
+
 def test_prepared_tokens_are_not_prepared_again(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny_run.linnet(capsys, "prepare", "notes.jsonl", "--set", "tokenizer=byte")[0] == 0
     code, _, err = tiny_run.linnet(capsys, "prepare", "prepared/notes")

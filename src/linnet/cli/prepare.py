@@ -63,6 +63,7 @@ def prepare(
     from linnet.core.refusals import alternatives
     from linnet.data.corpus import prepare_corpus
     from linnet.data.engine import Engine
+    from linnet.data.workplace import unfinished
 
     if engine not in get_args(Engine):
         engines = get_args(Engine)
@@ -86,6 +87,13 @@ def prepare(
     done = "found again" if prepared.reused else f"{took:.1f} s, {size / 1e6 / took:,.0f} MB/s"
     console.print(f"[bold]tokens[/bold]    {prepared.folder}  ({done})", highlight=False, soft_wrap=True)
     console.print(f"next      linnet train {prepared.folder}", highlight=False, soft_wrap=True)
+    for left in unfinished(prepared.folder.parent):
+        size = sum(file.stat().st_size for file in left.rglob("*") if file.is_file())
+        console.print(
+            f"left over  {left}  ({size / 1e6:,.0f} MB): another question's work, which goes on when that is asked again",
+            style="dim",
+            soft_wrap=True,
+        )
     if quiet:
         print(prepared.folder)
 
