@@ -30,8 +30,11 @@ def test_there_and_back(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, ids, _ = tiny_run.linnet(capsys, "tokenizer", "encode", made, "the cat 😀")
     assert [int(word) for word in ids.split()] == tokenizer.encode("the cat 😀")
     assert tokenizer.decode([int(word) for word in ids.split()]) == "the cat 😀"
-    _, ids, _ = tiny_run.linnet(capsys, "tokenizer", "encode", made, "<|user|>", "--allow-special")
+    _, ids, _ = tiny_run.linnet(capsys, "tokenizer", "encode", made, "<|user|>", "--special", "token")
     assert ids == f"{tokenizer.special['<|user|>']}\n"
+    code, _, err = tiny_run.linnet(capsys, "tokenizer", "encode", made, "cat<|user|>", "--special", "refuse")
+    assert (code, "'<|user|>' in a text, at character 3" in err) == (2, True)
+    assert tiny_run.linnet(capsys, "tokenizer", "encode", made, "a cat", "--special", "refuse")[0] == 0
 
 
 def test_a_text_in_colors(made: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -69,6 +72,7 @@ def test_vocabularies_side_by_side(made: Path, capsys: pytest.CaptureFixture[str
         (("decode", "MADE", "999999"), "the id 999999"),
         (("encode", "nowhere.json", "a"), "does not exist"),
         (("encode", "MADE", "a", "--pattern", "gtp4"), "did you mean 'gpt4'"),
+        (("encode", "MADE", "a", "--special", "tokne"), "did you mean 'token'"),
         (("train", "nowhere", "--out", "new.json"), "nowhere does not exist"),
         (("train", "MADE/../cat.txt", "--out", "MADE"), "exists already"),
         (("train", "MADE/../cat.txt", "--vocab-size", "100", "--out", "new.json"), "tokenizer.vocab_size: got 100"),

@@ -84,16 +84,17 @@ def train(
 def encode(
     which: Which,
     text: Text,
-    allow_special: Annotated[
-        bool, typer.Option("--allow-special", help="Names of special tokens in the text are those tokens.")
-    ] = False,
+    special: Annotated[
+        str,
+        typer.Option(help="What names of special tokens in the text are: [b]text[/b], that [b]token[/b], or [b]refuse[/b] them."),
+    ] = "text",
     pattern: Pattern = None,
 ) -> None:
     """Print the ids of a text.
 
     [b]linnet tokenizer encode runs/demo "Once upon a time"[/b]
     """
-    print(*opened(which, pattern).encode(read(text), allow_special=allow_special))
+    print(*opened(which, pattern).encode(read(text), special=special))  # type: ignore[arg-type]
 
 
 @app.command()
