@@ -1,13 +1,15 @@
-"""linnet tokenizer: train one, turn text into ids and back, look at tokens, compare vocabularies."""
+"""linnet tokenizer: train one, turn text into ids and back, convert it, look at tokens, compare vocabularies."""
 
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from linnet.tokenizer import Tokenizer
 
 app = typer.Typer(
-    help="Train a tokenizer, turn text into ids and back, look at tokens, compare vocabularies.",
+    help="Train a tokenizer, turn text into ids and back, convert it, look at tokens, compare vocabularies.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,6 +34,7 @@ Pattern = Annotated[
     str | None, typer.Option(help="How text is split, for ranks whose name does not tell: gpt2, gpt4, cl100k, qwen, o200k.")
 ]
 Text = Annotated[str, typer.Argument(help="The text; [b]-[/b] reads standard input.")]
+SHOWN_SPECIAL = 5  # names, where there are more of them
 COLORS = ("#ffd6a5", "#caffbf", "#9bf6ff", "#bdb2ff", "#ffadad")  # one after the other, so that neighbours differ
 
 
@@ -117,6 +120,47 @@ def decode(
         )
     sys.stdout.flush()
     sys.stdout.buffer.write(opened(which, pattern).decode_bytes([int(word) for word in words]) + b"\n")
+
+
+@app.command()
+def convert(
+    which: Which,
+    out: Annotated[
+        Path,
+        typer.Argument(help="What to write: tokenizer[b].json[/b], ranks[b].tiktoken[/b], or a folder for GPT-2's two files."),
+    ],
+    pattern: Pattern = None,
+) -> None:
+    """Write a tokenizer in the format of another program, with the same ids; refused where it cannot say them.
+
+    [b]linnet tokenizer convert runs/demo demo.tiktoken[/b]
+    """
+    from linnet.core.errors import ConfigError, TokenizerError, explain
+    from linnet.tokenizer.load import PATTERN_OF
+    from linnet.tokenizer.ranks import save_gpt2, save_tiktoken
+
+    if out.exists():
+        raise ConfigError(explain(f"{out} exists already", need="a new file or folder", hint="another name"))
+    if out.suffix not in (".json", ".tiktoken", ""):
+        need = "an ending that says the format: .json, .tiktoken, or none for a folder with GPT-2's two files"
+        raise ConfigError(explain(f"{out} to write a tokenizer to", need=need, hint=f"{out.with_suffix('.json')}"))
+    tokenizer = opened(which, pattern)
+    console = Console(highlight=False, soft_wrap=True)
+    if out.suffix == ".json":
+        tokenizer.save(out)
+    elif out.suffix == "":
+        save_gpt2(tokenizer, out)
+    else:
+        split = getattr(tokenizer, "pattern", None)
+        if split is not None and PATTERN_OF.get(out.stem, split) != split:
+            got = f"{out}, whose name says that text is split by {PATTERN_OF[out.stem]}, for a tokenizer that splits by {split}"
+            raise TokenizerError(explain(got, need="another name", hint=f"{out.with_stem('ranks')}"))
+        save_tiktoken(tokenizer, out)
+    console.print(f"[bold]{escape(str(out))}[/bold]  {tokenizer.vocab_size:,} ids")
+    if out.suffix == ".tiktoken":
+        said = ", ".join(f"{name} = {token_id}" for name, token_id in islice(tokenizer.special.items(), SHOWN_SPECIAL))
+        more = ", …" if len(tokenizer.special) > SHOWN_SPECIAL else ""
+        console.print(f"not in it: how text is split (--pattern {split}), and the special tokens {escape(said)}{more}")
 
 
 @app.command()
