@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,22 @@ def test_there_and_back(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = tiny_run.linnet(capsys, "tokenizer", "encode", made, "cat<|user|>", "--special", "refuse")
     assert (code, "'<|user|>' in a text, at character 3" in err) == (2, True)
     assert tiny_run.linnet(capsys, "tokenizer", "encode", made, "a cat", "--special", "refuse")[0] == 0
+
+
+@pytest.mark.parametrize("content", [b"the cat \xf0\x9f\x98\x80 sat", b"ends a line\r\n", b"\n", b"", b"a\0b\t\n\n"])
+def test_exactly_the_bytes_come_back(
+    content: bytes, made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def piped(verb: str, given: bytes) -> bytes:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), "utf-8"))
+        code, out, err = tiny_run.linnet(capsys, "tokenizer", verb, made, "-")
+        assert (code, err) == (0, "")
+        return out.encode()
+
+    ids = piped("encode", content)
+    assert piped("decode", ids) == content
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)  # where a prompt follows
+    assert piped("decode", ids) == content + b"\n"
 
 
 def test_into_other_formats_and_back(made: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

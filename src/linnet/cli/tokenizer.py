@@ -106,7 +106,7 @@ def decode(
     ids: Annotated[list[str], typer.Argument(help="The ids; [b]-[/b] reads them from standard input.")],
     pattern: Pattern = None,
 ) -> None:
-    """Print the text of some ids, byte by byte as they say.
+    """Print the text of some ids: exactly their bytes, and on a terminal a line end.
 
     [b]linnet tokenizer decode runs/demo 32 97[/b]
     """
@@ -118,8 +118,9 @@ def decode(
         raise TokenizerError(
             explain(f"the id {wrong[0]!r}", need="whole numbers", hint="linnet tokenizer encode, which prints them")
         )
+    content = opened(which, pattern).decode_bytes([int(word) for word in words])
     sys.stdout.flush()
-    sys.stdout.buffer.write(opened(which, pattern).decode_bytes([int(word) for word in words]) + b"\n")
+    sys.stdout.buffer.write(content + b"\n" * sys.stdout.isatty())
 
 
 @app.command()
