@@ -14,6 +14,7 @@ def above_zero(value: float | None) -> float | None:
     return value
 
 
+PATTERN_NAMES = "gpt2, gpt4, cl100k, qwen, o200k"
 What = Annotated[
     list[str],
     typer.Argument(
@@ -21,6 +22,10 @@ What = Annotated[
         "or a run folder with --resume.",
         show_default=False,
     ),
+]
+Pattern = Annotated[
+    str | None,
+    typer.Option(help=f"How text is split, for ranks whose name does not tell: {PATTERN_NAMES}.", show_default=False),
 ]
 Minutes = Annotated[
     float | None,

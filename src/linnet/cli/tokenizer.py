@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from linnet.cli.options import Pattern
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,9 +31,6 @@ Which = Annotated[
         help="A tokenizer.json, a run folder, a folder with GPT-2's encoder.json and vocab.bpe, tiktoken's ranks (*.tiktoken, also .gz), "
         "a SentencePiece model (*.model), or BERT's vocab.txt."
     ),
-]
-Pattern = Annotated[
-    str | None, typer.Option(help="How text is split, for ranks whose name does not tell: gpt2, gpt4, cl100k, qwen, o200k.")
 ]
 Text = Annotated[str, typer.Argument(help="The text; [b]-[/b] reads standard input.")]
 SHOWN_SPECIAL = 5  # names, where there are more of them
@@ -231,15 +230,9 @@ def compare(
 
 
 def opened(which: Path, pattern: str | None) -> Tokenizer:
-    from linnet.core.errors import TokenizerError, explain
-    from linnet.core.names import nearest
+    """The tokenizer that was named."""
     from linnet.tokenizer import load_tokenizer
-    from linnet.tokenizer.pretokenize import PATTERNS
 
-    if pattern is not None and pattern not in PATTERNS:
-        raise TokenizerError(
-            explain(f"the splitting pattern {pattern!r}", need="one that is known", hint=nearest(pattern, PATTERNS))
-        )
     return load_tokenizer(which, pattern=pattern)
 
 
