@@ -14,7 +14,10 @@ def above_zero(value: float | None) -> float | None:
     return value
 
 
-PATTERN_NAMES = "gpt2, gpt4, cl100k, qwen, o200k"
+PATTERN_NAMES = (
+    "gpt2; gpt4 (Llama 3's, and GPT-4's as `tokenizers` has it); cl100k (GPT-4's as tiktoken has it, "
+    "in which white space at a text's end stays in one piece); qwen; o200k (GPT-4o's)"
+)
 What = Annotated[
     list[str],
     typer.Argument(

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from linnet.cli.options import Pattern
+from linnet.cli.options import PATTERN_NAMES, Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def train(
         list[str], typer.Argument(help="Text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b].")
     ],
     vocab_size: Annotated[int, typer.Option(help="All ids: 256 bytes, merges, special tokens.")] = 8192,
-    pattern: Annotated[str, typer.Option(help="How text is split: gpt2, gpt4, cl100k, qwen, o200k.")] = "gpt4",
+    pattern: Annotated[str, typer.Option(help=f"How text is split: {PATTERN_NAMES}.")] = "gpt4",
     special: Annotated[list[str] | None, typer.Option(help="A special token besides <|endoftext|>. May be given again.")] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("tokenizer.json"),
 ) -> None:
