@@ -122,6 +122,8 @@ def test_vocabularies_side_by_side(made: Path, capsys: pytest.CaptureFixture[str
         (("encode", "nowhere.json", "a"), "does not exist"),
         (("encode", "MADE", "a", "--pattern", "gtp4"), "did you mean 'gpt4'"),
         (("encode", "MADE", "a", "--special", "tokne"), "did you mean 'token'"),
+        (("compare", "MADE", "--text", "stories"), "two or more to compare"),
+        (("compare", "MADE", "MADE", "--text", "stories"), "two or more to compare"),
         (("convert", "MADE", "MADE"), "exists already"),
         (("convert", "MADE", "new.model"), "an ending that says the format: .json, .tiktoken, or none"),
         (("convert", "MADE", "new"), "text is split by gpt4"),

@@ -207,23 +207,26 @@ def compare(
     """
     from rich.table import Table
 
+    from linnet.core.errors import ConfigError, explain
+    from linnet.tokenizer.comparison import compare as compared
+
+    if len(set(which)) < 2:
+        hint = f"linnet tokenizer compare {which[0]} ANOTHER"
+        raise ConfigError(explain(f"one tokenizer, {which[0]}", need="two or more to compare", hint=hint))
     tokenizers = {str(path): opened(path, pattern) for path in which}
-    texts = list(texts_of(text))
-    n_bytes = sum(len(each.encode("utf-8", "surrogatepass")) for each in texts)
-    n_words = sum(len(each.split()) for each in texts)
+    n_bytes, n_words, counts = compared(list(tokenizers.values()), texts_of(text))
     table = Table("tokenizer", box=None, header_style="bold", pad_edge=False)
     for column in ("ids", "tokens", "bytes a token", "tokens a word", "ids used"):
         table.add_column(column, justify="right")
-    for name, tokenizer in tokenizers.items():
-        ids, _ = tokenizer.encode_to_arrays(texts)
-        used = len(set(ids.tolist())) / tokenizer.vocab_size
-        row = (
+    for (name, tokenizer), (n_ids, n_used) in zip(tokenizers.items(), counts, strict=True):
+        table.add_row(
+            name,
             f"{tokenizer.vocab_size:,}",
-            f"{len(ids):,}",
-            f"{n_bytes / max(1, len(ids)):.2f}",
-            f"{len(ids) / max(1, n_words):.2f}",
+            f"{n_ids:,}",
+            f"{n_bytes / max(1, n_ids):.2f}",
+            f"{n_ids / max(1, n_words):.2f}",
+            f"{n_used / tokenizer.vocab_size:.0%}",
         )
-        table.add_row(name, *row, f"{used:.0%}")
     console = Console()
     console.print(table)
     console.print(f"on {n_bytes:,} bytes, {n_words:,} words", style="dim", highlight=False)
