@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from rich.console import Console
 
-from linnet.cli.options import Set
+from linnet.cli.options import PATTERN_NAMES, Set
 
 if TYPE_CHECKING:
     from linnet.data.card import DataCard
@@ -33,6 +33,13 @@ def prepare(
     ] = None,
     vocab_size: Annotated[
         int | None, typer.Option(help="Else one is trained, of so many ids; by default as suits the text.")
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            help=f"How text is split, for ranks whose name does not tell and for one that is trained: {PATTERN_NAMES}.",
+            show_default=False,
+        ),
     ] = None,
     near: Annotated[bool, typer.Option("--near", help="Leave near copies out, too, not only equal texts.")] = False,
     against: Annotated[
@@ -70,6 +77,7 @@ def prepare(
         raise ConfigError(explain(f"--engine {engine}", need=alternatives(list(engines)), hint=nearest(engine, engines)))
     changes = [
         *([] if vocab_size is None else [f"tokenizer.vocab_size={vocab_size}"]),
+        *([] if pattern is None else [f"tokenizer.pattern={pattern}"]),
         *(["data.near=true"] if near else []),
         *([f"data.against={json.dumps(against)}"] if against else []),
         *(set or []),
