@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +115,24 @@ def prepared_place(folder: Path) -> Path:
     places = places_of(folder, "index.json")
     if len(places) == 1:
         return places[0]
-    several = " and ".join(map(str, places[:3]))
-    raise DataError(
-        explain(
-            f"{folder} holds {f'{len(places)} prepared folders, {several}' if places else 'no index.json'}",
-            need="a folder that linnet prepare made, or a run's",
-            hint="naming one of them" if places else "linnet prepare TEXT",
+    if not places:
+        raise DataError(
+            explain(
+                f"{folder} holds no index.json", need="a folder that linnet prepare made, or a run's", hint="linnet prepare TEXT"
+            )
         )
-    )
+    newest = sorted(places, key=lambda place: (place / "index.json").stat().st_mtime, reverse=True)
+    several = "; ".join(f"{place} ({told(place)})" for place in newest[:3])
+    raise DataError(explain(f"{folder} holds {len(places)} prepared folders: {several}", need="one of them", hint=str(newest[0])))
+
+
+def told(place: Path) -> str:
+    """What a person knows a prepared folder by: when it was made, its size, its vocabulary."""
+    made = datetime.fromtimestamp((place / "index.json").stat().st_mtime)
+    if not (place / "card.json").is_file():
+        return f"{made:%d %b %H:%M}"
+    card = read_card(place / "card.json")
+    return f"{made:%d %b %H:%M}, {sum(card.bytes.values()):,} bytes, {card.vocab_size:,} ids"
 
 
 def read_card(file: Path) -> DataCard:

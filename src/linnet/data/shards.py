@@ -1,6 +1,6 @@
 """Tokens on disk: raw little-endian shards that are mapped, not read, and an index that says what they are.
 
-    index.json                      everything below, with the SHA-256 of every file
+    index.json                      everything below, with the SHA-256 of every file of tokens
     train/NAME.00000.bin            tokens of source NAME, uint16 (uint32 above 65,536 ids), documents one after the other;
                                     a shard a part of the text (`spool.py`), as the index lists them
     train/NAME.documents            uint64: the first token of each document, then the number of tokens
