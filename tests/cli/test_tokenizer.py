@@ -150,9 +150,12 @@ def test_ranks_need_a_pattern_unless_their_name_says_it(tmp_path: Path, capsys: 
     import base64
 
     lines = [f"{base64.b64encode(bytes([byte])).decode()} {byte}" for byte in range(256)]
-    for name in ("mine.tiktoken", "cl100k_base.tiktoken"):
+    for name in ("mine.tiktoken", "qwen.tiktoken", "cl100k_base.tiktoken"):
         (tmp_path / name).write_text("\n".join(lines))
-    assert tiny_run.linnet(capsys, "tokenizer", "encode", tmp_path / "cl100k_base.tiktoken", "a")[1] == "97\n"
+    assert tiny_run.linnet(capsys, "tokenizer", "encode", tmp_path / "qwen.tiktoken", "a")[1] == "97\n"
+    code, _, err = tiny_run.linnet(capsys, "tokenizer", "encode", tmp_path / "cl100k_base.tiktoken", "a")
+    assert code == 2
+    assert "256 ranks where the file of that name has 100,256" in err
     assert tiny_run.linnet(capsys, "tokenizer", "encode", tmp_path / "mine.tiktoken", "a", "--pattern", "gpt2")[1] == "97\n"
     code, _, err = tiny_run.linnet(capsys, "tokenizer", "encode", tmp_path / "mine.tiktoken", "a")
     assert code == 2

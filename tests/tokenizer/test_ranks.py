@@ -19,7 +19,7 @@ from linnet.core.native import native_available
 from linnet.tokenizer import native, ranks
 from linnet.tokenizer.bpe import learn_merges
 from linnet.tokenizer.bpe_tokenizer import BPETokenizer, count_chunks
-from linnet.tokenizer.load import tokenizer_from_json
+from linnet.tokenizer.load import load_tokenizer, tokenizer_from_json
 from linnet.tokenizer.ranks import load_gpt2, load_tiktoken, merges_of_ranks, of_ranks
 
 RANKS = {"cl100k": "tokenizers/tiktoken/cl100k_base.tiktoken", "o200k": "tokenizers/tiktoken/o200k_base.tiktoken.gz"}
@@ -184,3 +184,26 @@ def test_damaged_files_of_gpt2_are_refused(tmp_path: Path) -> None:
     (tmp_path / "vocab.json").write_text("{", "utf-8")
     with pytest.raises(TokenizerError, match="cannot be read"):
         load_gpt2(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cl100k", "o200k"])
+def test_special_tokens_of_published_files_are_their_makers(name: str, real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    public = pytest.importorskip("tiktoken_ext.openai_public")
+    monkeypatch.setattr(public, "load_tiktoken_bpe", lambda *_, **__: {})
+    expected = getattr(public, f"{name}_base")()["special_tokens"]
+    found = load_tokenizer(real(RANKS[name])).special
+    assert {key: token for key, token in found.items() if not key.startswith("<|reserved")} == expected
+    assert set(found.values()) | set(ours(name, real).tokens.values()) == set(range(max(expected.values()) + 1))
+
+
+def test_a_vocabulary_that_was_cut_is_refused(tmp_path: Path, real: Real) -> None:
+    """Fewer merges, or fewer ranks, give other ids, and no other sign."""
+    folder = real("tokenizers/gpt2/encoder.json").parent
+    (tmp_path / "encoder.json").write_bytes((folder / "encoder.json").read_bytes())
+    (tmp_path / "vocab.bpe").write_bytes(b"".join((folder / "vocab.bpe").read_bytes().splitlines(keepends=True)[:20_001]))
+    with pytest.raises(TokenizerError, match="no merge makes 30,000 tokens"):
+        load_tokenizer(tmp_path)
+    lines = real(RANKS["cl100k"]).read_bytes().splitlines(keepends=True)[:60_000]
+    (tmp_path / "cl100k_base.tiktoken").write_bytes(b"".join(lines))
+    with pytest.raises(TokenizerError, match="60,000 ranks where the file of that name has 100,256"):
+        load_tokenizer(tmp_path / "cl100k_base.tiktoken")

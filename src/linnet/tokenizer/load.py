@@ -6,7 +6,7 @@ from pathlib import Path
 
 from linnet.core.errors import TokenizerError, explain
 from linnet.tokenizer.pretokenize import PATTERNS, unknown_pattern
-from linnet.tokenizer.ranks import GPT2_FILES, load_gpt2, load_tiktoken
+from linnet.tokenizer.ranks import GPT2_FILES, PUBLISHED, load_gpt2, load_tiktoken
 from linnet.tokenizer.sentencepiece import load_sentencepiece, looks_like_sentencepiece
 from linnet.tokenizer.tokenizer_json import read_tokenizer
 from linnet.tokenizer.vocabulary import TableTokenizer
@@ -44,7 +44,7 @@ def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> TableToke
         if pattern is None:
             hint = "--pattern gpt4, which is Llama 3's (in a run file, tokenizer.pattern)"
             raise TokenizerError(explain(f"{file} says no splitting pattern", need=f"one of {', '.join(PATTERNS)}", hint=hint))
-        return load_tiktoken(file, pattern=pattern)
+        return load_tiktoken(file, pattern=pattern, published=PUBLISHED.get(plain.stem))
     try:
         content = file.read_text("utf-8")
     except FileNotFoundError as error:

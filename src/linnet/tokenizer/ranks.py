@@ -19,6 +19,7 @@ import json
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from linnet.core.errors import TokenizerError, explain, listing
 from linnet.core.files import atomic_folder, write_bytes
@@ -33,14 +34,32 @@ from linnet.tokenizer.strict_json import SHOWN, capped
 GPT2_FILES = ("encoder.json", "vocab.json")  # its vocabulary, under either name
 GPT2_MERGES = ("vocab.bpe", "merges.txt")
 
+
+class Published(NamedTuple):
+    """What is known of a file of ranks by its name: how many there are, and the special tokens that its makers give it beside."""
+
+    ranks: int
+    special: dict[str, int]
+
+
+FIM = {"<|fim_prefix|>": 100_258, "<|fim_middle|>": 100_259, "<|fim_suffix|>": 100_260}
+PUBLISHED = {  # as in tiktoken's openai_public.py
+    "r50k_base": Published(50_256, {END_OF_TEXT: 50_256}),
+    "cl100k_base": Published(100_256, {END_OF_TEXT: 100_257, **FIM, "<|endofprompt|>": 100_276}),
+    "o200k_base": Published(199_998, {END_OF_TEXT: 199_999, "<|endofprompt|>": 200_018}),
+}
+
 # ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def load_tiktoken(path: Path | str, *, pattern: str, special: Mapping[str, int] | None = None) -> BPETokenizer:
+def load_tiktoken(
+    path: Path | str, *, pattern: str, special: Mapping[str, int] | None = None, published: Published | None = None
+) -> BPETokenizer:
     """The tokenizer of a file of ranks, plain or .gz, as tiktoken reads it.
 
-    pattern   how text is split, by its name: the file does not say it
-    special   name → id; None: <|endoftext|> after the last rank. Ids between that nothing has become <|reserved_N|>
+    pattern     how text is split, by its name: the file does not say it
+    special     name → id; None: <|endoftext|> after the last rank. Ids between that nothing has become <|reserved_N|>
+    published   which file it should be
 
     Raises TokenizerError with the line of what cannot be read, for a rank that is missing or there twice, and for a byte without one.
     """
@@ -66,9 +85,13 @@ def load_tiktoken(path: Path | str, *, pattern: str, special: Mapping[str, int] 
     lacking = [byte for byte in range(256) if bytes([byte]) not in ranks]
     if lacking and not problems:
         problems.append(f"no rank for the bytes {', '.join(map(str, lacking[:SHOWN]))}{' …' if len(lacking) > SHOWN else ''}")
+    if published is not None and published.ranks != len(ranks) and not problems:
+        problems.append(
+            f"{len(ranks):,} ranks where the file of that name has {published.ranks:,}: it is cut, or has another's name"
+        )
     if problems:
         raise refusal(path, problems, "a file of ranks: a token in base64 and its rank on every line")
-    return of_ranks(ranks, pattern=pattern, special=special)
+    return of_ranks(ranks, pattern=pattern, special=special or (published.special if published is not None else None))
 
 
 def of_ranks(ranks: Mapping[bytes, int], *, pattern: str, special: Mapping[str, int] | None = None) -> BPETokenizer:
@@ -140,6 +163,7 @@ def load_gpt2(folder: Path | str) -> BPETokenizer:
         else:
             tokens[token] = spelled[spelling] = token_id
     merges: list[Pair] = []
+    made: set[str] = set()
     for number, line in enumerate(read_lines(merges_file), 1):
         text = line.decode("utf-8", "replace").rstrip("\r\n")
         if not text or (number == 1 and text.startswith("#version")):
@@ -149,6 +173,10 @@ def load_gpt2(folder: Path | str) -> BPETokenizer:
             problems.append(f"{merges_file.name}, line {number}: {text[:60]!r} is not a merge of two tokens into a third")
             continue
         merges.append((spelled[a], spelled[b]))
+        made.add(a + b)
+    orphans = [spelling for spelling in spelled if len(spelling) > 1 and spelling not in made]
+    if orphans and not problems:
+        problems.append(f"{merges_file.name}: no merge makes {len(orphans):,} tokens, such as {orphans[0]!r}: is it cut?")
     if problems or not tokens:
         raise refusal(folder, problems or [f"{vocabulary.name} holds no tokens"], "GPT-2's two files, undamaged")
     return BPETokenizer(tokens, merges, pattern="gpt2", special=special)
