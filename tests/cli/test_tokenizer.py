@@ -67,6 +67,7 @@ def test_vocabularies_side_by_side(made: Path, capsys: pytest.CaptureFixture[str
     [
         (("decode", "MADE", "1", "x"), "the id 'x'"),
         (("decode", "MADE", "999999"), "the id 999999"),
+        (("decode", "MADE", "9" * 5000), "the id '9999"),
         (("encode", "nowhere.json", "a"), "does not exist"),
         (("encode", "MADE", "a", "--pattern", "gtp4"), "did you mean 'gpt4'"),
         (("train", "nowhere", "--out", "new.json"), "nowhere does not exist"),

@@ -132,7 +132,7 @@ def test_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(target, {"loss": float("nan")})
     assert read_json(target, what="x") == {"b": 1, "a": ["ö", None]}
-    for content in (b"{", b"\xff\xfe"):
+    for content in (b"{", b"\xff\xfe", b"9" * 5000, b"[" * 200_000):
         write_bytes(target, content)
         with pytest.raises(CheckpointError, match="not valid JSON"):
             read_json(target, what="a manifest", error=CheckpointError)

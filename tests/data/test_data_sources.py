@@ -151,7 +151,15 @@ def refused(path: Path | str, *words: str, **options: object) -> None:
 
 def test_broken_jsonl_names_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
-    for bad in ('{"text": "cut', "[1]", '{"text": 3}', '{"txet": "x"}', "[" * 100_000, '{"text": null}'):
+    for bad in (
+        '{"text": "cut',
+        "[1]",
+        '{"text": 3}',
+        '{"txet": "x"}',
+        "[" * 100_000,
+        f'{{"text": "x", "n": {"9" * 5000}}}',
+        '{"text": null}',
+    ):
         file.write_text('{"text": "ok"}\n\n' + bad + "\n")
         refused(file, "a.jsonl, line 3")
     refused(file, "text", "ok", text="story")
@@ -182,6 +190,15 @@ def test_parquet_without_text_column(tmp_path: Path) -> None:
     refused(file, "row 2")
     file.write_bytes(file.read_bytes()[:-10])
     refused(file, "damaged or not parquet")
+
+
+def test_parquet_with_text_that_is_not_utf8(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    column = pa.Array.from_buffers(pa.string(), 3, pa.array([b"fine", b"caf\xe9", b"fine"], pa.binary()).buffers())
+    pq.write_table(pa.table({"text": column}), file)
+    refused(file, "a.parquet, row 2: byte 3 (0xe9)", "not UTF-8")
+    documents = Files(path=str(file)).documents()
+    assert next(documents).text == "fine"
 
 
 def test_invalid_utf8_names_byte_and_line(tmp_path: Path) -> None:

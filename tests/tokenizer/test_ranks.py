@@ -155,6 +155,7 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "no rank": (lambda content: content + b"YWJj x", "line 258"),
     "a byte without a rank": (lambda content: b"\n".join(content.split(b"\n")[:200]), "no rank for the bytes 200"),
     "nothing": (lambda content: b"", "no rank for the bytes 0"),
+    "a damaged gz": (lambda content: gzip.compress(content)[:10] + b"\xff" + gzip.compress(content)[11:], "cannot be read"),
     "a cut gz": (lambda content: gzip.compress(content)[:-20], "cannot be read"),
 }
 
@@ -181,6 +182,7 @@ def test_damaged_files_of_gpt2_are_refused(tmp_path: Path) -> None:
     (tmp_path / "merges.txt").write_text("a b\na\n", "utf-8")
     with pytest.raises(TokenizerError, match=r"merges\.txt, line 2: 'a'"):
         load_gpt2(tmp_path)
-    (tmp_path / "vocab.json").write_text("{", "utf-8")
-    with pytest.raises(TokenizerError, match="cannot be read"):
-        load_gpt2(tmp_path)
+    for content in ("{", "[" * 200_000, f'{{"a": {"9" * 5000}}}'):
+        (tmp_path / "vocab.json").write_text(content, "utf-8")
+        with pytest.raises(TokenizerError, match=r"vocab\.json cannot be read"):
+            load_gpt2(tmp_path)

@@ -109,10 +109,10 @@ def decode(
     from linnet.core.errors import TokenizerError, explain
 
     words = (sys.stdin.read() if ids == ["-"] else " ".join(ids)).replace(",", " ").split()
-    wrong = [word for word in words if not word.isdecimal()]
+    wrong = [word for word in words if not word.isdecimal() or len(word) > 18]
     if wrong:
         raise TokenizerError(
-            explain(f"the id {wrong[0]!r}", need="whole numbers", hint="linnet tokenizer encode, which prints them")
+            explain(f"the id {wrong[0][:40]!r}", need="whole numbers", hint="linnet tokenizer encode, which prints them")
         )
     sys.stdout.flush()
     sys.stdout.buffer.write(opened(which, pattern).decode_bytes([int(word) for word in words]) + b"\n")

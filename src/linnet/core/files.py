@@ -192,5 +192,5 @@ def read_json(path: Path, *, what: str, error: type[LinnetError] = LinnetError) 
         return json.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError as problem:
         raise error(explain(f"{path} does not exist", need=what)) from problem
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:  # no JSON, no UTF-8, a number of thousands of digits, nested too deeply
         raise error(explain(f"{path} is not valid JSON ({problem})", need=what, hint="an undamaged copy of it")) from problem

@@ -201,6 +201,8 @@ def json_records(pieces: Iterable[bytes], name: str, options: Options) -> Iterat
                 ) from error
             except RecursionError as error:
                 raise DataError(explain(f"{where} is nested too deeply", need="one flat JSON object a line")) from error
+            except ValueError as error:  # Python reads no number of more than 4,300 digits
+                raise DataError(explain(f"{where} holds a number that is too long", need="numbers of a few digits")) from error
             if not isinstance(record, dict):
                 raise DataError(explain(f"{where} is {kind_of(record)}", need="a JSON object with a text field"))
             yield where, record

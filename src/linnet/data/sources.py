@@ -100,7 +100,7 @@ class Described(Source):
     """
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$")
-    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    weight: float = Field(default=1.0, gt=0, le=1e100, allow_inf_nan=False)  # what adds up to a finite sum
     licence: str = "unknown"
     part: Literal["both", "train", "validation"] = "both"
 
