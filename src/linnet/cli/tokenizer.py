@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text as Shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,11 +70,8 @@ def train(
 
         made = train_tokenizer(spec, texts_of(what), progress=tell)
     made.save(out)
-    console.print(
-        f"[bold]{out}[/bold]  {made.vocab_size:,} ids, of them special: {', '.join(made.special)}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    said = f"  {made.vocab_size:,} ids, of them special: {', '.join(made.special)}"
+    console.print(Shown.assemble((str(out), "bold"), said), soft_wrap=True)
     if made.vocab_size < vocab_size:
         console.print(
             f"fewer than the {vocab_size:,} asked: no two tokens stand beside each other twice any more", highlight=False
@@ -178,7 +176,7 @@ def compare(
             f"{n_bytes / max(1, len(ids)):.2f}",
             f"{len(ids) / max(1, n_words):.2f}",
         )
-        table.add_row(name, *row, f"{used:.0%}")
+        table.add_row(Shown(name), *row, f"{used:.0%}")
     console = Console()
     console.print(table)
     console.print(f"on {n_bytes:,} bytes, {n_words:,} words", style="dim", highlight=False)

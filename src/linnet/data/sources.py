@@ -37,6 +37,7 @@ from linnet.data.look import Texts
 from linnet.data.portions import Slice, portion_size, slices, together
 from linnet.data.reading import CHUNK, COMPRESSED, Encoding
 
+LONGEST_NAME = 100  # characters of a source's name: files are called by it, and more behind it
 HASHED_BYTES = 2**28  # a source of fewer bytes is known by its content, a larger one by sizes and times
 
 
@@ -99,7 +100,7 @@ class Described(Source):
     part      both: divided into training and validation; or all of it is training, or all of it validation
     """
 
-    name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$")
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$", max_length=LONGEST_NAME)
     weight: float = Field(default=1.0, gt=0, le=1e100, allow_inf_nan=False)  # what adds up to a finite sum
     licence: str = "unknown"
     part: Literal["both", "train", "validation"] = "both"
@@ -233,8 +234,8 @@ class PythonDocs(Described):
 
 
 def as_label(text: str) -> str:
-    """What of a text a source's name may hold; "" if that is nothing."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
+    """What of a text a source's name may hold, cut where it is long; "" if that is nothing."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:LONGEST_NAME].rstrip("-._")
 
 
 def signature_of(files: Sequence[Path]) -> str:
