@@ -1,18 +1,22 @@
 /* linnet's native core, seen from C.
  *
  * Learns and applies byte-pair merges exactly as linnet/tokenizer/bpe.py does: same ids, same order of ties.
- * Computes in float32, to within rounding, what linnet/ops/*.py and linnet/train/optimizers.py define.
+ * Computes in float32, to within rounding, what linnet/ops and linnet/train/optimizers.py define.
  * Written by hand and in the plain subset of C that cffi reads. native/src/lib.rs implements it.
  *
- * Memory   Every array belongs to the caller, before and after the call; nothing is kept of it. What a *_new makes, or
- *          an encoder, is freed once by the *_free beside it.
+ * Memory   Every array belongs to the caller, before and after the call; nothing is kept of it. Every handle that a function
+ *          returns is freed once, by the *_free of its type.
  * Threads  An encoder may be used by several threads at once, a counter or a trainer by one at a time. The kernels run on
  *          the threads of an OpenMP library that the caller names.
  * Errors   Functions that return int64_t return a negative LINNET_* code; functions that return a handle return
  *          NULL. No panic crosses this border.
  */
 
-/* -1: a NULL where none may be, or a size out of range; -2: a bug inside, caught at the border. */
+/* What is returned in place of a result. */
+enum {
+    LINNET_BAD_ARGUMENT = -1, /* a NULL where none may be, or what is out of range */
+    LINNET_BUG = -2           /* a bug inside, caught at the border */
+};
 
 /* Changes whenever anything in this file changes its meaning. */
 uint32_t linnet_interface(void);
@@ -170,7 +174,7 @@ typedef struct {
     float *c;
 } linnet_matmul;
 
-/* Returns 0, or -1 where the sizes make no sense. sgemm: NULL for the library's own products. */
+/* Returns 0, or LINNET_BAD_ARGUMENT where the sizes make no sense. sgemm: NULL for the library's own products. */
 int64_t linnet_matmul_run(const linnet_matmul *task, linnet_sgemm sgemm, const linnet_threads *threads);
 
 /* Rows of `vocab` scores, and of each the place of the right one and a weight → losses, weight · -log softmax(scores)[target];
@@ -185,7 +189,7 @@ typedef struct {
     int32_t gradient;
 } linnet_cross_entropy_task;
 
-/* Returns 0, or -1 where a target is not in the vocabulary: then nothing is done. */
+/* Returns 0, or LINNET_BAD_ARGUMENT where a target is not in the vocabulary: then nothing is done. */
 int64_t linnet_cross_entropy(const linnet_cross_entropy_task *task, const linnet_threads *threads);
 
 /* x → y = GELU(x) in its tanh form, n numbers. Returns 0. */
@@ -495,6 +499,6 @@ typedef struct {
     } work;
 } linnet_instruction;
 
-/* Do n instructions, each when the one before is done. Returns 0; -1, and nothing is done, where one makes no sense or a
- * table has no such row. */
+/* Do n instructions, each when the one before is done. Returns 0; LINNET_BAD_ARGUMENT, and nothing is done, where one makes no
+ * sense or a table has no such row. */
 int64_t linnet_run(const linnet_instruction *instructions, uint64_t n, const linnet_inputs *inputs, const linnet_threads *threads);

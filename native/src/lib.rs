@@ -24,8 +24,8 @@ use kernels::program::{Inputs, Instruction};
 use kernels::simd::Kind;
 use kernels::{attention, cross_entropy, few_rows, gelu, large_product, matmul, norm, optimizer, program, simd};
 
-const BAD_ARGUMENT: i64 = -1;
-const BUG: i64 = -2;
+const BAD_ARGUMENT: i64 = -1; // LINNET_BAD_ARGUMENT
+const BUG: i64 = -2; // LINNET_BUG
 
 #[no_mangle]
 pub extern "C" fn linnet_interface() -> u32 {

@@ -39,6 +39,10 @@ def asked_of(what: Paths) -> tuple[dict[str, Any], str, str]:
         raise ConfigError(
             explain(f"{files[0]} beside other texts", need="one run file, or texts", hint=f"linnet train {files[0]}")
         )
+    both = [path for path in paths if path in GENERATED and Path(path).exists()]
+    if both:
+        got = f"{both[0]}, which is a source of linnet's own and a path here"
+        raise ConfigError(explain(got, need="one of them", hint=f"./{both[0]} for the path, or another folder to start from"))
     missing = [
         path for path in paths if path not in GENERATED and not any(mark in path for mark in "*?[") and not Path(path).exists()
     ]

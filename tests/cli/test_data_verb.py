@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def test_show(tmp_path: Path, tokenizer: Path, capsys: pytest.CaptureFixture[str
     assert (code, "<|im_start|>" in err) == (2, True)
     code, _, err = tiny_run.linnet(capsys, "data", "show", chats, "-t", tokenizer, "--template", "chatmk")
     assert (code, "chatml" in err) == (2, True)
+
+
+def test_show_with_ranks_that_say_no_pattern(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the refusal says to try works."""
+    ranks = tmp_path / "mine.tiktoken"
+    ranks.write_text("".join(f"{base64.b64encode(bytes([byte])).decode()} {byte}\n" for byte in range(256)))
+    text = tmp_path / "b.txt"
+    text.write_text("plain words", "utf-8")
+    code, _, err = tiny_run.linnet(capsys, "data", "show", text, "-t", ranks)
+    assert (code, "says no splitting pattern" in err, "try: --pattern gpt4" in err) == (2, True, True)
+    code, out, _ = tiny_run.linnet(capsys, "data", "show", text, "-t", ranks, "--pattern", "gpt4")
+    assert (code, "document, 12 tokens, 12 of them learned" in out) == (0, True)
+    code, _, err = tiny_run.linnet(capsys, "data", "show", text, "-t", ranks, "--pattern", "gtp4")
+    assert (code, "did you mean 'gpt4'" in err) == (2, True)
 
 
 def test_what_is_learned_of_each_form(tmp_path: Path) -> None:

@@ -38,7 +38,10 @@ def test_texts_and_tokenizers(said: Callable[..., str]) -> None:
         *train, "--special", "[/b]", "--out", f"{NAME}.json"
     )
     assert f"{NAME}.json exists already" in said(*train, "--out", f"{NAME}.json", code=2)
-    assert f"{NAME}.json" in said("tokenizer", "compare", f"{NAME}.json", f"{NAME}.json", "--text", f"{NAME}.txt")
+    assert f"{NAME}.2.json 270 ids" in said("tokenizer", "convert", f"{NAME}.json", f"{NAME}.2.json")
+    compared = said("tokenizer", "compare", f"{NAME}.json", f"{NAME}.2.json", "--text", f"{NAME}.txt")
+    assert f" {NAME}.json 270" in compared
+    assert f" {NAME}.2.json 270" in compared
     assert f"{NAME}.none does not exist" in said("tokenizer", "encode", f"{NAME}.none", "a", code=2)
     assert f"{NAME}.page" in said("tokenizer", "show", f"{NAME}.json", "a", "--html", f"{NAME}.page")
     assert f"{NAME}.txt document" in said("data", "show", f"{NAME}.txt", "-t", f"{NAME}.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from linnet.asked import RUN_FIELDS, kind_of_source
 from linnet.core.errors import DataError, TokenizerError
 from linnet.data.corpus import Corpus
 from linnet.data.sources import Files
+from linnet.tokenizer import load_tokenizer
 from linnet.tokenizer.simple import ByteTokenizer
 from linnet.train.resume import prepared_before
 from linnet.train.spec import RunSpec
@@ -103,12 +105,26 @@ def test_with_a_tokenizer_that_is_there(notes: Path, capsys: pytest.CaptureFixtu
     assert (code, "2 prepared folders" in err) == (2, True)
 
 
+def test_ranks_that_say_no_pattern(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the refusal says to try works; a tokenizer that is trained takes it, too."""
+    lines = [f"{base64.b64encode(bytes([byte])).decode()} {byte}\n" for byte in range(256)]
+    Path("mine.tiktoken").write_text("".join(lines))
+    code, _, err = tiny_run.linnet(capsys, "prepare", "notes.jsonl", "-t", "mine.tiktoken")
+    assert (code, "says no splitting pattern" in err, "try: --pattern gpt4" in err) == (2, True, True)
+    code, out, err = tiny_run.linnet(capsys, "prepare", "notes.jsonl", "-t", "mine.tiktoken", "--pattern", "qwen", "-q")
+    assert (code, err) == (0, "")
+    assert load_tokenizer(Path(out.strip())).pattern == "qwen"
+    out = tiny_run.linnet(capsys, "prepare", "notes.jsonl", "--vocab-size", "300", "--pattern", "o200k", "-q")[1]
+    assert load_tokenizer(Path(out.strip())).pattern == "o200k"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["notes.jsonl", "--engine", "rya"], "did you mean 'ray'"),
         (["notes.jsonl", "--vocab-size", "300", "-t", "tokenizer.json"], "one of them"),
         (["notes.jsonl", "-t", "none.json"], "none.json"),
+        (["notes.jsonl", "--pattern", "gtp4"], "tokenizer.pattern: got 'gtp4'"),
         (["notes.jsonl", "--set", "data.validaton=0.2"], "validation"),
         (["nothing"], "does not exist"),
         (["bad.jsonl"], "line 2"),
@@ -177,6 +193,16 @@ def test_what_is_no_text_is_not_read_as_text(tmp_path: Path, name: str, said: st
     (tmp_path / name).write_bytes(b"[1, 2]")
     with pytest.raises(DataError, match=said):
         Files(path=str(tmp_path / name)).files()
+
+
+def test_a_folder_called_like_a_source_of_linnets_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stories").mkdir()
+    code, _, said = tiny_run.linnet(capsys, "prepare", "stories")
+    assert code
+    assert "./stories" in said
 
 
 def test_prepared_tokens_are_not_prepared_again(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:

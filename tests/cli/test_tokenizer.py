@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,8 +32,58 @@ def test_there_and_back(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, ids, _ = tiny_run.linnet(capsys, "tokenizer", "encode", made, "the cat 😀")
     assert [int(word) for word in ids.split()] == tokenizer.encode("the cat 😀")
     assert tokenizer.decode([int(word) for word in ids.split()]) == "the cat 😀"
-    _, ids, _ = tiny_run.linnet(capsys, "tokenizer", "encode", made, "<|user|>", "--allow-special")
+    _, ids, _ = tiny_run.linnet(capsys, "tokenizer", "encode", made, "<|user|>", "--special", "token")
     assert ids == f"{tokenizer.special['<|user|>']}\n"
+    code, _, err = tiny_run.linnet(capsys, "tokenizer", "encode", made, "cat<|user|>", "--special", "refuse")
+    assert (code, "'<|user|>' in a text, at character 3" in err) == (2, True)
+    assert tiny_run.linnet(capsys, "tokenizer", "encode", made, "a cat", "--special", "refuse")[0] == 0
+
+
+@pytest.mark.parametrize("content", [b"the cat \xf0\x9f\x98\x80 sat", b"ends a line\r\n", b"\n", b"", b"a\0b\t\n\n"])
+def test_exactly_the_bytes_come_back(
+    content: bytes, made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def piped(verb: str, given: bytes) -> bytes:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), "utf-8"))
+        code, out, err = tiny_run.linnet(capsys, "tokenizer", verb, made, "-")
+        assert (code, err) == (0, "")
+        return out.encode()
+
+    ids = piped("encode", content)
+    assert piped("decode", ids) == content
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)  # where a prompt follows
+    assert piped("decode", ids) == content + b"\n"
+
+
+def test_into_other_formats_and_back(made: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def convert(*words: str | Path) -> str:
+        code, out, err = tiny_run.linnet(capsys, "tokenizer", "convert", *words)
+        assert (code, err) == (0, ""), err
+        return out
+
+    tokenizer = load_tokenizer(made)
+    said = convert(made, tmp_path / "a.tiktoken")
+    assert said.startswith(f"{tmp_path / 'a.tiktoken'}  270 ids\n")
+    assert "(--pattern gpt4), and the special tokens <|endoftext|> = 268, <|user|> = 269\n" in said
+    assert convert(tmp_path / "a.tiktoken", tmp_path / "b.json", "--pattern", "gpt4") == f"{tmp_path / 'b.json'}  269 ids\n"
+    assert load_tokenizer(tmp_path / "b.json").encode(TEXT) == tokenizer.encode(TEXT)
+
+    tiny_run.linnet(
+        capsys,
+        "tokenizer",
+        "train",
+        tmp_path / "cat.txt",
+        "--vocab-size",
+        "270",
+        "--pattern",
+        "gpt2",
+        "--out",
+        tmp_path / "g.json",
+    )
+    convert(tmp_path / "g.json", tmp_path / "gpt2")
+    assert sorted(path.name for path in (tmp_path / "gpt2").iterdir()) == ["encoder.json", "vocab.bpe"]
+    convert(tmp_path / "gpt2", tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "g.json").read_bytes()
 
 
 def test_a_text_in_colors(made: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -70,6 +122,13 @@ def test_vocabularies_side_by_side(made: Path, capsys: pytest.CaptureFixture[str
         (("decode", "MADE", "9" * 5000), "the id '9999"),
         (("encode", "nowhere.json", "a"), "does not exist"),
         (("encode", "MADE", "a", "--pattern", "gtp4"), "did you mean 'gpt4'"),
+        (("encode", "MADE", "a", "--special", "tokne"), "did you mean 'token'"),
+        (("compare", "MADE", "--text", "stories"), "two or more to compare"),
+        (("compare", "MADE", "MADE", "--text", "stories"), "two or more to compare"),
+        (("convert", "MADE", "MADE"), "exists already"),
+        (("convert", "MADE", "new.model"), "an ending that says the format: .json, .tiktoken, or none"),
+        (("convert", "MADE", "new"), "text is split by gpt4"),
+        (("convert", "MADE", "o200k_base.tiktoken"), "whose name says that text is split by o200k"),
         (("train", "nowhere", "--out", "new.json"), "nowhere does not exist"),
         (("train", "MADE/../cat.txt", "--out", "MADE"), "exists already"),
         (("train", "MADE/../cat.txt", "--vocab-size", "100", "--out", "new.json"), "tokenizer.vocab_size: got 100"),
@@ -84,7 +143,8 @@ def test_refusals(
     code, out, err = tiny_run.linnet(capsys, "tokenizer", *filled)
     assert code == 2, (out, err)
     assert message in err
-    assert not (made.parent / "new.json").exists()
+    assert not list(made.parent.glob("new*"))
+    assert not list(made.parent.glob("*.tiktoken"))
 
 
 def test_ranks_need_a_pattern_unless_their_name_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ class ByteTokenizer(Tokenizer):
     def vocab_size(self) -> int:
         return self.vocab
 
-    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
+    def encode(self, text: str, *, special: str = "text") -> list[int]:
         return [(byte + self.turn) % 256 for byte in text.encode("utf-8")]
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:

@@ -74,7 +74,7 @@ def parts_of(plan: Plan, number: int, text: str, *, exact: bool) -> list[tuple[b
     """(is validation, text, whether the document ends there) of a document."""
     if plan.cut is None or plan.cut[0] != number:
         return [(bool(plan.validation[number]), text, True)]
-    at = Cut(number, plan.cut[1], exact).at(text.encode())
+    at = Cut(number, plan.cut[1], 0 if exact else plan.reach).at(text.encode())
     return [(False, text.encode()[:at].decode(), False), (True, text.encode()[at:].decode(), True)]
 
 
@@ -92,16 +92,20 @@ def test_tail_plan_is_a_cut_of_the_joined_text(texts: list[str], validation: flo
     cut = int((1 - validation) * len(joined))
     if exact:
         assert len(train) == cut
-    elif len(train) != cut and plan.cut is not None:  # moved, so it must be at a line start, inside the same document
+    elif len(train) != cut and plan.cut is not None:  # moved, so it must be at a line start near by, inside the same document
         assert train.endswith("\n")
+        assert abs(len(train) - cut) <= plan.reach == (len(joined) - cut) // 2
         assert sum(map(len, texts[: plan.cut[0]])) < len(train) < sum(map(len, texts[: plan.cut[0] + 1]))
 
 
 def test_line_boundary() -> None:
-    assert line_boundary("ab\ncd\nef", 3) == 3
-    assert line_boundary("ab\ncd\nef", 4) == 6
-    assert line_boundary("ab\ncd\nef", 7) == 6
-    assert line_boundary("abcdef\n", 3) == 3
+    assert line_boundary("ab\ncd\nef", 3, 9) == 3
+    assert line_boundary("ab\ncd\nef", 4, 9) == 6
+    assert line_boundary("ab\ncd\nef", 7, 9) == 6
+    assert line_boundary("abcdef\n", 3, 9) == 3
+    assert line_boundary("a line\n" + "words " * 50, 100, 20) == 103  # no line begins near: behind a space
+    assert line_boundary("a line\n" + "x" * 300, 100, 20) == 100
+    assert line_boundary("x" * 300 + "\nend", 250, 20) == 250
 
 
 def plan_kind(texts: list[str], kind: str, validation: float = 0.1) -> str:

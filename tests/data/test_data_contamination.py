@@ -155,3 +155,29 @@ def test_grade_school_questions_stand_in_their_own_files_and_not_in_stories() ->
     assert not known.overlaps(texts_of(*stories)).any()
     planted = [f"{story} {row}" for story, row in zip(stories[:100], rows)]
     assert known.overlaps(texts_of(*planted)).tolist() == overlaps_by_hand(rows, planted, 13, 8)
+
+
+def test_a_plain_file_is_looked_for_as_a_whole_and_line_by_line(tmp_path: Path) -> None:
+    questions = [
+        "How many legs do seven spiders and two cats have together then?",
+        "Why?",
+        "Who sang on the old oak tree by the river that day?",
+    ]
+    (tmp_path / "exam.txt").write_text("\n".join(questions) + "\n")
+    known = Against(path=str(tmp_path / "exam.txt")).grams()
+    assert (known.overlaps(texts_of(f"So: {questions[0]} Yes.", "Why?", "Why not?", questions[2].upper())) > 0).tolist() == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    divided = Against(path=str(tmp_path / "exam.txt"), separator="Why?").grams()
+    assert (divided.overlaps(texts_of(questions[0], "Why?")) > 0).tolist() == [True, False]
+
+
+def test_evaluation_texts_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "exam.txt").write_bytes("Élan vital, élan, où est-ce que tout cela doit bien mener un jour?".encode("latin-1"))
+    with pytest.raises(DataError, match="is not utf-8"):
+        Against(path=str(tmp_path / "exam.txt")).grams()
+    known = Against(path=str(tmp_path / "exam.txt"), encoding="latin-1").grams()
+    assert known.overlaps(texts_of("Élan vital, élan, où est-ce que tout cela doit bien mener un jour?")).tolist() != [0]

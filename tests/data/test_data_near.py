@@ -36,6 +36,23 @@ from linnet.data.near import (
 natively = pytest.mark.skipif(not native_available(), reason="the Rust library is not built")
 
 
+def test_many_texts_with_an_equal_band_take_no_time_that_grows_with_their_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of one template: every band is equal, and no two are near enough. Of each run only so many are compared."""
+    compared = [0]
+    count = near.estimates
+
+    def counted(some: NDArray[np.uint32], others: NDArray[np.uint32]) -> NDArray[np.float64]:
+        compared[0] += len(others)
+        return count(some, others)
+
+    monkeypatch.setattr(near, "estimates", counted)
+    luck = np.random.default_rng(0)
+    signed = np.tile(luck.integers(0, 2**32, 112, dtype=np.uint32), (6 * near.RUN, 1))
+    signed[:, 8:56] = luck.integers(0, 2**32, (len(signed), 48), dtype=np.uint32)  # nobody has 70 % in common with another one
+    assert not near_copies(signed, Near()).any()
+    assert compared[0] < 8 * len(signed) * (near.RUN / 2 + 2)
+
+
 def texts_of(*texts: str) -> Texts:
     return Texts.of([text.encode() for text in texts])
 

@@ -341,3 +341,27 @@ def test_documents_cut_out_of_blocks_are_those_cut_line_by_line(lines: list[str]
 def test_lines_are_cut_alike_in_rust_and_in_python(text: str, mark: str) -> None:
     found, expected = formats.cut(text.encode(), mark.encode()), formats.cut_plainly(text.encode(), mark.encode())
     assert list(found) == list(expected)
+
+
+def test_links_to_folders_are_not_followed_and_linnets_own_folders_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "loop" / "d").mkdir(parents=True)
+    (tmp_path / "loop" / "d" / "a.txt").write_text("one")
+    (tmp_path / "loop" / ".hidden").mkdir()
+    (tmp_path / "loop" / ".hidden" / "b.txt").write_text("two")
+    for name in ("up", "up2"):
+        (tmp_path / "loop" / "d" / name).symlink_to("..", target_is_directory=True)
+    for made, files in (("prepared/3f9c", ["index.json", "card.json", "tokenizer.json"]), ("prepared/77.unfinished", ["lock"])):
+        (tmp_path / "loop" / made).mkdir(parents=True)
+        for name in files:
+            (tmp_path / "loop" / made / name).write_text("{}")
+    expected = [tmp_path / "loop" / "d" / "a.txt"]
+    assert find_files(str(tmp_path / "loop")) == expected
+    assert find_files(str(tmp_path / "loop" / "**" / "*.txt")) == expected
+    assert find_files(str(tmp_path / "lo*" / "**" / "*")) == expected
+
+
+def test_a_name_that_is_read_in_another_way_is_another_source(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text\none\n")
+    before = Files(path=str(tmp_path)).signature()
+    (tmp_path / "a.csv").rename(tmp_path / "a.txt")
+    assert Files(path=str(tmp_path)).signature() != before

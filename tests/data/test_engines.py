@@ -164,6 +164,33 @@ def test_who_works(tmp_path: Path, spec: DataSpec) -> None:
     assert type(engines.engine_for("auto", work, 2, alone=True, n_bytes=2**30)) is Here
     assert type(engines.engine_for("auto", work, 1, alone=False, n_bytes=2**30)) is Here
     assert type(engines.engine_for("processes", work, 1, alone=False, n_bytes=0)) is Processes
+    assert type(engines.engine_for("processes", work, 1, alone=True, n_bytes=0)) is Here  # standard input, which nobody else has
+
+
+def test_a_damaged_journal_ends_at_its_first_bad_line(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.add("a", {"n": 1})
+    journal.close()
+    whole = path.read_bytes()
+    for damage in (b"\0\0\0\0\n", b'{"key": "b", "n\0\0: 2}\n', b"[1]\n", b'{"n": 3}\n', b"3\n"):
+        path.write_bytes(whole + damage + b'{"key": "c", "n": 3}\n')
+        journal = Journal(path)
+        assert set(journal.entries) == {"boot", "a"}
+        journal.add("d", {"n": 4})
+        journal.close()
+        again = Journal(path)
+        assert set(again.entries) == {"boot", "a", "d"}
+        again.close()
+
+
+def test_a_folder_that_a_kill_left_at_the_very_end_is_deleted(tmp_path: Path, spec: DataSpec) -> None:
+    prepared = prepare(spec, ByteTokenizer(), tmp_path / "out")
+    left = tmp_path / "out" / f"{prepared.folder.name}.unfinished"
+    left.mkdir()
+    (left / "text").write_text("spooled")
+    assert prepare(spec, ByteTokenizer(), tmp_path / "out").reused
+    assert not left.exists()
 
 
 def test_a_journal_that_was_cut_goes_on_behind_its_last_whole_line(tmp_path: Path) -> None:

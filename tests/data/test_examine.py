@@ -166,3 +166,12 @@ def test_the_doctor_refuses_what_reading_refuses(lines: list[bytes]) -> None:
         with pytest.raises(DataError) as refused:
             list(read_file(file, Options()))
         assert problem.places[0].split("; ")[0] == str(refused.value).split("; ")[0].replace(f"{file}:", f"{file}, line ")
+
+
+def test_one_damaged_place_is_no_other_encoding(tmp_path: Path) -> None:
+    """Advice to read good UTF-8 as cp1252 would ruin every letter beyond ASCII."""
+    text = "Ein großer Vogel singt, élan, Ærø, São Tomé.\n<|endoftext|>\nUnd noch ein schöner Satz.\n".encode()
+    found = found_in(tmp_path, a_txt=text.replace("Ærø".encode(), b"\xc3r\xc3\xb8"))
+    assert set(found.problems) == {"damaged"}
+    assert found.documents == 2
+    assert "no other encoding" in WAYS_OUT["damaged"]

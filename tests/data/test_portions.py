@@ -132,3 +132,14 @@ def test_errors_count_the_lines_of_the_file(tmp_path: Path, name: str, broken: b
 
     with pytest.raises(DataError, match="line 48"):
         read()
+
+
+def test_the_last_document_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a portion would begin within it, and no separator comes any more."""
+    documents = [f"document {number}\nsecond line" for number in range(30)] + ["the last one\n" * 20]
+    (tmp_path / "a.txt").write_text("\n<|endoftext|>\n".join(documents))
+    size = (tmp_path / "a.txt").stat().st_size
+    source = Files(path=str(tmp_path / "a.txt"))
+    for portion in range(50, size, 37):
+        monkeypatch.setattr("linnet.data.sources.portion_size", lambda total, portion=portion: portion)
+        assert by_portions(source) == [*documents[:-1], documents[-1].removesuffix("\n")]

@@ -191,9 +191,8 @@ def test_the_card_of_four_sources(tmp_path: Path) -> None:
 
 def test_a_card_of_one_source_sums_to_itself(tmp_path: Path) -> None:
     """Also where a licence has the sign that divides cells."""
-    spec = write(tmp_path, {"first": [f"text number {number}" for number in range(40)]})
-    (source,) = spec.described()
-    both = spec_of({**source.model_dump(), "part": "both", "licence": "MIT|GPL"})
+    (tmp_path / "first.jsonl").write_text("".join(json.dumps({"text": f"text number {number}"}) + "\n" for number in range(40)))
+    both = spec_of({"kind": "files", "path": str(tmp_path / "first.jsonl"), "licence": "MIT|GPL"})
     card = prepare(both, ByteTokenizer(), tmp_path / "out").card
     lines = card.to_markdown().splitlines()
     rows = [re.split(r"(?<!\\)\|", line) for line in lines if line.startswith(("| first", "| **total**"))]
@@ -290,3 +289,37 @@ def test_a_run_may_name_what_was_prepared_so(tmp_path: Path) -> None:
     assert open_named(spec_of(prepared=str(prepared.folder))).card == prepared.card
     with pytest.raises(DataError, match="other near in data"):
         open_named(spec_of(prepared=str(prepared.folder), near={"threshold": 0.99}))
+
+
+@pytest.mark.parametrize("ending", ["signatures", "overlaps"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_damaged_marks_are_made_again(tmp_path: Path, ending: str, damage: str) -> None:
+    (tmp_path / "exam.txt").write_text(EXAMS[0])
+    spec = write(tmp_path, CORPUS, near=NEAR, against=[{"path": str(tmp_path / "exam.txt"), "n": N, "shortest": N}])
+
+    def stop(done: float | None, message: str) -> None:
+        if message.startswith("encoding"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(spec, ByteTokenizer(), tmp_path / "out", progress=stop)
+    file = next((tmp_path / "out").glob(f"*/spool/second.*.{ending}"))
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-1])
+    else:
+        file.unlink()
+    again = prepare(spec, ByteTokenizer(), tmp_path / "out")
+    assert texts_of(again) == texts_of(prepare(spec, ByteTokenizer(), tmp_path / "other"))
+
+
+def test_evaluation_texts_are_read_before_anything_else(tmp_path: Path) -> None:
+    (tmp_path / "exam.jsonl").write_text('{"question": "What?"}\n')
+    said: list[str] = []
+    with pytest.raises(DataError, match=r"exam\.jsonl"):
+        prepare(
+            write(tmp_path, CORPUS, against=[str(tmp_path / "exam.jsonl")]),
+            ByteTokenizer(),
+            tmp_path / "out",
+            progress=lambda done, message: said.append(message),
+        )
+    assert not said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +17,18 @@ from linnet.tokenizer.bpe_tokenizer import train_bpe
 REPOSITORY = Path(__file__).parents[2]
 
 with_native = pytest.mark.skipif(not native_available(), reason=f"no native library: {native_problem()}")
+
+
+def test_the_error_codes_are_those_of_the_header() -> None:
+    cffi = pytest.importorskip("cffi")
+    header = cffi.FFI()
+    header.cdef((REPOSITORY / "native" / "include" / "linnet.h").read_text("utf-8"))
+    codes = header.dlopen(None)
+    source = (REPOSITORY / "native" / "src" / "lib.rs").read_text("utf-8")
+    named = dict(re.findall(r"^const (\w+): i64 = (-\d+); // LINNET_\1$", source, re.MULTILINE))
+    assert named.keys() == {"BAD_ARGUMENT", "BUG"}
+    said = {name: getattr(codes, name) for name in dir(codes) if name.startswith("LINNET_")}
+    assert {f"LINNET_{name}": int(code) for name, code in named.items()} == said
 
 
 @with_native

@@ -56,9 +56,9 @@ def name_of(template: ChatTemplate) -> str:
 @given(turns=conversations())
 def test_the_ids_are_those_of_the_finished_text(template: ChatTemplate, turns: Turns) -> None:
     rendered = template.render(BPE, turns)
-    assert rendered.ids == BPE.encode(as_text(template, turns), allow_special=True)
+    assert rendered.ids == BPE.encode(as_text(template, turns), special="token")
     asked = template.render(BPE, turns[:-1], reply=True)
-    assert asked.ids == BPE.encode(as_text(template, turns[:-1], reply=True), allow_special=True)
+    assert asked.ids == BPE.encode(as_text(template, turns[:-1], reply=True), special="token")
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=name_of)
@@ -75,8 +75,7 @@ def test_what_is_taught_goes_on_from_what_will_be_given(template: ChatTemplate, 
 def test_the_law_kills_ids_of_whole_texts() -> None:
     turns = [Turn("user", "again"), Turn("assistant", "\n and again")]
     asked, whole = (
-        BPE.encode(as_text(ChatML(), part, reply=reply), allow_special=True)
-        for part, reply in ((turns[:1], True), (turns, False))
+        BPE.encode(as_text(ChatML(), part, reply=reply), special="token") for part, reply in ((turns[:1], True), (turns, False))
     )
     assert whole[: len(asked)] != asked
 

@@ -123,3 +123,9 @@ def tiktoken_pattern(encoding: str) -> str:
 def test_bytes_of_a_text() -> None:
     assert text_to_bytes("é😀\0") == "é😀\0".encode()
     assert text_to_bytes("\ud800") == b"\xed\xa0\x80"
+
+
+def test_the_two_names_of_gpt4s_pattern_differ_at_the_end_of_a_text() -> None:
+    assert splitter("gpt4")("a\n\n ") == ["a", "\n\n", " "]
+    assert splitter("cl100k")("a\n\n ") == ["a", "\n\n "]
+    assert splitter("gpt4")("a\n\n b") == splitter("cl100k")("a\n\n b") == ["a", "\n\n", " b"]

@@ -144,7 +144,7 @@ def test_special_tokens_may_leave_ids_out(tmp_path: Path) -> None:
     )
     assert tokenizer.vocab_size == 261
     assert tokenizer.special == {"<|endoftext|>": 258, "<|user|>": 260, "<|reserved_257|>": 257, "<|reserved_259|>": 259}
-    assert tokenizer.encode("<|user|>ab", allow_special=True) == [260, 256]
+    assert tokenizer.encode("<|user|>ab", special="token") == [260, 256]
 
 
 DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {

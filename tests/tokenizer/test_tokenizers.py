@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import random
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from linnet.tokenizer import (
 )
 from linnet.tokenizer import bpe_tokenizer as module
 from linnet.tokenizer.bpe_tokenizer import BPETokenizer, train_bpe
-from linnet.tokenizer.pretokenize import text_to_bytes
+from linnet.tokenizer.pretokenize import PATTERNS, text_to_bytes
 from linnet.tokenizer.simple import UNKNOWN, ByteTokenizer, train_char
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates and NUL too
@@ -98,16 +99,51 @@ def test_unknown_characters() -> None:
 def test_names_of_special_tokens_are_ordinary_text_unless_allowed(kind: str) -> None:
     tokenizer = ALL_KINDS[kind]
     text = f"small{END_OF_TEXT}world{END_OF_TEXT}"
-    plain, special = tokenizer.encode(text), tokenizer.encode(text, allow_special=True)
+    plain, special = tokenizer.encode(text), tokenizer.encode(text, special="token")
     assert tokenizer.end_id not in plain
     assert special == [*tokenizer.encode("small"), tokenizer.end_id, *tokenizer.encode("world"), tokenizer.end_id]
     assert tokenizer.decode(special) == text
     assert tokenizer.encode_batch([text, "a"]) == [plain, tokenizer.encode("a")]
 
 
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_text_with_the_name_of_a_special_token_can_be_refused(kind: str) -> None:
+    tokenizer = ALL_KINDS[kind]
+    assert tokenizer.encode("small <|end", special="refuse") == tokenizer.encode("small <|end")
+    with pytest.raises(TokenizerError, match=r"'<\|endoftext\|>' in a text, at character 6 .*; needed: .*; try: ") as refused:
+        tokenizer.encode(f"small {END_OF_TEXT}world{END_OF_TEXT}", special="refuse")
+    assert "'token'" in str(refused.value)
+
+
+def test_refusing_agrees_with_tiktoken() -> None:
+    """Both refuse the same texts, and give the others the same ids."""
+    tiktoken = pytest.importorskip("tiktoken")
+    ours = train_bpe([TEXT], 300, pattern="cl100k", special=["<|a", "<|a|>"])
+    theirs = tiktoken.Encoding("ours", pat_str=PATTERNS["cl100k"], mergeable_ranks=ours.tokens, special_tokens=ours.special)
+    chance = random.Random(3)
+    refused = 0
+    for _ in range(2000):
+        text = "".join(chance.choices(["<|a", "<|", "|>", "<", "a", " small", "endoftext", "é"], k=4))
+        try:
+            expected = theirs.encode(text)  # which refuses unless told otherwise
+        except ValueError:
+            refused += 1
+            with pytest.raises(TokenizerError, match="in a text, at character"):
+                ours.encode(text, special="refuse")
+        else:
+            assert ours.encode(text, special="refuse") == expected
+        assert ours.encode(text) == theirs.encode(text, disallowed_special=())
+    assert 200 < refused < 1800
+
+
+def test_another_word_for_special_is_refused() -> None:
+    with pytest.raises(TokenizerError, match=r"special = 'tokens'; needed: one of text, token, refuse; did you mean 'token'\?"):
+        train_bpe([TEXT], 300).encode("a", special="tokens")  # type: ignore[arg-type]
+
+
 def test_the_longest_name_wins() -> None:
     tokenizer = train_bpe([TEXT], 300, special=["<|a", "<|a|>"])
-    assert tokenizer.encode("<|a|>", allow_special=True) == [tokenizer.special["<|a|>"]]
+    assert tokenizer.encode("<|a|>", special="token") == [tokenizer.special["<|a|>"]]
 
 
 def test_ids_of_a_trained_tokenizer() -> None:

@@ -49,7 +49,7 @@ def test_a_vocabulary_file(tmp_path: Path) -> None:
     assert ids == [4, 5, 6, 9, 7, 8, 10, 7, 1]
     assert made.decode(ids[:-1]) == "unaffable ! ab 中 a"
     assert made.end_id == 3
-    assert made.encode("a[SEP]a", allow_special=True) == [7, 3, 7]
+    assert made.encode("a[SEP]a", special="token") == [7, 3, 7]
     assert made.encode("[SEP]") == [1, 1, 1]
     assert tokenizer_from_json(made.to_json()).fingerprint == made.fingerprint
     assert load_wordpiece(tmp_path / "vocab.txt", lowercase=False).encode("A") == [1]

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from linnet.cli.options import Pattern
+
 if TYPE_CHECKING:
     from linnet.data.examine import Findings
 
@@ -68,6 +70,7 @@ def show(
     paths: Paths,
     tokenizer: Annotated[Path, typer.Option("--tokenizer", "-t", help="As for [b]linnet tokenizer[/b]: a run, a file.")],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 3,
+    pattern: Pattern = None,
     template: Annotated[str, typer.Option(help="How conversations are written down: plain, chatml, llama3.")] = "plain",
     text: Field = None,
 ) -> None:
@@ -80,7 +83,7 @@ def show(
     from linnet.tokenizer import load_tokenizer
 
     console = Console(highlight=False)
-    opened = load_tokenizer(tokenizer)
+    opened = load_tokenizer(tokenizer, pattern=pattern)
     for sample in samples(paths, opened, count, template=template, text=text):
         learned = sum(sample.weights)
         said = f"{sample.form}, {len(sample.ids):,} tokens, {learned:,} of them learned"

@@ -14,6 +14,10 @@ def above_zero(value: float | None) -> float | None:
     return value
 
 
+PATTERN_NAMES = (
+    "gpt2; gpt4 (Llama 3's, and GPT-4's as `tokenizers` has it); cl100k (GPT-4's as tiktoken has it, "
+    "in which white space at a text's end stays in one piece); qwen; o200k (GPT-4o's)"
+)
 What = Annotated[
     list[str],
     typer.Argument(
@@ -21,6 +25,10 @@ What = Annotated[
         "or a run folder with --resume.",
         show_default=False,
     ),
+]
+Pattern = Annotated[
+    str | None,
+    typer.Option(help=f"How text is split, for ranks whose name does not tell: {PATTERN_NAMES}.", show_default=False),
 ]
 Minutes = Annotated[
     float | None,

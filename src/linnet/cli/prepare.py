@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from linnet.cli.options import Set
+from linnet.cli.options import PATTERN_NAMES, Set
 
 if TYPE_CHECKING:
     from linnet.data.card import DataCard
@@ -34,6 +34,13 @@ def prepare(
     ] = None,
     vocab_size: Annotated[
         int | None, typer.Option(help="Else one is trained, of so many ids; by default as suits the text.")
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            help=f"How text is split, for ranks whose name does not tell and for one that is trained: {PATTERN_NAMES}.",
+            show_default=False,
+        ),
     ] = None,
     near: Annotated[bool, typer.Option("--near", help="Leave near copies out, too, not only equal texts.")] = False,
     against: Annotated[
@@ -64,12 +71,14 @@ def prepare(
     from linnet.core.refusals import alternatives
     from linnet.data.corpus import prepare_corpus
     from linnet.data.engine import Engine
+    from linnet.data.workplace import unfinished
 
     if engine not in get_args(Engine):
         engines = get_args(Engine)
         raise ConfigError(explain(f"--engine {engine}", need=alternatives(list(engines)), hint=nearest(engine, engines)))
     changes = [
         *([] if vocab_size is None else [f"tokenizer.vocab_size={vocab_size}"]),
+        *([] if pattern is None else [f"tokenizer.pattern={pattern}"]),
         *(["data.near=true"] if near else []),
         *([f"data.against={json.dumps(against)}"] if against else []),
         *(set or []),
@@ -87,6 +96,10 @@ def prepare(
     done = "found again" if prepared.reused else f"{took:.1f} s, {size / 1e6 / took:,.0f} MB/s"
     said = f"    {prepared.folder}  ({done})\nnext      linnet train {prepared.folder}"
     console.print(Text.assemble(("tokens", "bold"), said), soft_wrap=True)
+    for left in unfinished(prepared.folder.parent):
+        size = sum(file.stat().st_size for file in left.rglob("*") if file.is_file())
+        said = f"left over  {left}  ({size / 1e6:,.0f} MB): another question's work, which goes on when that is asked again"
+        console.print(Text(said), style="dim", soft_wrap=True)
     if quiet:
         print(prepared.folder)
 

@@ -1,8 +1,9 @@
-"""linnet tokenizer: train one, turn text into ids and back, look at tokens, compare vocabularies."""
+"""linnet tokenizer: train one, turn text into ids and back, convert it, look at tokens, compare vocabularies."""
 
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,13 +11,15 @@ import typer
 from rich.console import Console
 from rich.text import Text as Shown
 
+from linnet.cli.options import PATTERN_NAMES, Pattern
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from linnet.tokenizer import Tokenizer
 
 app = typer.Typer(
-    help="Train a tokenizer, turn text into ids and back, look at tokens, compare vocabularies.",
+    help="Train a tokenizer, turn text into ids and back, convert it, look at tokens, compare vocabularies.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,10 +32,8 @@ Which = Annotated[
         "a SentencePiece model (*.model), or BERT's vocab.txt."
     ),
 ]
-Pattern = Annotated[
-    str | None, typer.Option(help="How text is split, for ranks whose name does not tell: gpt2, gpt4, cl100k, qwen, o200k.")
-]
 Text = Annotated[str, typer.Argument(help="The text; [b]-[/b] reads standard input.")]
+SHOWN_SPECIAL = 5  # names, where there are more of them
 COLORS = ("#ffd6a5", "#caffbf", "#9bf6ff", "#bdb2ff", "#ffadad")  # one after the other, so that neighbours differ
 
 
@@ -42,7 +43,7 @@ def train(
         list[str], typer.Argument(help="Text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b].")
     ],
     vocab_size: Annotated[int, typer.Option(help="All ids: 256 bytes, merges, special tokens.")] = 8192,
-    pattern: Annotated[str, typer.Option(help="How text is split: gpt2, gpt4, cl100k, qwen, o200k.")] = "gpt4",
+    pattern: Annotated[str, typer.Option(help=f"How text is split: {PATTERN_NAMES}.")] = "gpt4",
     special: Annotated[list[str] | None, typer.Option(help="A special token besides <|endoftext|>. May be given again.")] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("tokenizer.json"),
 ) -> None:
@@ -82,16 +83,17 @@ def train(
 def encode(
     which: Which,
     text: Text,
-    allow_special: Annotated[
-        bool, typer.Option("--allow-special", help="Names of special tokens in the text are those tokens.")
-    ] = False,
+    special: Annotated[
+        str,
+        typer.Option(help="What names of special tokens in the text are: [b]text[/b], that [b]token[/b], or [b]refuse[/b] them."),
+    ] = "text",
     pattern: Pattern = None,
 ) -> None:
     """Print the ids of a text.
 
     [b]linnet tokenizer encode runs/demo "Once upon a time"[/b]
     """
-    print(*opened(which, pattern).encode(read(text), allow_special=allow_special))
+    print(*opened(which, pattern).encode(read(text), special=special))  # type: ignore[arg-type]
 
 
 @app.command()
@@ -100,7 +102,7 @@ def decode(
     ids: Annotated[list[str], typer.Argument(help="The ids; [b]-[/b] reads them from standard input.")],
     pattern: Pattern = None,
 ) -> None:
-    """Print the text of some ids, byte by byte as they say.
+    """Print the text of some ids: exactly their bytes, and on a terminal a line end.
 
     [b]linnet tokenizer decode runs/demo 32 97[/b]
     """
@@ -112,8 +114,50 @@ def decode(
         raise TokenizerError(
             explain(f"the id {wrong[0][:40]!r}", need="whole numbers", hint="linnet tokenizer encode, which prints them")
         )
+    content = opened(which, pattern).decode_bytes([int(word) for word in words])
     sys.stdout.flush()
-    sys.stdout.buffer.write(opened(which, pattern).decode_bytes([int(word) for word in words]) + b"\n")
+    sys.stdout.buffer.write(content + b"\n" * sys.stdout.isatty())
+
+
+@app.command()
+def convert(
+    which: Which,
+    out: Annotated[
+        Path,
+        typer.Argument(help="What to write: tokenizer[b].json[/b], ranks[b].tiktoken[/b], or a folder for GPT-2's two files."),
+    ],
+    pattern: Pattern = None,
+) -> None:
+    """Write a tokenizer in the format of another program, with the same ids; refused where it cannot say them.
+
+    [b]linnet tokenizer convert runs/demo demo.tiktoken[/b]
+    """
+    from linnet.core.errors import ConfigError, TokenizerError, explain
+    from linnet.tokenizer.load import PATTERN_OF
+    from linnet.tokenizer.ranks import save_gpt2, save_tiktoken
+
+    if out.exists():
+        raise ConfigError(explain(f"{out} exists already", need="a new file or folder", hint="another name"))
+    if out.suffix not in (".json", ".tiktoken", ""):
+        need = "an ending that says the format: .json, .tiktoken, or none for a folder with GPT-2's two files"
+        raise ConfigError(explain(f"{out} to write a tokenizer to", need=need, hint=f"{out.with_suffix('.json')}"))
+    tokenizer = opened(which, pattern)
+    console = Console(highlight=False, soft_wrap=True)
+    if out.suffix == ".json":
+        tokenizer.save(out)
+    elif out.suffix == "":
+        save_gpt2(tokenizer, out)
+    else:
+        split = getattr(tokenizer, "pattern", None)
+        if split is not None and PATTERN_OF.get(out.stem, split) != split:
+            got = f"{out}, whose name says that text is split by {PATTERN_OF[out.stem]}, for a tokenizer that splits by {split}"
+            raise TokenizerError(explain(got, need="another name", hint=f"{out.with_stem('ranks')}"))
+        save_tiktoken(tokenizer, out)
+    console.print(Shown.assemble((str(out), "bold"), f"  {tokenizer.vocab_size:,} ids"))
+    if out.suffix == ".tiktoken":
+        said = ", ".join(f"{name} = {token_id}" for name, token_id in islice(tokenizer.special.items(), SHOWN_SPECIAL))
+        more = ", …" if len(tokenizer.special) > SHOWN_SPECIAL else ""
+        console.print(Shown(f"not in it: how text is split (--pattern {split}), and the special tokens {said}{more}"))
 
 
 @app.command()
@@ -160,38 +204,35 @@ def compare(
     """
     from rich.table import Table
 
+    from linnet.core.errors import ConfigError, explain
+    from linnet.tokenizer.comparison import compare as compared
+
+    if len(set(which)) < 2:
+        hint = f"linnet tokenizer compare {which[0]} ANOTHER"
+        raise ConfigError(explain(f"one tokenizer, {which[0]}", need="two or more to compare", hint=hint))
     tokenizers = {str(path): opened(path, pattern) for path in which}
-    texts = list(texts_of(text))
-    n_bytes = sum(len(each.encode("utf-8", "surrogatepass")) for each in texts)
-    n_words = sum(len(each.split()) for each in texts)
+    n_bytes, n_words, counts = compared(list(tokenizers.values()), texts_of(text))
     table = Table("tokenizer", box=None, header_style="bold", pad_edge=False)
     for column in ("ids", "tokens", "bytes a token", "tokens a word", "ids used"):
         table.add_column(column, justify="right")
-    for name, tokenizer in tokenizers.items():
-        ids, _ = tokenizer.encode_to_arrays(texts)
-        used = len(set(ids.tolist())) / tokenizer.vocab_size
-        row = (
+    for (name, tokenizer), (n_ids, n_used) in zip(tokenizers.items(), counts, strict=True):
+        table.add_row(
+            Shown(name),
             f"{tokenizer.vocab_size:,}",
-            f"{len(ids):,}",
-            f"{n_bytes / max(1, len(ids)):.2f}",
-            f"{len(ids) / max(1, n_words):.2f}",
+            f"{n_ids:,}",
+            f"{n_bytes / max(1, n_ids):.2f}",
+            f"{n_ids / max(1, n_words):.2f}",
+            f"{n_used / tokenizer.vocab_size:.0%}",
         )
-        table.add_row(Shown(name), *row, f"{used:.0%}")
     console = Console()
     console.print(table)
     console.print(f"on {n_bytes:,} bytes, {n_words:,} words", style="dim", highlight=False)
 
 
 def opened(which: Path, pattern: str | None) -> Tokenizer:
-    from linnet.core.errors import TokenizerError, explain
-    from linnet.core.names import nearest
+    """The tokenizer that was named."""
     from linnet.tokenizer import load_tokenizer
-    from linnet.tokenizer.pretokenize import PATTERNS
 
-    if pattern is not None and pattern not in PATTERNS:
-        raise TokenizerError(
-            explain(f"the splitting pattern {pattern!r}", need="one that is known", hint=nearest(pattern, PATTERNS))
-        )
     return load_tokenizer(which, pattern=pattern)
 
 

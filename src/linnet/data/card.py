@@ -76,7 +76,8 @@ class SourceCard:
 
 @dataclass(frozen=True)
 class DataCard:
-    """A corpus as prepared. Totals are by split: train, validation; near and against: what its spec says."""
+    """A corpus as prepared. Totals are by split: train, validation; exact: whether decoding gives the text back to the byte; near and against:
+    what its spec says."""
 
     fingerprint: str
     tokenizer: str
@@ -89,6 +90,7 @@ class DataCard:
     tokens: Counts
     bytes_per_token: Annotated[dict[str, float], AfterValidator(of_both)]
     sources: tuple[SourceCard, ...]
+    exact: bool = True
     near: dict[str, Any] | None = None
     against: tuple[dict[str, Any], ...] = ()
 
@@ -110,6 +112,7 @@ class DataCard:
             f"{documents:,} document{'s' if documents > 1 else ''}, {self.bytes['train']:,} + {self.bytes['validation']:,} bytes, "
             f"{self.tokens['train']:,} + {self.tokens['validation']:,} tokens (train + validation); split: {splits}"
             + (f"; {unknown:,} tokens are unknown to the tokenizer" if unknown else "")
+            + ("" if self.exact else "; the tokenizer is lossy: decoding gives another text than it was")
         )
 
     def to_markdown(self) -> str:
@@ -124,6 +127,11 @@ class DataCard:
         ]
         blocks = [
             "# Data card",
+            *(
+                []
+                if self.exact
+                else ["**The tokenizer is lossy**: what the tokens say, and what is evaluated, is another text than it was."]
+            ),
             f"{what} Pairs are training + validation. {asked}",
             self.table(),
             "asked %: share of the rows drawn; actual %: share of the training tokens there are; "

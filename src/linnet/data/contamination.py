@@ -12,9 +12,10 @@ What is shorter still stands everywhere, and so a document overlaps with it only
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,10 @@ from pydantic import Field
 
 from linnet.core.errors import DataError, explain
 from linnet.core.spec import Spec
+from linnet.data.files import is_plain
 from linnet.data.grams import Words
-from linnet.data.look import Texts
+from linnet.data.look import NOT_UTF8, Texts, look
+from linnet.data.reading import Encoding
 from linnet.data.sources import Files
 
 N = 13
@@ -36,6 +39,8 @@ class Against(Spec):
 
     path       of a file, a folder or a glob, of any format that a `files` source reads
     text       the field (jsonl) or column (csv, tsv, parquet) that holds the text; default: the first known one
+    separator  for txt and md, the line between two texts; default: such a file is looked for as a whole, and line by line
+    encoding   how the files spell characters
     n          words in a row that are an overlap
     shortest   the fewest words of an evaluation text of fewer than n that is looked for inside of documents
     drop       leave documents that overlap out; else they are only counted
@@ -43,22 +48,35 @@ class Against(Spec):
 
     path: str = Field(min_length=1)
     text: str | None = None
+    separator: str | None = None
+    encoding: Encoding = "utf-8"
     n: int = Field(N, ge=1, le=1000)
     shortest: int = Field(SHORTEST, ge=1)
     drop: bool = True
 
     def files(self) -> Files:
         """Where they are read from."""
-        return Files(path=self.path, text=self.text)
+        return Files(path=self.path, text=self.text, separator=self.separator, encoding=self.encoding)
 
     def grams(self) -> NGrams:
         """Those of all the evaluation texts. Raises DataError for what cannot be read, or where there is no word."""
         source = self.files()
-        batches = (texts for portion in source.portions() for texts in source.texts(portion.what))
+        ways = [source]
+        if self.separator is None and any(is_plain(file) for file in source.files()):
+            ways.append(source.replace(separator="\n"))
+        batches = (texts for way in ways for portion in way.portions() for texts in checked_texts(way, portion.what))
         found = NGrams.joined((NGrams.of(texts, self.n, self.shortest) for texts in batches), self.n, self.shortest)
         if not found.inside and not len(found.alone):
             raise DataError(explain(f"{self.path} holds no word to look for", need="evaluation texts"))
         return found
+
+
+def checked_texts(source: Files, portion: Any) -> Iterator[Texts]:
+    """The texts of a portion. Raises DataError for one that is not UTF-8."""
+    for texts in source.texts(portion):
+        if (look(texts).flags & NOT_UTF8).any():
+            source.refuse(portion)
+        yield texts
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,16 +21,19 @@ BATCH = 2**21  # bytes of texts that are encoded together
 
 @dataclass(frozen=True)
 class Cut:
-    """A document that is divided, by its number and the character: training text before it, validation text behind."""
+    """A document that is divided, by its number and the character: training text before it, validation text behind.
+
+    reach   how many characters from there a line may begin, to divide it there
+    """
 
     document: int
     character: int
-    exact: bool
+    reach: int
 
     def at(self, text: bytes) -> int:
         """The byte at which the document is divided."""
         whole = text.decode("utf-8")
-        place = self.character if self.exact else line_boundary(whole, self.character)
+        place = line_boundary(whole, self.character, self.reach) if self.reach else self.character
         return len(whole[:place].encode("utf-8"))
 
 

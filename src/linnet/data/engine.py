@@ -258,9 +258,11 @@ def engine_for(kind: Engine, work: Work, workers: int | None, *, alone: bool, n_
     n_bytes   how much text there is, if that is known: a little is read before others have started
     """
     n = workers or n_cores()
+    if alone:
+        return Here(work)
     if kind == "ray":
         return Ray(work, workers)
-    if kind == "processes" or (kind == "auto" and not alone and n > 1 and (n_bytes is None or n_bytes > FEW_BYTES)):
+    if kind == "processes" or (kind == "auto" and n > 1 and (n_bytes is None or n_bytes > FEW_BYTES)):
         return Processes(work, n)
     return Here(work)
 

@@ -1,6 +1,7 @@
 """What is wrong with some text files, all of it, and what to do: nothing is changed, and reading goes on after a problem.
 
-encoding     the first byte of a file that is no UTF-8, and where it stands
+encoding     the first byte of a file that is no UTF-8, and where it stands; nothing before it is UTF-8 beyond ASCII
+damaged      the same of a file that is UTF-8 otherwise
 format       lines and rows that a reader refuses
 empty        documents without a visible character
 giant        documents of more than GIANT characters: several in one?
@@ -45,6 +46,7 @@ GARBLED = re.compile("[\u00c3\u00c2][\u0080-\u00bf]|\u00e2\u20ac[\u0153\u2122\u0
 HALVES = re.compile("[\ud800-\udfff]")  # of UTF-16's pairs, which JSON can spell alone
 WAYS_OUT = {
     "encoding": "encoding: cp1252 (or latin-1) in the source, or iconv -f WINDOWS-1252 -t UTF-8",
+    "damaged": "mending that place, or getting the text anew; no other encoding",
     "format": "mend or leave out these lines; another `text:` in the source, if it names another field",
     "empty": "nothing: they are left out when the text is prepared",
     "giant": "`separator:` in the source, if there are several documents in one file",
@@ -167,13 +169,23 @@ def note(text: str, place: str, found: Findings, seen: set[bytes]) -> bool:
 def documents_of(file: Path, options: Options, found: Findings) -> Iterator[tuple[str, str]]:
     """(place, text) of a file's documents; what its reader refuses is noted, and reading goes on where that is possible."""
     try:
-        encoding = wrong_bytes(file)
+        wrong = wrong_bytes(file)
+        damaged = bool(wrong) and is_mostly_utf8(file)
     except DataError as error:
         found.add("format", str(error))
         return
-    if encoding:
-        found.add("encoding", f"{file}: {encoding}")
-        options = Options(options.text, options.separator, "cp1252" if options.encoding == "utf-8" else options.encoding)
+    if damaged:
+        found.add("damaged", f"{file}: {wrong}")
+    elif wrong:
+        found.add("encoding", f"{file}: {wrong}")
+    if wrong and options.encoding == "utf-8":  # so that reading goes on behind that place
+        options = replace(options, encoding="latin-1" if damaged else "cp1252")
+    for place, text in texts_of(file, options, found):
+        yield place, text.encode("latin-1").decode("utf-8", "ignore") if damaged and options.encoding == "latin-1" else text
+
+
+def texts_of(file: Path, options: Options, found: Findings) -> Iterator[tuple[str, str]]:
+    """The same, as the options say."""
     if ending(file) == ".jsonl" and not is_binary(next(chunks(file), b"")[:BINARY_PROBE]):
         yield from lines_of_json(file, options, found)
     else:
@@ -227,6 +239,16 @@ def lines_of(file: Path) -> Iterator[bytes]:
         yield from (line + b"\n" for line in lines)
     if carry:
         yield carry
+
+
+def is_mostly_utf8(file: Path) -> bool:
+    """Whether more characters beyond ASCII are whole than bytes are lost."""
+    balance = 0
+    for chunk in chunks(file):
+        text = chunk.decode("utf-8", "replace")
+        lost = text.count("\ufffd")
+        balance += sum(character > "\x7f" for character in text) - 2 * lost
+    return balance > 0
 
 
 def wrong_bytes(file: Path) -> str:

@@ -7,6 +7,8 @@ many at a time, as bytes. What the second stumbles over, the first says exactly.
 from __future__ import annotations
 
 import glob
+import itertools
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +36,7 @@ NO_TEXT = {  # endings of what is not read as plain text: what it is, and what t
     **dict.fromkeys((".xml.bz2", ".xml.gz"), ("perhaps a dump of a wiki", "kind: wikipedia")),
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".pdf", ".docx", ".epub"), ("no plain text", "unpacking or converting it")),
 }
+UNFINISHED = ".unfinished"  # after the name of a folder in which there is work to go on with
 BATCH = 1024  # texts
 BATCH_BYTES = 2**20
 
@@ -44,6 +47,11 @@ def ending(path: Path) -> str:
     for compressed in COMPRESSED:
         name = name.removesuffix(compressed)
     return Path(name).suffix
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a file is read as plain text."""
+    return FORMATS.get(ending(path), read_plain) is read_plain
 
 
 def find_files(path: str, known: Callable[[Path], bool] = lambda file: ending(file) in FORMATS, kinds: str = KNOWN) -> list[Path]:
@@ -64,7 +72,7 @@ def find_files(path: str, known: Callable[[Path], bool] = lambda file: ending(fi
         if not found:
             raise DataError(explain(f"the folder {path} holds no files", need=f"files that end in {kinds}"))
     elif glob.has_magic(path):
-        found = [Path(file) for file in glob.glob(str(place), recursive=True) if Path(file).is_file()]
+        found = [file for file in matching(place) if file.is_file()]
         if not found:
             raise DataError(explain(f"no file matches {path}", need="at least one", hint="`**` for any depth of folders"))
     else:
@@ -86,11 +94,26 @@ def find_files(path: str, known: Callable[[Path], bool] = lambda file: ending(fi
 
 def files_in(folder: Path) -> list[Path]:
     """All files of a folder and of those in it, but for hidden ones."""
-    return [
-        file
-        for file in folder.rglob("*")
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    ]
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and not is_ours(Path(place, name))]
+        found += [file for name in names if not name.startswith(".") and (file := Path(place, name)).is_file()]
+    return found
+
+
+def matching(pattern: Path) -> Iterator[Path]:
+    """What a glob stands for, but for what is hidden and what linnet made itself; links to folders are not followed by `**`."""
+    fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))
+    root = Path(*fixed)
+    for found in root.glob("/".join(pattern.parts[len(fixed) :])):
+        inside = found.relative_to(root)
+        if not any(part.startswith(".") for part in inside.parts) and not any(is_ours(root / each) for each in inside.parents):
+            yield found
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether linnet prepares something in a folder, or has: no text to learn from."""
+    return folder.name.endswith(UNFINISHED) or all((folder / name).is_file() for name in ("index.json", "card.json"))
 
 
 def read_file(path: Path, options: Options) -> Rows:
@@ -104,7 +127,7 @@ def read_slice(part: Slice, options: Options) -> Iterator[Texts]:
     """The documents of a part of a file as UTF-8, many at a time. Plain text is not looked at: whether it is UTF-8 is left
     to whoever does that. Raises DataError."""
     path = Path(part.path)
-    if FORMATS.get(ending(path), read_plain) is read_plain:
+    if is_plain(path):
         options = replace(options, offset=part.start, separated=part.separated, ends=part.stop is None)
         yield from plain_texts(chunks(path, part.start, part.stop), part.path, options)
         return

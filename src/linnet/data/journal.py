@@ -2,7 +2,7 @@
 
     {"key": "read/0/3/1", "name": "wiki.00003.0001", …}
 
-A line is written after the files that it speaks of have their names; a line that was cut by a kill is left out.
+A line is written after the files that it speaks of have their names; a line that was cut by a kill, or damaged, ends the journal.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.entries: dict[str, Entry] = {}
         lines = path.read_bytes().split(b"\n") if path.exists() else []
-        whole = sum(len(line) + 1 for line in lines[:-1])
+        whole = 0
         for line in lines[:-1]:
-            entry = json.loads(line)
-            self.entries[entry.pop("key")] = entry
+            try:
+                entry = json.loads(line)
+                self.entries[entry.pop("key")] = entry
+            except (ValueError, TypeError, AttributeError, KeyError):
+                break  # what a power cut left; everything behind it is done again
+            whole += len(line) + 1
         self.rebooted = bool(self.entries) and self.entries.get("boot") != {"id": boot()}
         self.handle = open(path, "ab")  # noqa: SIM115
         self.handle.truncate(whole)

@@ -27,9 +27,20 @@ MARK = np.dtype("<u4")
 BLOCK = 2**16  # documents whose signatures are copied at a time
 
 
+def endings(near: Near | None, against: int) -> dict[str, int]:
+    """The files of a part → the numbers of a document in each."""
+    return ({"signatures": near.n_hashes} if near is not None else {}) | ({"overlaps": against} if against else {})
+
+
+def are_marked(part: Part, near: Near | None, against: int, spool: Path) -> bool:
+    """Whether a part's marks are there and whole."""
+    files = {spool / f"{part.name}.{ending}": columns for ending, columns in endings(near, against).items()}
+    return all(file.is_file() and file.stat().st_size == part.documents * n * MARK.itemsize for file, n in files.items())
+
+
 def mark_part(part: Part, near: Near | None, against: Sequence[NGrams], spool: Path) -> Iterator[int]:
     """Write a part's marks, and say now and then how many bytes are done. Files get their names when they are whole."""
-    paths = [spool / f"{part.name}.{ending}" for ending, asked in (("signatures", near), ("overlaps", against)) if asked]
+    paths = [spool / f"{part.name}.{ending}" for ending in endings(near, len(against))]
     unnamed = [temporary_name(path) for path in paths]
     told = done = 0
     try:

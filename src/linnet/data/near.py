@@ -28,6 +28,7 @@ from linnet.data.grams import given, grams, mixed, words_plainly
 from linnet.data.look import Texts
 
 NOTHING = np.uint32(2**32 - 1)  # in every place of the signature of a text without words
+RUN = 2**9  # texts with an equal band of which each is compared with each; of more, those beside one another
 BLOCK = 2**12  # shingles whose values are computed at a time, in numpy
 GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio
 
@@ -149,7 +150,9 @@ def link(
             clusters.join(one, other)
         far = np.concatenate([far, some[~near]])
     for run in np.unique(runs[far]).tolist():  # perhaps they are near to another one of it
-        link_all(texts[begins[run] :][: sizes[run]], signatures, threshold, clusters)
+        members = texts[begins[run] :][: sizes[run]]
+        for start in range(0, len(members), RUN):
+            link_all(members[start : start + RUN], signatures, threshold, clusters)
 
 
 def link_all(texts: NDArray[np.int64], signatures: NDArray[np.uint32], threshold: float, clusters: Clusters) -> None:

@@ -108,6 +108,8 @@ def _border(handle: BinaryIO, place: int, size: int, kind: str, options: Options
         found = re.search(b"\n" + re.escape(separator_line(options)) + end, window)
         if found:
             return begin + found.end(), True
+        if begin + len(window) == size:  # the last document, which is short enough to stay whole
+            return size, False
     while b"\n" not in window:
         more = handle.read(REACH)
         if not more:

@@ -39,7 +39,9 @@ from linnet.core.files import (
 )
 from linnet.core.spec import dump
 from linnet.data.engine import Engine, Here, Processes, Ray, engine_for
+from linnet.data.files import UNFINISHED
 from linnet.data.journal import Journal
+from linnet.data.mark import are_marked
 from linnet.data.prepared import Prepared, open_folder
 from linnet.data.shards import FORMAT, SPLITS, VERSION, token_dtype, write_stream
 from linnet.data.sides import SourcePlan, plan_all, training_texts
@@ -48,7 +50,7 @@ from linnet.data.spec import DataSpec
 from linnet.data.spool import Part, Spool
 from linnet.data.tally import card_of
 from linnet.data.work import Event, Unit, Work
-from linnet.data.workplace import Progress, work_folder
+from linnet.data.workplace import Progress, sweep_unfinished, work_folder
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.load import FILE_NAME
 
@@ -114,6 +116,8 @@ def prepare(
     if name is not None:
         found = _reuse(folder / name, tokenizer, tell)
         if found is not None:
+            if (folder / f"{name}{UNFINISHED}").exists():
+                sweep_unfinished(folder / f"{name}{UNFINISHED}")
             return found
 
     make_folder(folder)
@@ -151,6 +155,7 @@ class Preparation:
         self, tokenizer: Tokenizer | TokenizerTrainer, maker: str | None, signatures: list[str | None], folder: Path
     ) -> Prepared:
         """All of it; the prepared folder."""
+        _ = self.work.against  # what is wrong with evaluation texts is said before anything is read
         spools = self.read(meanwhile=lambda: self.keep(tokenizer) if isinstance(tokenizer, Tokenizer) else None)
         self.mark(spools)
         if _signatures(self.spec, self.work.seed) != signatures:
@@ -170,7 +175,7 @@ class Preparation:
             )
         index = self.encode(spools, plans, trained, target.name)
         index["recipe"] = tokenizer.recipe if isinstance(tokenizer, TokenizerTrainer) else ""
-        card = card_of(self.spec, spools, plans, index)
+        card = card_of(self.spec, spools, plans, index, exact=trained.exact)
         write_bytes(self.work.built / FILE_NAME, (self.work.folder / FILE_NAME).read_bytes())
         write_json(self.work.built / "card.json", card.to_json())
         write_text(self.work.built / "card.md", card.to_markdown())
@@ -258,12 +263,19 @@ class Preparation:
         if not self.marking:
             return
         keys = {f"mark/{part.name}": part for spool in spools for part in spool.parts}
-        left = {key: part for key, part in keys.items() if self.journal.rebooted or key not in self.journal.entries}
+        against = len(self.spec.against)
+        left = {
+            key: part
+            for key, part in keys.items()
+            if self.journal.rebooted
+            or key not in self.journal.entries
+            or not are_marked(part, self.spec.near, against, self.work.spool)
+        }
         total = sum(part.size for part in keys.values())
         before = total - sum(part.size for part in left.values())
         done = dict.fromkeys(left, 0)
         names = list(left)
-        for number, event in self.told([{"do": "mark", "part": vars(part)} for part in left.values()], False, before):
+        for number, event in self.told([{"do": "mark", "part": vars(part)} for part in left.values()], False, total - before):
             name = names[number]
             if event is None:
                 self.journal.add(name, {})
@@ -299,7 +311,7 @@ class Preparation:
         units: list[Unit] = []
         shards: dict[tuple[int, int], dict[str, Any]] = {}
         for i, (spool, plan) in enumerate(zip(spools, plans)):
-            sides, cut = plan.sides()
+            sides, cut = plan.sides(exact=self.spec.exact)
             sides.tofile(self.work.spool / f"{i}.sides")
             for k, (part, first) in enumerate(zip(spool.parts, spool.firsts())):
                 mine = sides[first : first + part.documents]
@@ -307,7 +319,7 @@ class Preparation:
                 if before is not None or not mine.any():
                     shards[i, k] = before or {}
                     continue
-                here = cut is not None and first <= cut[0] < first + part.documents
+                here = cut is not None and first <= cut.document < first + part.documents
                 units.append(
                     {
                         "do": "encode",
@@ -316,7 +328,7 @@ class Preparation:
                         "part": vars(part),
                         "first": first,
                         "name": f"{spool.name}.{k:05d}",
-                        "cut": [cut[0] - first, cut[1], self.spec.exact] if cut is not None and here else None,
+                        "cut": [cut.document - first, cut.character, cut.reach] if cut is not None and here else None,
                     }
                 )
         total = sum(part.size for spool in spools for part in spool.parts) or 1

@@ -55,15 +55,14 @@ class SourcePlan:
         """Of how many documents this becomes."""
         return int(np.count_nonzero(self.fates == fate))
 
-    def sides(self) -> tuple[NDArray[np.uint8], tuple[int, int] | None]:
-        """(documents,) 0 for one that is left out, 1 for training, 2 for validation; the number of the document that is
-        divided, and the character."""
+    def sides(self, *, exact: bool) -> tuple[NDArray[np.uint8], Cut | None]:
+        """(documents,) 0 for one that is left out, 1 for training, 2 for validation; and which one is divided, where."""
         sides = np.zeros(len(self.fates), np.uint8)
         sides[self.kept] = 1 + self.plan.validation
         if self.plan.cut is None:
             return sides, None
         number, character = self.plan.cut
-        return sides, (int(np.nonzero(self.kept)[0][number]), character)
+        return sides, Cut(int(np.nonzero(self.kept)[0][number]), character, 0 if exact else self.plan.reach)
 
 
 def plan_all(spec: DataSpec, spools: Sequence[Spool]) -> list[SourcePlan]:
@@ -113,13 +112,13 @@ def plan_of(spec: DataSpec, spool: Spool, records: NDArray[np.void], fates: Fate
 def training_texts(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan]) -> Iterator[str]:
     """All training text, in order."""
     for spool, plan in zip(spools, plans):
-        sides, cut = plan.sides()
+        sides, cut = plan.sides(exact=spec.exact)
         number = 0
         for part in spool.parts:
             for _, text in text_of(part, spool.folder):
-                if cut is not None and number == cut[0]:
+                if cut is not None and number == cut.document:
                     data = text.encode("utf-8")
-                    yield data[: Cut(number, cut[1], spec.exact).at(data)].decode("utf-8")
+                    yield data[: cut.at(data)].decode("utf-8")
                 elif sides[number] == 1:
                     yield text
                 number += 1

@@ -243,10 +243,15 @@ def signature_of(files: Sequence[Path]) -> str:
     try:
         sizes = [file.stat().st_size for file in files]
         if sum(sizes) <= HASHED_BYTES:
-            return " ".join(sha256_file(file) for file in files)
+            return " ".join(f"{kind_of_file(file)}:{sha256_file(file)}" for file in files)
         return "\n".join(f"{file} {size} {file.stat().st_mtime_ns}" for file, size in zip(files, sizes))
     except OSError as error:
         raise DataError(explain(f"{error.filename} cannot be read ({error.strerror})", need="a readable file")) from error
+
+
+def kind_of_file(file: Path) -> str:
+    """Its endings, which say how it is read: ".jsonl.gz"."""
+    return "".join(Path(file.name.lower()).suffixes[-2:])
 
 
 def _slices(portion: Any) -> list[Slice]:

@@ -11,6 +11,7 @@ between half and twice the one asked for, and tail otherwise; the choice is in t
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from linnet.core.errors import DataError, explain
 
+WHITE_SPACE = re.compile(r"\s")
 FEW = 20  # documents; with fewer, a share by hash is a gamble
 
 SplitKind = Literal["auto", "hash", "tail"]
@@ -55,31 +57,38 @@ class Plan:
     kind         hash, tail, train or validation (the last two: all on one side)
     validation   (n,) bool
     cut          the document that is divided and the character to divide it at, for a tail; else None
+    reach        how many characters from there it may be divided, at the begin of a line
     """
 
     kind: str
     validation: NDArray[np.bool_]
     cut: tuple[int, int] | None = None
+    reach: int = 0
 
 
 def tail_plan(characters: NDArray[np.uint64], validation: float) -> Plan:
-    """Training is the first int((1 - validation) · n) of all n characters, validation the rest."""
+    """Training is the first int((1 - validation) · n) of all n characters, validation the rest; or so that its share is at least half and
+    at most one and a half of what was asked for, where a line begins."""
     ends = np.cumsum(characters.astype(np.int64))
     cut = int((1 - validation) * int(ends[-1]))
     number = int(np.searchsorted(ends, cut, side="right"))  # the document that holds character `cut`
     inside = cut - (int(ends[number - 1]) if number else 0)
-    return (
-        Plan("tail", np.arange(len(ends)) > number, (number, inside)) if inside else Plan("tail", np.arange(len(ends)) >= number)
-    )
+    if not inside:
+        return Plan("tail", np.arange(len(ends)) >= number)
+    return Plan("tail", np.arange(len(ends)) > number, (number, inside), (int(ends[-1]) - cut) // 2)
 
 
-def line_boundary(text: str, at: int) -> int:
-    """The line start nearest at or after `at` that leaves text behind it; else the last before; else `at` itself."""
-    after = text.find("\n", max(at - 1, 0)) + 1
+def line_boundary(text: str, at: int, reach: int) -> int:
+    """The line start nearest at or after `at` that leaves text behind it; else the last before; else behind the next white space; else
+    `at` itself; none farther away than `reach` characters."""
+    after = text.find("\n", max(at - 1, 0), at + reach) + 1
     if 0 < after < len(text):
         return after
-    before = text.rfind("\n", 0, max(at - 1, 0)) + 1
-    return before or at
+    before = text.rfind("\n", max(at - 1 - reach, 0), max(at - 1, 0)) + 1
+    if before:
+        return before
+    space = WHITE_SPACE.search(text, max(at - 1, 0), at + reach)
+    return space.end() if space and space.end() < len(text) else at
 
 
 def make_plan(

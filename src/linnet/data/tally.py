@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from linnet.core.errors import DataError, explain
 from linnet.core.spec import dump
 from linnet.data.card import DataCard, SourceCard, percentages
 from linnet.data.shards import SPLITS
@@ -12,8 +13,11 @@ from linnet.data.spec import DataSpec
 from linnet.data.spool import Spool
 
 
-def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index: dict[str, Any]) -> DataCard:
-    """The card of a corpus whose shards are written; index: what its index.json says."""
+def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index: dict[str, Any], *, exact: bool) -> DataCard:
+    """The card of a corpus whose shards are written; index: what its index.json says; exact: whether the tokenizer loses nothing.
+
+    Raises DataError where a side has no tokens, which only a tokenizer that loses something can do.
+    """
     found = {split: {entry["source"]: entry for entry in index["splits"][split]} for split in SPLITS}
 
     def count(what: str, name: str) -> dict[str, int]:
@@ -47,7 +51,7 @@ def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index:
                 bytes=size,
                 tokens=tokens,
                 unknown=count("unknown", spool.name),
-                bytes_per_token=sum(size.values()) / sum(tokens.values()),
+                bytes_per_token=sum(size.values()) / max(sum(tokens.values()), 1),
                 asked_percent=asked[i],
                 actual_percent=actual[i],
                 passes=weights[i] / sum(weights) * sum(train) / train[i] if train[i] else 0.0,
@@ -55,6 +59,11 @@ def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index:
             )
         )
     tokens, size = total("tokens"), total("bytes")
+    bare = [split for split in SPLITS if not tokens[split]]
+    if bare:
+        raise DataError(
+            explain(f"the {bare[0]} part has no tokens", need="text that the tokenizer can say", hint="another tokenizer")
+        )
     return DataCard(
         fingerprint=index["fingerprint"],
         tokenizer=index["tokenizer"],
@@ -62,6 +71,7 @@ def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index:
         validation_asked=spec.validation,
         split_asked=spec.split,
         deduplicate=spec.deduplicate,
+        exact=exact,
         near=dump(spec.near) if spec.near is not None else None,
         against=tuple(dump(against) for against in spec.against),
         documents=total("documents"),

@@ -14,10 +14,9 @@ from filelock import FileLock, Timeout
 from linnet.core.errors import LinnetError
 from linnet.core.files import TEMPORARY, explained_disk_errors
 from linnet.data.engine import WorkerLost
+from linnet.data.files import UNFINISHED
 
 Progress = Callable[[float | None, str], None]  # part done, 0 … 1 or None where nobody knows, and what is going on
-
-UNFINISHED = ".unfinished"  # after the name of a folder in which there is work to go on with
 
 
 @contextlib.contextmanager
@@ -48,6 +47,17 @@ def work_folder(folder: Path, name: str | None, tell: Progress) -> Iterator[Path
             shutil.rmtree(place, ignore_errors=True)
         finally:
             lock.release()
+
+
+def sweep_unfinished(place: Path) -> None:
+    """Delete a work folder whose work is done, which a kill at the very end has left, unless somebody is in it."""
+    with contextlib.suppress(Timeout, OSError), FileLock(place / "lock", timeout=0):
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """The work folders that kills have left, for whoever asks the same again."""
+    return sorted(folder.glob(f"*{UNFINISHED}"))
 
 
 def _locked(place: Path, tell: Progress) -> FileLock:

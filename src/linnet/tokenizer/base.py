@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Sized
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 END_OF_TEXT = "<|endoftext|>"  # stands after every document; also where generation starts and stops
+SpecialInText = Literal["text", "token", "refuse"]  # what the name of a special token inside a text is: text like any other, …
 
 
 def ends_of(parts: Sequence[Sized]) -> NDArray[np.uint64]:
@@ -40,8 +41,13 @@ class Tokenizer(ABC):
         return self.special[END_OF_TEXT]
 
     @abstractmethod
-    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
-        """Ids of a text. The name of a special token inside `text` is ordinary text unless `allow_special`."""
+    def encode(self, text: str, *, special: SpecialInText = "text") -> list[int]:
+        """Ids of a text.
+
+        special   what the name of a special token inside it is: `text` like any other, that `token`, or a reason to `refuse` the text
+
+        Raises TokenizerError for a text that is refused, with the name and its place, and for any other word.
+        """
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts."""

@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import TokenizerError, explain
-from linnet.core.names import nearest
 from linnet.core.native import native_available
 from linnet.tokenizer import native
 from linnet.tokenizer.bpe import FIRST_MERGE, OnMerge, Pair, learn_merges, merge_chunk
-from linnet.tokenizer.pretokenize import PATTERNS, chunks_of, chunks_of_bytes, splitter, text_to_bytes
+from linnet.tokenizer.pretokenize import PATTERNS, chunks_of, chunks_of_bytes, splitter, text_to_bytes, unknown_pattern
 from linnet.tokenizer.vocabulary import Progress, VocabularyTokenizer, special_names
 
 CACHE_CHUNKS = 65_536  # remembered chunks; when they are that many, all are forgotten
@@ -56,9 +55,7 @@ class BPETokenizer(VocabularyTokenizer):
     ) -> None:
         super().__init__(tokens, special)
         if pattern not in PATTERNS:
-            raise TokenizerError(
-                explain(f"the splitting pattern {pattern!r}", need="one that is known", hint=nearest(pattern, PATTERNS))
-            )
+            raise unknown_pattern(pattern)
         missing = [byte for byte in range(256) if bytes([byte]) not in self.tokens]
         if missing:
             raise TokenizerError(

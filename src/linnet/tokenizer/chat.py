@@ -105,7 +105,7 @@ class ChatTemplate(Spec):
         """The ids of a part of a frame, in which END_OF_TEXT is whatever ends a document."""
         ids: list[int] = []
         for number, part in enumerate(frame.split(END_OF_TEXT)):
-            ids += [tokenizer.end_id] * (number > 0) + (tokenizer.encode(part, allow_special=True) if part else [])
+            ids += [tokenizer.end_id] * (number > 0) + (tokenizer.encode(part, special="token") if part else [])
         return ids
 
     def check(self, tokenizer: Tokenizer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from linnet.core.errors import TokenizerError, explain
-from linnet.tokenizer.pretokenize import PATTERNS
+from linnet.tokenizer.pretokenize import PATTERNS, unknown_pattern
 from linnet.tokenizer.ranks import GPT2_FILES, load_gpt2, load_tiktoken
 from linnet.tokenizer.sentencepiece import load_sentencepiece, looks_like_sentencepiece
 from linnet.tokenizer.tokenizer_json import read_tokenizer
@@ -25,8 +25,11 @@ def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> TableToke
     *.tiktoken, *.model, also .gz       tiktoken's ranks; `pattern` says how text is split, where the name does not tell
     vocab.txt                           WordPiece's, of BERT
 
-    Raises TokenizerError where there is no such file, or one that does not say exactly which ids text has.
+    Raises TokenizerError where there is no such file, or one that does not say exactly which ids text has, and for a pattern
+    that is not known.
     """
+    if pattern is not None and pattern not in PATTERNS:
+        raise unknown_pattern(pattern)
     path = Path(path)
     if path.is_dir() and not (path / FILE_NAME).exists() and any((path / name).exists() for name in GPT2_FILES):
         return load_gpt2(path)
@@ -39,10 +42,8 @@ def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> TableToke
     if plain.suffix in (".tiktoken", ".model") and file.exists():
         pattern = pattern or PATTERN_OF.get(plain.stem)
         if pattern is None:
-            known = ", ".join(PATTERNS)
-            raise TokenizerError(
-                explain(f"{file} says no splitting pattern", need=f"one of {known}", hint="--pattern gpt4 (Llama 3)")
-            )
+            hint = "--pattern gpt4, which is Llama 3's (in a run file, tokenizer.pattern)"
+            raise TokenizerError(explain(f"{file} says no splitting pattern", need=f"one of {', '.join(PATTERNS)}", hint=hint))
         return load_tiktoken(file, pattern=pattern)
     try:
         content = file.read_text("utf-8")

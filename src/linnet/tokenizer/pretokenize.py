@@ -20,6 +20,9 @@ from typing import Any
 
 import regex
 
+from linnet.core.errors import TokenizerError, explain
+from linnet.core.names import nearest
+
 _GPT4 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 
@@ -111,6 +114,13 @@ _CHARACTER = regex.compile(
     rb"(?P<character>[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xef][\x80-\xbf]{2}"
     rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})|[\x00-\xff]"
 )  # a character of UTF-8, lone surrogates among them, or else one byte
+
+
+def unknown_pattern(pattern: str) -> TokenizerError:
+    """The error for the name of a pattern that is not in `PATTERNS`."""
+    return TokenizerError(
+        explain(f"the splitting pattern {pattern!r}", need="one that is known", hint=nearest(pattern, PATTERNS))
+    )
 
 
 def text_to_bytes(text: str) -> bytes:

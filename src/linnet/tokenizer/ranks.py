@@ -1,4 +1,4 @@
-"""Vocabularies of other programs: tiktoken's ranks, and GPT-2's two files.
+"""Vocabularies of other programs, read and written: tiktoken's ranks, and GPT-2's two files.
 
     tiktoken   a line a token: its bytes in base64, a space, its rank, which is its id
     GPT-2      encoder.json (token → id, spelled as in tokenizer.json) and vocab.bpe (a merge a line)
@@ -6,6 +6,8 @@
 tiktoken has no merges: any two neighbours whose bytes are a token's may become it, the lowest rank first. But of all the ways
 to cut a token in two, only one ever happens: the one that is there when its bytes stand alone, because whatever stands beside
 them has no part in it. `merges_of_ranks` finds it for each token, and then it is byte-pair encoding with merges as ever.
+
+Neither format says everything. Writing refuses a tokenizer whose ids would not be the same when its files are read.
 """
 
 from __future__ import annotations
@@ -20,15 +22,19 @@ from itertools import pairwise
 from pathlib import Path
 
 from linnet.core.errors import TokenizerError, explain, listing
+from linnet.core.files import atomic_folder, write_bytes
 from linnet.core.native import native_available
 from linnet.tokenizer import native
-from linnet.tokenizer.base import END_OF_TEXT
+from linnet.tokenizer.base import END_OF_TEXT, Tokenizer
 from linnet.tokenizer.bpe import Pair
 from linnet.tokenizer.bpe_tokenizer import BPETokenizer
-from linnet.tokenizer.spelling import unspell
+from linnet.tokenizer.spelling import spell, unspell
 from linnet.tokenizer.strict_json import SHOWN, capped
 
 GPT2_FILES = ("encoder.json", "vocab.json")  # its vocabulary, under either name
+GPT2_MERGES = ("vocab.bpe", "merges.txt")
+
+# ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def load_tiktoken(path: Path | str, *, pattern: str, special: Mapping[str, int] | None = None) -> BPETokenizer:
@@ -115,7 +121,7 @@ def load_gpt2(folder: Path | str) -> BPETokenizer:
     Raises TokenizerError where one is missing, cannot be read, or names a token that the other does not have.
     """
     folder = Path(folder)
-    vocabulary, merges_file = one_of(folder, *GPT2_FILES), one_of(folder, "vocab.bpe", "merges.txt")
+    vocabulary, merges_file = one_of(folder, *GPT2_FILES), one_of(folder, *GPT2_MERGES)
     try:
         table = json.loads(vocabulary.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -128,7 +134,7 @@ def load_gpt2(folder: Path | str) -> BPETokenizer:
         token = unspell(spelling)
         if type(token_id) is not int:
             problems.append(f"{vocabulary.name}: the id of {spelling!r} is {token_id!r}")
-        elif spelling.startswith("<|") and spelling.endswith("|>"):
+        elif is_special_in_gpt2(spelling):
             special[spelling] = token_id
         elif not token:
             problems.append(f"{vocabulary.name}: the token {spelling!r} is not spelled in bytes")
@@ -147,6 +153,11 @@ def load_gpt2(folder: Path | str) -> BPETokenizer:
     if problems or not tokens:
         raise refusal(folder, problems or [f"{vocabulary.name} holds no tokens"], "GPT-2's two files, undamaged")
     return BPETokenizer(tokens, merges, pattern="gpt2", special=special)
+
+
+def is_special_in_gpt2(spelling: str) -> bool:
+    """Whether a token of `encoder.json` is a special one: the file marks them in no other way."""
+    return spelling.startswith("<|") and spelling.endswith("|>")
 
 
 def read_lines(path: Path) -> list[bytes]:
@@ -175,3 +186,83 @@ def refusal(path: Path, problems: list[str], need: str) -> TokenizerError:
     return TokenizerError(
         listing(capped(problems), f"{path} is not what it should be") + f"\n  needed: {need}\n  try: an undamaged copy of it"
     )
+
+
+# ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def save_tiktoken(tokenizer: Tokenizer, path: Path | str) -> None:
+    """Write a byte-level BPE as a file of ranks, which tiktoken reads; atomically.
+
+    The file has no place for the splitting pattern and for special tokens: whoever reads it is told them.
+
+    Raises TokenizerError, with all problems, where the lowest rank of any two neighbours leads to other ids than the merges.
+    """
+    problems = beyond_ranks(tokenizer) if isinstance(tokenizer, BPETokenizer) else [no_bpe(tokenizer)]
+    if problems or not isinstance(tokenizer, BPETokenizer):
+        raise unsayable(path, problems, "byte-level BPE whose merges come in the order of the ids that they make")
+    by_rank = sorted(tokenizer.tokens, key=tokenizer.tokens.__getitem__)
+    write_bytes(Path(path), b"".join(b"%s %d\n" % (base64.b64encode(token), rank) for rank, token in enumerate(by_rank)))
+
+
+def beyond_ranks(tokenizer: BPETokenizer) -> list[str]:
+    """What of a tokenizer a file of ranks cannot say; nothing: tiktoken gives every text the same ids."""
+    tokens = tokenizer.tokens
+    inside = [f"the special token {name!r} has the id {i}" for name, i in tokenizer.special.items() if i < len(tokens)]
+    if inside:
+        return [f"{each}, before the last of {len(tokens)} ordinary tokens" for each in inside]
+    merges = list(dict.fromkeys(tokenizer.merges))
+    made = [tokens[tokenizer.token_bytes(a) + tokenizer.token_bytes(b)] for a, b in merges]
+    problems = [f"{b} is made by a later merge than {a}, and is the lower rank" for a, b in pairwise(made) if b < a]
+    happening = merges_of_ranks(tokens)
+    there = set(merges)
+    problems += [f"no merge of {a} and {b} into {c}, which the ranks imply" for a, b, c in happening if (a, b) not in there]
+    if not tokenizer.whole:
+        reached = {token_id for _, _, token_id in happening}
+        never = [i for token, i in tokens.items() if len(token) > 1 and i not in reached]
+        problems += [f"merging never makes {i}, which tiktoken takes for a chunk of these bytes" for i in never]
+    return problems
+
+
+def save_gpt2(tokenizer: Tokenizer, folder: Path | str) -> None:
+    """Write a byte-level BPE as GPT-2's `encoder.json` and `vocab.bpe`, into a new folder; both or none.
+
+    Raises TokenizerError, with all problems, for a tokenizer that would be another one when it is read, and for a folder that is there.
+    """
+    problems = beyond_gpt2(tokenizer) if isinstance(tokenizer, BPETokenizer) else [no_bpe(tokenizer)]
+    if problems or not isinstance(tokenizer, BPETokenizer):
+        raise unsayable(folder, problems, "byte-level BPE that is split as GPT-2's, with special tokens named <|…|>")
+    folder = Path(folder)
+    if folder.exists():
+        raise TokenizerError(explain(f"{folder} exists already", need="a new folder", hint="another name"))
+    spelling = {token_id: spell(token) for token, token_id in tokenizer.tokens.items()}
+    table = spelling | {token_id: name for name, token_id in tokenizer.special.items()}
+    lines = ["#version: 0.2", *(f"{spelling[a]} {spelling[b]}" for a, b in tokenizer.merges)]
+    with atomic_folder(folder) as temporary:
+        content = json.dumps({name: token_id for token_id, name in sorted(table.items())})
+        (temporary / GPT2_FILES[0]).write_bytes(content.encode("ascii"))
+        (temporary / GPT2_MERGES[0]).write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8"))
+
+
+def beyond_gpt2(tokenizer: BPETokenizer) -> list[str]:
+    """What of a tokenizer GPT-2's two files cannot say; nothing: read again, it is the same."""
+    problems = []
+    if tokenizer.pattern != "gpt2":
+        problems.append(f"text is split by {tokenizer.pattern}: the files have no place for a pattern, and mean gpt2")
+    if tokenizer.whole:
+        problems.append("a chunk that is a token stays one, whatever the merges make of it: the files have merges alone")
+    wrong = [name for name in tokenizer.special if not is_special_in_gpt2(name)]
+    problems += [f"the special token {name!r} would be read as an ordinary one" for name in wrong]
+    wrong = [spelled for spelled in map(spell, tokenizer.tokens) if is_special_in_gpt2(spelled)]
+    return problems + [f"the ordinary token {spelled!r} would be read as a special one" for spelled in wrong]
+
+
+def no_bpe(tokenizer: Tokenizer) -> str:
+    return f"it is a {type(tokenizer).__name__}, whose ids no merges of bytes make"
+
+
+def unsayable(path: Path | str, problems: list[str], need: str) -> TokenizerError:
+    """The error for a tokenizer that a format has no words for."""
+    heading = f"{path} cannot be written, this tokenizer is more than its format can say"
+    hint = "a tokenizer.json, which says all of it"
+    return TokenizerError(listing(capped(problems), heading) + f"\n  needed: {need}\n  try: {hint}")

@@ -7,7 +7,7 @@ What linnet writes, `tokenizers` reads, and gives every text the same ids. How e
     char   model WordLevel, split at every character, <|unknown|> for the rest
     pieces and WordPiece    see pieces_json.py
 
-`tokenizers` takes the names of special tokens in a text for the tokens, as `encode(text, allow_special=True)` does;
+`tokenizers` takes the names of special tokens in a text for the tokens, as `encode(text, special="token")` does;
 with its `encode_special_tokens = True` they are ordinary text, as for linnet.
 
 Reading is strict: a file that asks for anything that linnet would not do (normalizing, truncating, another model,
@@ -135,7 +135,7 @@ def read_tokenizer(content: str, *, name: str) -> TableTokenizer:
 
     Takes what linnet writes, and a byte-level BPE of `tokenizers` with a known splitting pattern, <|endoftext|> and
     all 256 bytes. Added tokens that are not marked as special count as special tokens here: they are found in a
-    text only with `allow_special`; only those of pieces are found always.
+    text only with `special="token"`; only those of pieces are found always.
 
     Raises TokenizerError with everything that is in the way.
     """

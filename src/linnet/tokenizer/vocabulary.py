@@ -12,13 +12,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import regex
 
 from linnet.core.errors import TokenizerError, explain, listing
 from linnet.core.files import write_text
-from linnet.tokenizer.base import END_OF_TEXT, Tokenizer
+from linnet.core.names import nearest
+from linnet.tokenizer.base import END_OF_TEXT, SpecialInText, Tokenizer
 from linnet.tokenizer.spelling import spell
 
 Progress = Callable[[str, int, int | None], None]  # (stage, done, total or None where nobody knows it)
@@ -55,9 +56,17 @@ class TableTokenizer(Tokenizer):
     def end_id(self) -> int:
         return self.special[self.end]
 
-    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
-        if not allow_special:
-            return self.encode_ordinary(text)
+    def encode(self, text: str, *, special: SpecialInText = "text") -> list[int]:
+        if special == "token":
+            return self._encode_with_special(text)
+        if special == "refuse":
+            self._refuse_special(text)
+        elif special != "text":
+            raise unknown_choice(special)
+        return self.encode_ordinary(text)
+
+    def _encode_with_special(self, text: str) -> list[int]:
+        """Ids of a text in which the names of special tokens are those tokens."""
         ids: list[int] = []
         position = 0
         for match in self._special_names.finditer(text):
@@ -65,6 +74,14 @@ class TableTokenizer(Tokenizer):
             ids.append(self.special[match[0]])
             position = match.end()
         return ids + self.encode_ordinary(text[position:])
+
+    def _refuse_special(self, text: str) -> None:
+        """Raise TokenizerError where a text has the name of a special token in it."""
+        found = self._special_names.search(text)
+        if found is not None:
+            got = f"the special token {found[0]!r} in a text, at character {found.start():,} counted from 0"
+            hint = "special 'text' to take it for text like any other, 'token' to take it for that token"
+            raise TokenizerError(explain(got, need="a text without names of special tokens", hint=hint))
 
     @cached_property
     def _special_names(self) -> Any:
@@ -190,6 +207,12 @@ def special_names(extra: Sequence[str]) -> tuple[str, ...]:
             )
         )
     return names
+
+
+def unknown_choice(special: object) -> TokenizerError:
+    """The error for another word than those of `SpecialInText`."""
+    known = get_args(SpecialInText)
+    return TokenizerError(explain(f"special = {special!r}", need=f"one of {', '.join(known)}", hint=nearest(str(special), known)))
 
 
 def is_name(name: str) -> bool:
