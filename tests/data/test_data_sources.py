@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import sys
 import types
 from pathlib import Path
@@ -18,13 +19,14 @@ from data_helpers import shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linnet.core.errors import DataError, MissingExtraError
+from linnet.core.errors import ConfigError, DataError, MissingExtraError
 from linnet.core.spec import load
 from linnet.data import formats, reading, sources
+from linnet.data.examine import examine
 from linnet.data.files import find_files
 from linnet.data.formats import Options, plain_texts, read_plain
 from linnet.data.reading import blocks, character_start
-from linnet.data.sources import Files, PythonDocs, Stdin, Stories
+from linnet.data.sources import Files, PythonDocs, Source, Stdin, Stories
 from linnet.tokenizer import END_OF_TEXT
 
 TEXTS = ["one", "two lines\nof text", 'a "quoted", comma', "naïve café 🐦\u2028still the same line", "tab\tinside"]
@@ -100,6 +102,15 @@ def test_plain_text_is_exact_and_large_files_are_cut_at_lines(tmp_path: Path, mo
 def test_separators(tmp_path: Path, separator: str | None, expected: list[str]) -> None:
     (tmp_path / "a.txt").write_text("a\nb\n---\nc\n\nd\n")
     assert texts(tmp_path / "a.txt", separator=separator) == expected
+
+
+@pytest.mark.parametrize("separator", ["a\nb", "\na\n\nb", "a\r", "\r\n", "\r"])
+def test_a_separator_is_one_line(tmp_path: Path, separator: str) -> None:
+    for word in ({"kind": "files", "path": "x"}, {"kind": "stdin"}):
+        with pytest.raises(ConfigError, match=r"separator: the separator '.*'; needed: one line"):
+            load(Source, {**word, "separator": separator})
+    with pytest.raises(DataError, match="needed: one line"):
+        examine([str(tmp_path)], Options(separator=separator))
 
 
 @given(
@@ -231,6 +242,17 @@ def test_cut_and_damaged_archives(tmp_path: Path, packing: str) -> None:
     refused(file, f"a.txt{packing}", "damaged or not")
     file.write_bytes(packed[: len(packed) // 2] + bytes(8) + packed[len(packed) // 2 + 8 :])
     refused(file, f"a.txt{packing}")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_is_not_called_missing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "63")
+    for paths in (str(tmp_path / "63"), "/dev/null"):
+        with pytest.raises(
+            DataError, match=rf"{paths} is (a pipe|no file); needed: .* read as -; try: .*linnet prepare - "
+        ) as error:
+            find_files(paths)
+        assert "does not exist" not in str(error.value)
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 
@@ -61,6 +62,11 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        complain(explain(f"the name {str(error.filename)[:60]}… is too long for this file system", need="a shorter one"))
+        sys.exit(2)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise

@@ -238,9 +238,9 @@ def opened(which: Path, pattern: str | None) -> Tokenizer:
 
 def read(text: str) -> str:
     """The text, or standard input's. Raises DataError where that is not UTF-8."""
-    from linnet.cli.generate import read_prompt
+    from linnet.cli.generate import given
 
-    return read_prompt() if text == "-" else text
+    return given(text)
 
 
 def texts_of(what: list[str]) -> Iterator[str]:

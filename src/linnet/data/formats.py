@@ -62,6 +62,17 @@ class Options:
     separated: bool = False
     ends: bool = True
 
+    def __post_init__(self) -> None:
+        one_line(self.separator)
+
+
+def one_line(separator: str | None) -> str | None:
+    """A separator that is one line, or stands for every line or for empty ones. Raises DataError for one with line ends inside."""
+    if separator is not None and set("\r\n") & set(separator.strip("\n")):
+        hint = r'"" for empty lines, "\n" for every line'
+        raise DataError(explain(f"the separator {separator!r}", need="one line, without line ends inside", hint=hint))
+    return separator
+
 
 Rows = Iterator[tuple[str, str]]  # (where, text); where is "" for a whole file, else ":line" or "#number"
 Reader = Callable[[Iterable[bytes], str, Options], Rows]
