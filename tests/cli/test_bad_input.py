@@ -186,7 +186,8 @@ def test_folders_that_are_taken(refused: Linnet, tmp_path: Path) -> None:
     )
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     (tmp_path / "file").write_text("x", "utf-8")
-    assert "is a file" in refused("train", config(tmp_path), "--out", "file")
+    for out in ("file", "file/run"):
+        assert "file is a file" in refused("train", config(tmp_path), "--out", out)
     early = tmp_path / "early"
     early.mkdir()
     (early / ".lock").touch()
