@@ -14,7 +14,7 @@ from linnet.core.spec import Spec, words
 from linnet.core.yaml import override, read_yaml
 from linnet.data.archives import Archives
 from linnet.data.prepared import is_prepared
-from linnet.data.sources import Source
+from linnet.data.sources import LONGEST_NAME, Source
 
 Paths = str | Path | Sequence[str | Path]
 # the parts of a run file that tokens do not know
@@ -56,7 +56,7 @@ def asked_of(what: Paths) -> tuple[dict[str, Any], str, str]:
         )
     sources = [GENERATED.get(path) or {"kind": kind_of_source(path), "path": path} for path in paths]
     first = "stdin" if paths[0] == "-" else paths[0]
-    name = re.sub(r"[^\w-]+", "-", Path(first).name.split(".")[0]).strip("-") or "run"
+    name = re.sub(r"[^\w-]+", "-", Path(first).name.split(".")[0]).strip("-")[:LONGEST_NAME] or "run"
     return {"data": {"sources": deepcopy(sources)}}, name, "the run"
 
 

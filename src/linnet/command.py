@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
 from linnet.asked import asked_of, change
 from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
@@ -134,12 +135,11 @@ def done_before(folder: Path, spec: RunSpec, asked: Any, console: Console, *, qu
         train = read_run(folder).train
         longer = f"--minutes {2 * train.minutes:g}" if train.minutes is not None else f"--steps {2 * result.step}"
         early = "stopped early, after" if result.why == "early stop" else "is finished, after"
-        console.print(
+        said = (
             f"{folder} {early} {result.step:,} steps. Nothing is left to do; this is what came of it.\n"
-            f"To train longer, from the beginning: linnet train {folder}/run.yaml {longer}\n",
-            highlight=False,
-            soft_wrap=not console.is_terminal,
+            f"To train longer, from the beginning: linnet train {folder}/run.yaml {longer}\n"
         )
+        console.print(Text(said), soft_wrap=not console.is_terminal)
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,7 @@ def test_text_that_is_none(refused: Linnet, tmp_path: Path) -> None:
         assert not (out / "run.yaml").exists(), "a folder is taken only by a run that can begin"
         assert not list(out.rglob("*.writing"))
     assert "does not exist" in refused("train", "nowhere.txt")
+    assert "is too long for this file system" in refused("train", "x" * 300)
 
 
 def test_a_text_too_short_is_refused_before_anything_is_said_of_it(
@@ -184,7 +186,8 @@ def test_folders_that_are_taken(refused: Linnet, tmp_path: Path) -> None:
     )
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     (tmp_path / "file").write_text("x", "utf-8")
-    assert "is a file" in refused("train", config(tmp_path), "--out", "file")
+    for out in ("file", "file/run"):
+        assert "file is a file" in refused("train", config(tmp_path), "--out", out)
     early = tmp_path / "early"
     early.mkdir()
     (early / ".lock").touch()
@@ -277,7 +280,8 @@ def test_models_that_are_none(refused: Linnet, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9 ol\xe9")))
     said = refused("generate", folder, "-")
     assert "byte 0xe9 at place 3" in said
-    assert "needed: a prompt in UTF-8" in said
+    assert "needed: text in UTF-8" in said
+    assert "byte 0xff at place 1 of the text" in refused("generate", folder, os.fsdecode(b"a\xff"))
     assert "nowhere.txt" in refused("eval", folder, "nowhere.txt")
     (tmp_path / "empty.txt").write_text("", "utf-8")
     assert "empty" in refused("eval", folder, "empty.txt")

@@ -128,6 +128,7 @@ def test_ranks_that_say_no_pattern(notes: Path, capsys: pytest.CaptureFixture[st
         (["notes.jsonl", "--set", "data.validaton=0.2"], "validation"),
         (["nothing"], "does not exist"),
         (["bad.jsonl"], "line 2"),
+        (["notes.jsonl", "--out", "bad.jsonl"], "bad.jsonl is a file"),
         (["my.yaml"], "modle"),
     ],
 )
@@ -137,6 +138,20 @@ def test_refusals(notes: Path, capsys: pytest.CaptureFixture[str], arguments: li
     code, _, err = tiny_run.linnet(capsys, "prepare", *arguments)
     assert (code, said in err) == (2, True), err
     assert not list(Path("prepared").glob("*/*"))
+
+
+def test_long_names_are_cut_and_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [f"{'long' * 60}{number}.jsonl" for number in range(2)]
+    for number, name in enumerate(names):
+        Path(name).write_text("".join(json.dumps({"text": f"{number}: {text}"}) + "\n" for text in NOTES))
+    assert tiny_run.linnet(capsys, "prepare", *names, "--set", "tokenizer=byte")[0] == 0
+    (card,) = Path("prepared").glob("*/*/card.json")
+    assert [source["name"] for source in json.loads(card.read_text())["sources"]] == ["long" * 25, "long" * 25 + "-2"]
+    code, _, err = tiny_run.linnet(capsys, "prepare", names[0], "--set", f"data.sources.0.name={'x' * 101}")
+    assert (code, "at most 100 characters" in err) == (2, True)
 
 
 def test_near_copies_and_evaluation_texts_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -119,6 +120,9 @@ def test_vocabularies_side_by_side(made: Path, capsys: pytest.CaptureFixture[str
     [
         (("decode", "MADE", "1", "x"), "the id 'x'"),
         (("decode", "MADE", "999999"), "the id 999999"),
+        (("decode", "MADE", "9" * 5000), "the id '9999"),
+        (("encode", "MADE", os.fsdecode(b"a\xff\xedb")), "byte 0xff at place 1 of the text; needed: text in UTF-8"),
+        (("show", "MADE", os.fsdecode(b"\xc3")), "byte 0xc3 at place 0 of the text"),
         (("encode", "nowhere.json", "a"), "does not exist"),
         (("encode", "MADE", "a", "--pattern", "gtp4"), "did you mean 'gpt4'"),
         (("encode", "MADE", "a", "--special", "tokne"), "did you mean 'token'"),

@@ -15,6 +15,7 @@ from linnet.core.errors import CheckpointError, LinnetError
 from linnet.core.files import (
     atomic_folder,
     atomic_path,
+    make_folder,
     read_json,
     sha256_bytes,
     sha256_file,
@@ -77,6 +78,35 @@ def test_a_disk_that_fills_up_while_a_folder_is_written(tmp_path: Path, call: st
     assert names(tmp_path) == []
 
 
+def test_folders_that_cannot_be_made_and_files_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "deep" / "x"):
+        with pytest.raises(LinnetError, match=rf"no folder can be made at {folder} \({tmp_path}/file is a file\)"):
+            make_folder(folder)
+    with pytest.raises(LinnetError, match="no folder can be made"):
+        write_text(tmp_path / "file" / "a.json", "x")
+    with pytest.raises(LinnetError, match="no folder can be made"), atomic_folder(tmp_path / "file" / "a"):
+        pass
+    for path, why in ((tmp_path, "directory"), (tmp_path / ("x" * 250), "name too long")):
+        with pytest.raises(LinnetError, match=f"(?i)cannot be written .*{why}.*another --out"):
+            write_text(path, "x")
+
+    def read_only(*arguments: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files.os, "mkdir", read_only)
+    with pytest.raises(LinnetError, match="Read-only file system"):
+        write_text(tmp_path / "b" / "t.json", "x")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_where_nothing_can_be_made() -> None:
+    with pytest.raises(LinnetError, match=r"/proc/x \(No such file or directory\)"):
+        make_folder(Path("/proc/x"))
+    with pytest.raises(LinnetError, match=r"/proc/x\.json cannot be written \(No such file or directory\)"):
+        write_text(Path("/proc/x.json"), "x")
+
+
 def test_another_problem_of_the_system_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="odd"), atomic_path(tmp_path / "a"):
         raise OSError(errno.EIO, "odd")
@@ -132,7 +162,7 @@ def test_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(target, {"loss": float("nan")})
     assert read_json(target, what="x") == {"b": 1, "a": ["ö", None]}
-    for content in (b"{", b"\xff\xfe"):
+    for content in (b"{", b"\xff\xfe", b"9" * 5000, b"[" * 200_000):
         write_bytes(target, content)
         with pytest.raises(CheckpointError, match="not valid JSON"):
             read_json(target, what="a manifest", error=CheckpointError)

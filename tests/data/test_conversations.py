@@ -58,6 +58,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "an empty list": ({"messages": []}, "its 'messages' is a list"),
     "a turn that is none": ({"messages": ["hello"]}, "turn 1 is text"),
     "an unknown speaker": ({"messages": [{"role": "tool", "content": "x"}]}, "turn 1: role is 'tool'"),
+    "a speaker that is a list": ({"messages": [{"role": ["user"], "content": "x"}]}, r"turn 1: role is \['user'\]"),
     "no words": ({"messages": [{"role": "user"}]}, "turn 1: it has no 'content'"),
     "words that are none": ({"messages": [{"role": "user", "content": 3}]}, "turn 1: its 'content' is a number"),
     "another order": ({"messages": PAIR[::-1]}, "turn 1 of assistant"),

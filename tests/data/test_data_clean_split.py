@@ -152,6 +152,7 @@ def test_specs_round_trip_and_refuse() -> None:
         ({"sources": [{"kind": "files", "pth": "x"}]}, "did you mean 'path'"),
         ({"sources": [{"kind": "file", "path": "x"}]}, "did you mean 'files'"),
         ({"sources": [{"kind": "stories", "weight": 0}]}, "weight"),
+        ({"sources": [{"kind": "stories", "weight": 1e308}, {"kind": "stdin", "weight": 1.7e308}]}, r"at most 1e\+100"),
         ({"sources": [{"kind": "stories", "name": "a/b"}]}, "name"),
         ({"sources": [{"kind": "stories", "name": "a"}, {"kind": "stdin", "name": "a"}]}, "two sources are named a"),
         ({"sources": [{"kind": "stories", "part": "validation"}]}, "at least one must be for training"),

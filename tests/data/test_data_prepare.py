@@ -9,8 +9,9 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -286,6 +287,35 @@ def test_broken_index_and_foreign_tokenizer(tmp_path: Path) -> None:
     index.unlink()
     with pytest.raises(DataError, match="does not exist"):
         open_prepared(prepared.folder, ByteTokenizer())
+
+
+def test_an_index_or_a_card_that_lacks_something(tmp_path: Path) -> None:
+    folder = prepared_texts(tmp_path, TEXTS).folder
+
+    def refused(file: str, change: Callable[[Any], Any], *said: str) -> None:
+        whole = (folder / file).read_bytes()
+        table = json.loads(whole)
+        changed = change(table)
+        (folder / file).write_text(json.dumps(table if changed is None else changed))
+        for ask in (lambda: open_prepared(folder, ByteTokenizer()), lambda: prepared_texts(tmp_path, TEXTS)):
+            with pytest.raises(DataError) as error:
+                ask()
+            for part in (str(folder / file), *said):
+                assert part in str(error.value)
+        (folder / file).write_bytes(whole)
+
+    refused("card.json", lambda card: {}, "sources: is missing", "tokens: is missing")
+    refused("card.json", lambda card: [], "holds a list")
+    refused("card.json", lambda card: card["sources"][0].pop("passes") and None, "sources[0].passes: is missing")
+    refused("card.json", lambda card: card["tokens"].pop("train") and None, "tokens: lacks train")
+    refused("index.json", lambda index: dict(list(index.items())[:2]), "splits: is missing", "weights: is missing")
+    refused("index.json", lambda index: index["splits"].pop("train") and None, "splits.train: is missing")
+    refused(
+        "index.json", lambda index: index["splits"]["train"][0]["shards"][0].pop("file") and None, "shards[0].file: is missing"
+    )
+    refused("index.json", lambda index: index.update(dtype="float32"), "dtype: got 'float32'; needed: 'uint16' or 'uint32'")
+    refused("index.json", lambda index: index["weights"].clear(), "no weight of corpus0")
+    assert prepared_texts(tmp_path, TEXTS).reused
 
 
 def test_a_tokenizer_that_loses_bytes_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import sys
 import types
 from pathlib import Path
@@ -18,13 +19,14 @@ from data_helpers import shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linnet.core.errors import DataError, MissingExtraError
+from linnet.core.errors import ConfigError, DataError, MissingExtraError
 from linnet.core.spec import load
 from linnet.data import formats, reading, sources
+from linnet.data.examine import examine
 from linnet.data.files import find_files
 from linnet.data.formats import Options, plain_texts, read_plain
 from linnet.data.reading import blocks, character_start
-from linnet.data.sources import Files, PythonDocs, Stdin, Stories
+from linnet.data.sources import Files, PythonDocs, Source, Stdin, Stories
 from linnet.tokenizer import END_OF_TEXT
 
 TEXTS = ["one", "two lines\nof text", 'a "quoted", comma', "naïve café 🐦\u2028still the same line", "tab\tinside"]
@@ -102,6 +104,15 @@ def test_separators(tmp_path: Path, separator: str | None, expected: list[str]) 
     assert texts(tmp_path / "a.txt", separator=separator) == expected
 
 
+@pytest.mark.parametrize("separator", ["a\nb", "\na\n\nb", "a\r", "\r\n", "\r"])
+def test_a_separator_is_one_line(tmp_path: Path, separator: str) -> None:
+    for word in ({"kind": "files", "path": "x"}, {"kind": "stdin"}):
+        with pytest.raises(ConfigError, match=r"separator: the separator '.*'; needed: one line"):
+            load(Source, {**word, "separator": separator})
+    with pytest.raises(DataError, match="needed: one line"):
+        examine([str(tmp_path)], Options(separator=separator))
+
+
 @given(
     st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200),
     st.integers(1, 50),
@@ -151,7 +162,15 @@ def refused(path: Path | str, *words: str, **options: object) -> None:
 
 def test_broken_jsonl_names_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
-    for bad in ('{"text": "cut', "[1]", '{"text": 3}', '{"txet": "x"}', "[" * 100_000, '{"text": null}'):
+    for bad in (
+        '{"text": "cut',
+        "[1]",
+        '{"text": 3}',
+        '{"txet": "x"}',
+        "[" * 100_000,
+        f'{{"text": "x", "n": {"9" * 5000}}}',
+        '{"text": null}',
+    ):
         file.write_text('{"text": "ok"}\n\n' + bad + "\n")
         refused(file, "a.jsonl, line 3")
     refused(file, "text", "ok", text="story")
@@ -184,6 +203,15 @@ def test_parquet_without_text_column(tmp_path: Path) -> None:
     refused(file, "damaged or not parquet")
 
 
+def test_parquet_with_text_that_is_not_utf8(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    column = pa.Array.from_buffers(pa.string(), 3, pa.array([b"fine", b"caf\xe9", b"fine"], pa.binary()).buffers())
+    pq.write_table(pa.table({"text": column}), file)
+    refused(file, "a.parquet, row 2: byte 3 (0xe9)", "not UTF-8")
+    documents = Files(path=str(file)).documents()
+    assert next(documents).text == "fine"
+
+
 def test_invalid_utf8_names_byte_and_line(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(b"\xef\xbb\xbfgood\nba\xffd\n")
@@ -214,6 +242,17 @@ def test_cut_and_damaged_archives(tmp_path: Path, packing: str) -> None:
     refused(file, f"a.txt{packing}", "damaged or not")
     file.write_bytes(packed[: len(packed) // 2] + bytes(8) + packed[len(packed) // 2 + 8 :])
     refused(file, f"a.txt{packing}")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_is_not_called_missing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "63")
+    for paths in (str(tmp_path / "63"), "/dev/null"):
+        with pytest.raises(
+            DataError, match=rf"{paths} is (a pipe|no file); needed: .* read as -; try: .*linnet prepare - "
+        ) as error:
+            find_files(paths)
+        assert "does not exist" not in str(error.value)
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,11 @@ def test_what_is_broken_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[st
     short = PAGES[0].replace(b"Content-Length: ", b"Content-Length: 1\r\nX: ", 1)
     with pytest.raises(DataError, match=rf"a\.warc, byte {len(INFO):,}: the record there is longer than its Content-Length says"):
         texts(written(tmp_path, INFO, short, PAGES[1]))
+    for length in ("\u00b21792", "9" * 5000, "-5"):
+        with pytest.raises(DataError, match=f"its Content-Length is '{length[:40]}'"):
+            texts(
+                written(tmp_path, INFO, re.sub(rb"Content-Length: \d+", f"Content-Length: {length}".encode(), PAGES[0], count=1))
+            )
     with pytest.raises(DataError, match="it has no Content-Length"):
         texts(written(tmp_path, INFO, PAGES[0].replace(b"Content-Length", b"Content-Width", 1)))
     with pytest.raises(DataError, match=r"a\.warc, byte 0: no record of an archive begins there .*needed: records of WARC/1"):

@@ -49,11 +49,14 @@ def test_a_character_that_the_file_cuts(tmp_path: Path) -> None:
 
 
 def test_lines_that_are_refused_do_not_end_the_reading(tmp_path: Path) -> None:
-    found = found_in(tmp_path, a_jsonl=b'{"text": "a"}\n{"text": \n{"text": "b"}\n{"text": 3}\n[1]\n{"text": "c"}\n')
+    found = found_in(
+        tmp_path,
+        a_jsonl=b'{"text": "a"}\n{"text": \n{"text": "b"}\n{"text": 3}\n[1]\n{"n": ' + b"9" * 5000 + b'}\n{"text": "c"}\n',
+    )
     assert found.documents == 3
     problem = found.problems["format"]
-    assert problem.count == 3
-    for place, line in zip(problem.places, (2, 4, 5), strict=True):
+    assert problem.count == 4
+    for place, line in zip(problem.places, (2, 4, 5, 6), strict=True):
         assert f"a.jsonl, line {line}" in place
 
 

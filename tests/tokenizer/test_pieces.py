@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -199,6 +200,24 @@ def test_a_model_that_is_cut_is_refused_wherever(shakespeare: str, tmp_path: Pat
     path.write_bytes(b"\x0a" + random.Random(0).randbytes(500))
     with pytest.raises(TokenizerError, match=r"tokenizer\.model"):
         load_tokenizer(path)
+
+
+def test_rules_that_are_damaged_are_refused_on_loading(shakespeare: str) -> None:
+    """Or they still make text of every text."""
+    rules, chance = read_model(trained_model("unigram", shakespeare)).normalizer.rules, random.Random(0)
+    replaced = "".join(c for c in map(chr, range(0x10000)) if unicodedata.normalize("NFKC", c) != c)
+    size = int.from_bytes(rules[:4], "little")
+    refused = []
+    for place in [*(chance.randrange(4, size) for _ in range(30)), *(chance.randrange(4 + size, len(rules)) for _ in range(30))]:
+        try:
+            made = Normalizer(rules[:place] + bytes([rules[place] ^ 1 << chance.randrange(8)]) + rules[place + 1 :])
+        except ValueError:
+            refused.append(place)
+        else:
+            made(replaced)
+    assert min(refused) < size < max(refused)
+    with pytest.raises(ValueError, match="cut"):
+        Normalizer(bytes(4))
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {

@@ -155,6 +155,7 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "no rank": (lambda content: content + b"YWJj x", "line 258"),
     "a byte without a rank": (lambda content: b"\n".join(content.split(b"\n")[:200]), "no rank for the bytes 200"),
     "nothing": (lambda content: b"", "no rank for the bytes 0"),
+    "a damaged gz": (lambda content: gzip.compress(content)[:10] + b"\xff" + gzip.compress(content)[11:], "cannot be read"),
     "a cut gz": (lambda content: gzip.compress(content)[:-20], "cannot be read"),
 }
 
@@ -207,3 +208,8 @@ def test_a_vocabulary_that_was_cut_is_refused(tmp_path: Path, real: Real) -> Non
     (tmp_path / "cl100k_base.tiktoken").write_bytes(b"".join(lines))
     with pytest.raises(TokenizerError, match="60,000 ranks where the file of that name has 100,256"):
         load_tokenizer(tmp_path / "cl100k_base.tiktoken")
+
+    for content in ("{", "[" * 200_000, f'{{"a": {"9" * 5000}}}'):
+        (tmp_path / "vocab.json").write_text(content, "utf-8")
+        with pytest.raises(TokenizerError, match=r"vocab\.json cannot be read"):
+            load_gpt2(tmp_path)

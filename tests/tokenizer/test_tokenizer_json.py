@@ -206,7 +206,7 @@ def test_files_that_are_no_json(tmp_path: Path) -> None:
         load_tokenizer(path)
     with pytest.raises(TokenizerError, match="does not exist"):
         load_tokenizer(tmp_path)
-    for content in (b"", GOOD.encode()[: len(GOOD) // 2], b"[" * 100_000):
+    for content in (b"", GOOD.encode()[: len(GOOD) // 2], b"[" * 100_000, b'{"n": ' + b"9" * 5000 + b"}"):
         path.write_bytes(content)
         with pytest.raises(TokenizerError, match="not valid JSON"):
             load_tokenizer(path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from linnet.cli.options import Pattern
 
@@ -57,10 +57,10 @@ def report(console: Console, found: Findings) -> None:
     for kind, problem in found.problems.items():
         console.print(f"\n[bold]{kind}[/bold]  {problem.count:,}")
         for place in problem.places:
-            console.print(f"  {escape(place)}", soft_wrap=True)
+            console.print(Text(f"  {place}"), soft_wrap=True)
         if problem.count > len(problem.places):
             console.print(f"  … and {problem.count - len(problem.places):,} more", style="dim")
-        console.print(f"  try: {escape(WAYS_OUT[kind])}", style="dim", soft_wrap=True)
+        console.print(Text(f"  try: {WAYS_OUT[kind]}"), style="dim", soft_wrap=True)
     if not found.problems:
         console.print("\nnothing is wrong with it")
 
@@ -87,7 +87,7 @@ def show(
     for sample in samples(paths, opened, count, template=template, text=text):
         learned = sum(sample.weights)
         said = f"{sample.form}, {len(sample.ids):,} tokens, {learned:,} of them learned"
-        console.print(f"[bold]{escape(sample.place)}[/bold]  [dim]{said}[/dim]", soft_wrap=True)
+        console.print(Text.assemble((sample.place, "bold"), "  ", (said, "dim")), soft_wrap=True)
         pieces = [opened.token_bytes(token) for token in sample.ids]
         console.print(as_text(pieces, LEARNED, sample.weights), soft_wrap=True, end="\n\n")
 

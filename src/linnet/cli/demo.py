@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from linnet.cli.began import began
 
@@ -49,13 +50,13 @@ def demo(
 
     summarise(console, folder)
     check_stories(console, folder)
+    console.print("\n[bold]Three things to try next[/bold]")
     console.print(
-        f"""
-[bold]Three things to try next[/bold]
-  linnet generate {folder} "Once upon a time" -n 3
+        Text(
+            f"""  linnet generate {folder} "Once upon a time" -n 3
   linnet train README.md --minutes 2            your own text: any file or folder
-  linnet words                                  everything that a run can be made of""",
-        highlight=False,
+  linnet words                                  everything that a run can be made of"""
+        )
     )
 
 
@@ -80,7 +81,7 @@ def check_stories(console: Console, folder: Path, count: int = CHECKED, temperat
         "consistent": consistent,
     }
     write_json(folder / "stories.json", found | {"texts": [story.text for story in written]})
-    console.print(f"\n[bold]A story it wrote[/bold]\n{written[0].text}\n", highlight=False)
+    console.print(Text.assemble("\n", ("A story it wrote", "bold"), f"\n{written[0].text}\n"))
     console.print(
         f"Of {sentences:,} sentences in {count} stories, [bold]{of_world:.1%}[/bold] keep to the rules of the world;"
         f" [bold]{consistent:.0%}[/bold] of the stories hold together from beginning to end.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 EXTRAS = {
     "matplotlib": ("report", "draws report.html"),
@@ -34,7 +35,7 @@ def doctor() -> None:
     table = Table("", "what", "", box=None, show_header=False, pad_edge=False)
 
     def line(good: bool | None, what: str, text: str) -> None:
-        table.add_row({True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]–[/yellow]"}[good], what, text)
+        table.add_row({True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]–[/yellow]"}[good], what, Text(text))
 
     device = pick_device()
     facts = describe_machine(device)
@@ -49,7 +50,7 @@ def doctor() -> None:
             f"missing ({native_problem()}): training a BPE tokenizer takes some ten times longer, a step on a CPU up to half as long again",
         )
     for module, (extra, use) in EXTRAS.items():
-        line(True if has(module) else None, module, use if has(module) else f'{use}: pip install ".\\[{extra}]" in a checkout')
+        line(True if has(module) else None, module, use if has(module) else f'{use}: pip install ".[{extra}]" in a checkout')
     if device.type == "cpu":
         line(
             True if kernels_available() else None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 
 def evaluate(
@@ -36,11 +36,11 @@ def evaluate(
 
 def show(console: Console, scores: dict, text: str) -> None:  # type: ignore[type-arg]
     """The scores of `text` as a table."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from linnet.cli.train import interval
 
-    table = Table(f"on {escape(text)}", "value", "95 % interval", box=None, header_style="bold", pad_edge=False)
+    table = Table(Column(Text(f"on {text}")), "value", "95 % interval", box=None, header_style="bold", pad_edge=False)
     for name, title in (
         ("nats_per_token", "nats a token"),
         ("perplexity", "perplexity a token"),

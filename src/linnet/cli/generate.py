@@ -11,16 +11,17 @@ import typer
 from linnet.cli.options import above_zero
 
 
-def read_prompt() -> str:
-    """Standard input as text. Raises DataError where it is not UTF-8."""
+def given(text: str) -> str:
+    """A text as it was written on the command line, or standard input's where it is `-`. Raises DataError where it is not UTF-8."""
     from linnet.core.errors import DataError, explain
 
-    content = sys.stdin.buffer.read()
+    where = "standard input" if text == "-" else "the text"
+    content = sys.stdin.buffer.read() if text == "-" else text.encode("utf-8", "surrogateescape")  # as Python reads arguments
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        got = f"byte {content[error.start]:#04x} at place {error.start:,} of standard input"
-        raise DataError(explain(got, need="a prompt in UTF-8", hint="iconv -t utf-8")) from error
+        got = f"byte {content[error.start]:#04x} at place {error.start:,} of {where}"
+        raise DataError(explain(got, need="text in UTF-8", hint="iconv -t utf-8")) from error
 
 
 def generate(
@@ -58,8 +59,7 @@ def generate(
     """
     import linnet
 
-    if prompt == "-":
-        prompt = read_prompt()
+    prompt = given(prompt)
     writer = linnet.load(model)
     options = {
         "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty,

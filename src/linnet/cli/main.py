@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 
@@ -9,6 +10,7 @@ BEGAN = time.perf_counter()  # before torch is imported: under a time budget tha
 
 import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
+from rich.text import Text  # noqa: E402
 
 from linnet.cli import data, demo, doctor, evaluate, generate, plan, prepare, tokenizer, train, words  # noqa: E402
 from linnet.core.errors import LinnetError, explain  # noqa: E402
@@ -60,6 +62,11 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        complain(explain(f"the name {str(error.filename)[:60]}… is too long for this file system", need="a shorter one"))
+        sys.exit(2)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
@@ -71,18 +78,12 @@ def main() -> None:
 def complain(message: str) -> None:
     """Say what is wrong: cut between words on a terminal, a line a problem where a program reads it."""
     console = Console(stderr=True)
-    text = f"[bold red]linnet:[/bold red] {escape(message)}"
-    console.print(text, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(Text.assemble(("linnet:", "bold red"), f" {message}"), soft_wrap=not console.is_terminal)
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out; torch says it with a RuntimeError, in words."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in ("can't allocate memory", "out of memory"))
-
-
-def escape(text: str) -> str:
-    """Brackets in messages are text, not markup."""
-    return text.replace("[", r"\[")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from linnet.cli.began import began
 from linnet.cli.options import Minutes, Set, Steps, above_zero
@@ -88,7 +89,7 @@ def plan_for_text(console: Console, what: list[str], minutes: float | None, step
         "that is", f"{'' if run.spec.train.steps else 'about '}{run.estimate.steps:,} steps, {millions(read)} tokens: {passes}"
     )
     talk.fact("folder", str(folder))
-    console.print(f"\nNothing was trained. To do it:\n  linnet train {shlex.join(sys.argv[2:])}", soft_wrap=True, markup=False)
+    console.print(Text(f"\nNothing was trained. To do it:\n  linnet train {shlex.join(sys.argv[2:])}"), soft_wrap=True)
 
 
 def plan_for_no_text(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from linnet.cli.options import PATTERN_NAMES, Set
 
@@ -93,15 +94,12 @@ def prepare(
     took = time.perf_counter() - began
     size = sum(prepared.card.bytes.values())
     done = "found again" if prepared.reused else f"{took:.1f} s, {size / 1e6 / took:,.0f} MB/s"
-    console.print(f"[bold]tokens[/bold]    {prepared.folder}  ({done})", highlight=False, soft_wrap=True)
-    console.print(f"next      linnet train {prepared.folder}", highlight=False, soft_wrap=True)
+    said = f"    {prepared.folder}  ({done})\nnext      linnet train {prepared.folder}"
+    console.print(Text.assemble(("tokens", "bold"), said), soft_wrap=True)
     for left in unfinished(prepared.folder.parent):
         size = sum(file.stat().st_size for file in left.rglob("*") if file.is_file())
-        console.print(
-            f"left over  {left}  ({size / 1e6:,.0f} MB): another question's work, which goes on when that is asked again",
-            style="dim",
-            soft_wrap=True,
-        )
+        said = f"left over  {left}  ({size / 1e6:,.0f} MB): another question's work, which goes on when that is asked again"
+        console.print(Text(said), style="dim", soft_wrap=True)
     if quiet:
         print(prepared.folder)
 
@@ -135,7 +133,7 @@ class Bar:
         self.bar = Progress(
             BarColumn(bar_width=24),
             TextColumn("{task.fields[share]}"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,

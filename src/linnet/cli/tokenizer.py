@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text as Shown
 
 from linnet.cli.options import PATTERN_NAMES, Pattern
 
@@ -71,11 +71,8 @@ def train(
 
         made = train_tokenizer(spec, texts_of(what), progress=tell)
     made.save(out)
-    console.print(
-        f"[bold]{out}[/bold]  {made.vocab_size:,} ids, of them special: {', '.join(made.special)}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    said = f"  {made.vocab_size:,} ids, of them special: {', '.join(made.special)}"
+    console.print(Shown.assemble((str(out), "bold"), said), soft_wrap=True)
     if made.vocab_size < vocab_size:
         console.print(
             f"fewer than the {vocab_size:,} asked: no two tokens stand beside each other twice any more", highlight=False
@@ -112,10 +109,10 @@ def decode(
     from linnet.core.errors import TokenizerError, explain
 
     words = (sys.stdin.read() if ids == ["-"] else " ".join(ids)).replace(",", " ").split()
-    wrong = [word for word in words if not word.isdecimal()]
+    wrong = [word for word in words if not word.isdecimal() or len(word) > 18]
     if wrong:
         raise TokenizerError(
-            explain(f"the id {wrong[0]!r}", need="whole numbers", hint="linnet tokenizer encode, which prints them")
+            explain(f"the id {wrong[0][:40]!r}", need="whole numbers", hint="linnet tokenizer encode, which prints them")
         )
     content = opened(which, pattern).decode_bytes([int(word) for word in words])
     sys.stdout.flush()
@@ -156,11 +153,11 @@ def convert(
             got = f"{out}, whose name says that text is split by {PATTERN_OF[out.stem]}, for a tokenizer that splits by {split}"
             raise TokenizerError(explain(got, need="another name", hint=f"{out.with_stem('ranks')}"))
         save_tiktoken(tokenizer, out)
-    console.print(f"[bold]{escape(str(out))}[/bold]  {tokenizer.vocab_size:,} ids")
+    console.print(Shown.assemble((str(out), "bold"), f"  {tokenizer.vocab_size:,} ids"))
     if out.suffix == ".tiktoken":
         said = ", ".join(f"{name} = {token_id}" for name, token_id in islice(tokenizer.special.items(), SHOWN_SPECIAL))
         more = ", …" if len(tokenizer.special) > SHOWN_SPECIAL else ""
-        console.print(f"not in it: how text is split (--pattern {split}), and the special tokens {escape(said)}{more}")
+        console.print(Shown(f"not in it: how text is split (--pattern {split}), and the special tokens {said}{more}"))
 
 
 @app.command()
@@ -220,7 +217,7 @@ def compare(
         table.add_column(column, justify="right")
     for (name, tokenizer), (n_ids, n_used) in zip(tokenizers.items(), counts, strict=True):
         table.add_row(
-            name,
+            Shown(name),
             f"{tokenizer.vocab_size:,}",
             f"{n_ids:,}",
             f"{n_bytes / max(1, n_ids):.2f}",
@@ -241,9 +238,9 @@ def opened(which: Path, pattern: str | None) -> Tokenizer:
 
 def read(text: str) -> str:
     """The text, or standard input's. Raises DataError where that is not UTF-8."""
-    from linnet.cli.generate import read_prompt
+    from linnet.cli.generate import given
 
-    return read_prompt() if text == "-" else text
+    return given(text)
 
 
 def texts_of(what: list[str]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from linnet.cli.began import began
 from linnet.cli.options import Minutes, Set, Steps, What
@@ -48,7 +49,7 @@ def train(
     if result.why == "interrupted":
         raise typer.Exit(130)
     summarise(console, result.folder)
-    console.print(f"next      linnet generate {result.folder}", highlight=False)
+    console.print(Text(f"next      linnet generate {result.folder}"), soft_wrap=True)
 
 
 def summarise(console: Console, folder: Path) -> None:
@@ -76,8 +77,8 @@ def summarise(console: Console, folder: Path) -> None:
             scored.add_row(row["what"], *shown, "" if off is None else signed_percent(off))
         console.print(scored)
     report = folder / "report.html"
-    where = f"report    {report}" if report.exists() else 'report    none: pip install "linnet\\[report]" brings what draws it'
-    console.print(f"[bold]model[/bold]     {folder}\n{where}", highlight=False)
+    where = f"report    {report}" if report.exists() else 'report    none: pip install "linnet[report]" brings what draws it'
+    console.print(Text.assemble(("model", "bold"), f"     {folder}\n{where}"), soft_wrap=True)
 
 
 def interval(estimate: dict[str, float | None]) -> str:

@@ -57,13 +57,24 @@ def explained_disk_errors(target: Path) -> Iterator[None]:
                     hint="free some space, or another --out folder",
                 )
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise LinnetError(
-                explain(
-                    f"{target} cannot be written ({error.strerror})", need="a folder that is yours to write", hint="another --out"
-                )
-            ) from error
+        nowhere = error.errno == errno.ENOENT and error.filename == str(temporary_name(target))  # where files cannot be made
+        if nowhere or error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENAMETOOLONG):
+            got = f"{target} cannot be written ({error.strerror})"
+            raise LinnetError(explain(got, need="a name in a folder that is yours to write", hint="another --out")) from error
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it is in, where they are not there. Raises LinnetError where that cannot be."""
+    with explained_disk_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+            there = existing_parent(folder)
+            why = error.strerror if there.is_dir() else f"{there} is a file"
+            raise LinnetError(
+                explain(f"no folder can be made at {folder} ({why})", need="a place for it", hint="another --out")
+            ) from error
 
 
 def existing_parent(path: Path) -> Path:
@@ -93,7 +104,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     For writers that want a file name of their own, such as safetensors.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = temporary_name(path)
     with explained_disk_errors(path):
         try:
@@ -146,7 +157,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} exists; a finished folder is never overwritten")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     temporary = temporary_name(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     with explained_disk_errors(folder):
@@ -192,5 +203,5 @@ def read_json(path: Path, *, what: str, error: type[LinnetError] = LinnetError) 
         return json.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError as problem:
         raise error(explain(f"{path} does not exist", need=what)) from problem
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:  # no JSON, no UTF-8, a number of thousands of digits, nested too deeply
         raise error(explain(f"{path} is not valid JSON ({problem})", need=what, hint="an undamaged copy of it")) from problem

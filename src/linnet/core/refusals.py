@@ -75,6 +75,8 @@ def needed(error: Mapping[str, Any], fields: Iterable[str]) -> str:
         return f"text of the form {context['pattern']}"
     if kind == "string_too_short":
         return "text that is not empty" if context["min_length"] == 1 else f"at least {context['min_length']} characters"
+    if kind == "string_too_long":
+        return f"at most {context['max_length']} characters"
     if kind == "too_short":
         return "at least one" if context["min_length"] == 1 else f"at least {context['min_length']}"
     message = str(error["msg"])

@@ -24,17 +24,19 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from linnet.core.errors import ConfigError, listing
+from linnet.core.errors import ConfigError, LinnetError, explain, listing
 from linnet.core.meanings import meanings
 from linnet.core.names import nearest
-from linnet.core.refusals import alternatives, in_words, shown
+from linnet.core.refusals import alternatives, in_words, kind_of, shown
 
 S = TypeVar("S", bound="Spec")
+T = TypeVar("T")
 
 
 FAMILY_MARK = "x-linnet-family"
@@ -177,6 +179,18 @@ def refusal(error: ValidationError, path: str = "", name: str = "the run") -> Co
         _at(path, each["loc"], str(each["msg"]).removeprefix("Value error, ")) for each in error.errors(include_url=False)
     ]
     return ConfigError(listing(problems, f"{name} cannot be read"))
+
+
+def fitting(cls: type[T], table: Any, *, name: str, error: type[LinnetError]) -> T:
+    """Plain data that a program wrote as a value of a dataclass, fields that it does not know aside. Raises `error`, naming the
+    file, with all that is missing or of another type."""
+    try:
+        return TypeAdapter(cls).validate_python(table)
+    except ValidationError as problem:
+        if not isinstance(table, Mapping):
+            raise error(explain(f"{name} holds {kind_of(table)}", need="a table", hint="an undamaged copy of it")) from None
+        problems = [_at("", each["loc"], in_words(each, kind=None, fields={})) for each in problem.errors(include_url=False)]
+        raise error(f"{listing(problems, f'{name} is damaged')}\n  try: an undamaged copy of it") from None
 
 
 def dump(spec: Any) -> Any:

@@ -13,7 +13,24 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator
+
+from linnet.core.errors import DataError
+from linnet.core.spec import fitting
+
+Number = TypeVar("Number", int, float)
+
+
+def of_both(counts: dict[str, Number]) -> dict[str, Number]:
+    """Numbers of training and of validation. Raises ValueError where one is missing."""
+    if missing := {"train", "validation"} - counts.keys():
+        raise ValueError(f"lacks {' and '.join(sorted(missing))}")
+    return counts
+
+
+Counts = Annotated[dict[str, int], AfterValidator(of_both)]
 
 
 @dataclass(frozen=True)
@@ -32,10 +49,10 @@ class SourceCard:
     documents_dropped: int
     duplicates_dropped: int
     cleaned: dict[str, int]
-    documents: dict[str, int]
-    bytes: dict[str, int]
-    tokens: dict[str, int]
-    unknown: dict[str, int]
+    documents: Counts
+    bytes: Counts
+    tokens: Counts
+    unknown: Counts
     bytes_per_token: float
     asked_percent: float
     actual_percent: float
@@ -68,10 +85,10 @@ class DataCard:
     validation_asked: float
     split_asked: str
     deduplicate: bool
-    documents: dict[str, int]
-    bytes: dict[str, int]
-    tokens: dict[str, int]
-    bytes_per_token: dict[str, float]
+    documents: Counts
+    bytes: Counts
+    tokens: Counts
+    bytes_per_token: Annotated[dict[str, float], AfterValidator(of_both)]
     sources: tuple[SourceCard, ...]
     exact: bool = True
     near: dict[str, Any] | None = None
@@ -82,13 +99,9 @@ class DataCard:
         return dataclasses.asdict(self) | {"sources": [dataclasses.asdict(source) for source in self.sources]}
 
     @classmethod
-    def from_json(cls, table: dict[str, Any]) -> DataCard:
-        """The card from card.json's content."""
-        lists = {
-            "sources": tuple(SourceCard(**source) for source in table["sources"]),
-            "against": tuple(table.get("against", ())),
-        }
-        return cls(**(table | lists))
+    def from_json(cls, table: Any, name: str = "card.json") -> DataCard:
+        """The card from card.json's content. Raises DataError with all that is missing in it; name: of the file."""
+        return fitting(cls, table, name=name, error=DataError)
 
     def announcement(self) -> str:
         """One line for the terminal: sizes, and how each source was split."""

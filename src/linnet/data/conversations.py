@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, get_args
 
 from linnet.core.errors import DataError, explain
-from linnet.core.refusals import kind_of
+from linnet.core.refusals import kind_of, shown
 from linnet.tokenizer.chat import Role, Turn, check_turns
 
 SPEAKERS: dict[str, Role] = {
@@ -150,8 +150,8 @@ def _turns(value: Any, where: str, field: str, speaker: str, said: str, *, reply
         if not isinstance(turn, Mapping):
             raise DataError(explain(f"{place} is {kind_of(turn)}", need=f"a table with {speaker} and {said}"))
         role = turn.get(speaker)
-        if role not in SPEAKERS:
-            raise DataError(explain(f"{place}: {speaker} is {role!r}", need=f"one of {', '.join(SPEAKERS)}"))
+        if not isinstance(role, str) or role not in SPEAKERS:
+            raise DataError(explain(f"{place}: {speaker} is {shown(role)}", need=f"one of {', '.join(SPEAKERS)}"))
         turns.append(Turn(SPEAKERS[role], _string(turn, said, place)))
     return _checked(tuple(turns), where, reply=reply)
 

@@ -71,6 +71,10 @@ def find_files(path: str, known: Callable[[Path], bool] = lambda file: ending(fi
         found = files_in(place)
         if not found:
             raise DataError(explain(f"the folder {path} holds no files", need=f"files that end in {kinds}"))
+    elif place.exists():
+        what = "a pipe" if place.is_fifo() else "no file"
+        hint = "zcat notes.txt.gz | linnet prepare - (--set data.sources.0.format=jsonl for lines of JSON), or a file"
+        raise DataError(explain(f"{path} is {what}", need="a file, a folder or a glob: what is piped in is read as -", hint=hint))
     elif glob.has_magic(path):
         found = [file for file in matching(place) if file.is_file()]
         if not found:

@@ -62,6 +62,17 @@ class Options:
     separated: bool = False
     ends: bool = True
 
+    def __post_init__(self) -> None:
+        one_line(self.separator)
+
+
+def one_line(separator: str | None) -> str | None:
+    """A separator that is one line, or stands for every line or for empty ones. Raises DataError for one with line ends inside."""
+    if separator is not None and set("\r\n") & set(separator.strip("\n")):
+        hint = r'"" for empty lines, "\n" for every line'
+        raise DataError(explain(f"the separator {separator!r}", need="one line, without line ends inside", hint=hint))
+    return separator
+
 
 Rows = Iterator[tuple[str, str]]  # (where, text); where is "" for a whole file, else ":line" or "#number"
 Reader = Callable[[Iterable[bytes], str, Options], Rows]
@@ -201,6 +212,8 @@ def json_records(pieces: Iterable[bytes], name: str, options: Options) -> Iterat
                 ) from error
             except RecursionError as error:
                 raise DataError(explain(f"{where} is nested too deeply", need="one flat JSON object a line")) from error
+            except ValueError as error:  # Python reads no number of more than 4,300 digits
+                raise DataError(explain(f"{where} holds a number that is too long", need="numbers of a few digits")) from error
             if not isinstance(record, dict):
                 raise DataError(explain(f"{where} is {kind_of(record)}", need="a JSON object with a text field"))
             yield where, record

@@ -62,8 +62,21 @@ def _rows(handle: BinaryIO, name: str, options: Options, groups: Sequence[int] |
             raise DataError(explain(got, need=f"text (columns of text: {', '.join(textual) or 'none'})"))
         number = sum(file.metadata.row_group(group).num_rows for group in range(min(groups))) if groups else 0
         for batch in file.iter_batches(batch_size=ROWS, columns=[column], row_groups=groups):
-            for text in batch.column(0).to_pylist():
+            for text in _values(batch.column(0), f"{name}, row", number + 1):
                 number += 1
                 if text is None:
                     raise DataError(explain(f"{name}, row {number}: its {column!r} is null", need="a text there"))
                 yield f":{number}", text
+
+
+def _values(column: Any, where: str, first: int) -> Iterator[str | None]:
+    """The texts of some rows, the first of which has this number. Raises DataError for one that is no UTF-8, behind those before it."""
+    try:
+        yield from column.to_pylist()
+    except UnicodeDecodeError:
+        for number, value in enumerate(column, first):
+            try:
+                yield value.as_py()
+            except UnicodeDecodeError as error:
+                got = f"{where} {number}: byte {error.start:,} (0x{error.object[error.start]:02x}) of its text is not UTF-8"
+                raise DataError(explain(got, need="text in UTF-8", hint="writing the file anew from its source")) from error

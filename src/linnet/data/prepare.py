@@ -28,6 +28,7 @@ import numpy as np
 
 from linnet.core.errors import DataError, explain
 from linnet.core.files import (
+    make_folder,
     sha256_file,
     sweep,
     sync_file,
@@ -119,7 +120,7 @@ def prepare(
                 sweep_unfinished(folder / f"{name}{UNFINISHED}")
             return found
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with work_folder(folder, name, tell) as place:
         if name is not None:
             found = _reuse(folder / name, tokenizer, tell)  # another process asked the same, and this one waited for it

@@ -137,7 +137,7 @@ def told(place: Path) -> str:
 
 def read_card(file: Path) -> DataCard:
     """A data card. Raises DataError."""
-    return DataCard.from_json(read_json(file, what="the data card of a prepared folder", error=DataError))
+    return DataCard.from_json(read_json(file, what="the data card of a prepared folder", error=DataError), str(file))
 
 
 def find_card(folder: Path) -> tuple[Path, DataCard]:

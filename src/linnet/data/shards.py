@@ -19,17 +19,67 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import DataError, explain
 from linnet.core.files import read_json, sha256_file, sync_file, temporary_name
+from linnet.core.spec import fitting
 
 FORMAT = "linnet-tokens"
 VERSION = 2
 SPLITS = ("train", "validation")
+
+
+@dataclass(frozen=True)
+class IndexedFile:
+    """A file as its index names it."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class IndexedShard(IndexedFile):
+    """A shard as its index names it."""
+
+    tokens: int
+
+
+@dataclass(frozen=True)
+class IndexedStream:
+    """One source in one split."""
+
+    source: str
+    documents: int
+    bytes: int
+    tokens: int
+    shards: tuple[IndexedShard, ...]
+    starts: IndexedFile
+
+
+@dataclass(frozen=True)
+class IndexedSplits:
+    """The sources of each split."""
+
+    train: tuple[IndexedStream, ...]
+    validation: tuple[IndexedStream, ...]
+
+
+@dataclass(frozen=True)
+class Index:
+    """What has to be in an index.json, besides its format and version."""
+
+    fingerprint: str
+    dtype: Literal["uint16", "uint32"]
+    end_id: int
+    tokenizer: str
+    recipe: str
+    spec: dict[str, Any]
+    weights: dict[str, float]
+    splits: IndexedSplits
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -190,13 +240,18 @@ class Split:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The index of a prepared folder. Raises DataError if it is missing, broken or of another version."""
+    """The index of a prepared folder. Raises DataError if it is missing, broken, of another version or not whole."""
     index = read_json(folder / "index.json", what="a prepared data folder with its index.json", error=DataError)
     got = (index.get("format"), index.get("version")) if isinstance(index, dict) else None
     if got != (FORMAT, VERSION):
         raise DataError(
             explain(f"{folder / 'index.json'} is of format {got}", need=f"{(FORMAT, VERSION)}", hint="preparing the data anew")
         )
+    fitting(Index, index, name=str(folder / "index.json"), error=DataError)
+    unknown = {entry["source"] for name in SPLITS for entry in index["splits"][name]} - index["weights"].keys()
+    if unknown:
+        lacks = f"{folder / 'index.json'} has no weight of {', '.join(sorted(unknown))}"
+        raise DataError(explain(lacks, need="one for each source", hint="preparing the data anew"))
     return index
 
 

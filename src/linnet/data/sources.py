@@ -23,20 +23,22 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from linnet.core.errors import DataError, explain
 from linnet.core.files import sha256_file
 from linnet.core.seeds import stream_seed
 from linnet.core.spec import Spec
 from linnet.data.files import FORMATS, encoded, ending, find_files, read_file, read_slice, refuse_slice
-from linnet.data.formats import Options
+from linnet.data.formats import Options, one_line
 from linnet.data.look import Texts
 from linnet.data.portions import Slice, portion_size, slices, together
 from linnet.data.reading import CHUNK, COMPRESSED, Encoding
 
+Separator = Annotated[str | None, AfterValidator(one_line)]
+LONGEST_NAME = 100  # characters of a source's name: files are called by it, and more behind it
 HASHED_BYTES = 2**28  # a source of fewer bytes is known by its content, a larger one by sizes and times
 
 
@@ -99,8 +101,8 @@ class Described(Source):
     part      both: divided into training and validation; or all of it is training, or all of it validation
     """
 
-    name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$")
-    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$", max_length=LONGEST_NAME)
+    weight: float = Field(default=1.0, gt=0, le=1e100, allow_inf_nan=False)  # what adds up to a finite sum
     licence: str = "unknown"
     part: Literal["both", "train", "validation"] = "both"
 
@@ -121,7 +123,7 @@ class Files(Described):
     kind: Literal["files"] = "files"
     path: str = Field(min_length=1)
     text: str | None = None
-    separator: str | None = None
+    separator: Separator = None
     encoding: Encoding = "utf-8"
 
     @classmethod
@@ -178,7 +180,7 @@ class Stdin(Described):
     kind: Literal["stdin"] = "stdin"
     format: Literal["txt", "jsonl", "csv", "tsv"] = "txt"
     text: str | None = None
-    separator: str | None = None
+    separator: Separator = None
     encoding: Encoding = "utf-8"
 
     def documents(self, *, seed: int = 0) -> Iterator[Document]:
@@ -233,8 +235,8 @@ class PythonDocs(Described):
 
 
 def as_label(text: str) -> str:
-    """What of a text a source's name may hold; "" if that is nothing."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
+    """What of a text a source's name may hold, cut where it is long; "" if that is nothing."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:LONGEST_NAME].rstrip("-._")
 
 
 def signature_of(files: Sequence[Path]) -> str:

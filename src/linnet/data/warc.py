@@ -31,6 +31,7 @@ BLOCK = 2**16  # bytes read at a time
 HEAD = 4096  # bytes of a page in which it says how it is encoded; the standard asks for its being among the first 1,024
 HTML = frozenset(["text/html", "application/xhtml+xml"])
 
+LENGTH = re.compile(r"[0-9]{1,18}")  # of a record, in bytes
 CHARSET = re.compile(r"""\bcharset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
 META = re.compile(rb"""<meta\b[^>]*?\bcharset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
 XML = re.compile(rb"""^\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']([\w.:-]+)""", re.IGNORECASE)
@@ -173,15 +174,17 @@ def records(path: str) -> Iterator[Record]:
 def _whole(record: Any, offset: int, path: str) -> Record:
     """A record, read to its end."""
     headers, block = record.rec_headers, record.raw_stream
-    length = (headers.get_header("Content-Length") or "").strip()
+    said = (headers.get_header("Content-Length") or "").strip()
+    length = int(said) if LENGTH.fullmatch(said) else None
     data: bytes | None = None
-    if length.isdigit():
-        if record.rec_type in ("response", "conversion") and int(length) <= LARGEST_PAGE:
+    if length is not None:
+        if record.rec_type in ("response", "conversion") and length <= LARGEST_PAGE:
             data = block.read()
         while block.read(BLOCK):
             pass
-    if not length.isdigit() or block.limit:
-        missing = f"{block.limit:,} of its {int(length):,} bytes are missing" if length.isdigit() else "it has no Content-Length"
+    if length is None or block.limit:
+        none = f"its Content-Length is {said[:40]!r}" if said else "it has no Content-Length"
+        missing = none if length is None else f"{block.limit:,} of its {length:,} bytes are missing"
         got = f"{path} is cut short or damaged: the record at byte {offset:,} is not whole, {missing}"
         raise DataError(explain(got, need="the whole file", hint="copying it again"))
     return Record(offset, record.rec_type or "", headers.get_header("WARC-Target-URI") or "", headers, data)

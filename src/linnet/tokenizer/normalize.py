@@ -31,6 +31,8 @@ class Normalizer:
     def __post_init__(self) -> None:
         if self.rules and (len(self.rules) < 4 or len(self.rules) < 4 + self._size or self._size % 4):
             raise ValueError("rules for characters that are cut")
+        if self.rules:
+            self._check_rules()
 
     def __call__(self, text: str, keep: frozenset[str] = frozenset()) -> str:
         """`text` made ready; what begins with one of `keep`, the longest of them, stays as it is."""
@@ -70,6 +72,38 @@ class Normalizer:
     def _units(self) -> tuple[int, ...]:
         return struct.unpack_from(f"<{self._size // 4}I", self.rules, 4)
 
+    def _check_rules(self) -> None:
+        """Raise ValueError where the array leads out of itself, to a rule for a part of a character, or to what is no text."""
+        children: dict[int, list[int]] = {}
+        for place, unit in enumerate(self._units):
+            children.setdefault(place ^ unit & 0xFF, []).append(place)
+        if not children:
+            raise ValueError("rules for characters that are cut")
+        begin = (offset(self._units[0]), 0)  # where children are, and how many bytes of a character are to come
+        seen, waiting = {begin}, [begin]
+        while waiting:
+            node, lacking = waiting.pop()
+            for place in children.get(node, ()):
+                unit = self._units[place]
+                left = bytes_left(lacking, unit & 0x8000_00FF)
+                if left is None:  # no text leads there
+                    continue
+                below = place ^ offset(unit)
+                if unit >> 8 & 1:
+                    self._check_rule(below, left)
+                if (below, left) not in seen:
+                    seen.add((below, left))
+                    waiting.append((below, left))
+
+    def _check_rule(self, leaf: int, left: int) -> None:
+        if left or leaf >= len(self._units):
+            raise ValueError("rules for characters that are damaged")
+        self._replacement(leaf).decode("utf-8")
+
+    def _replacement(self, leaf: int) -> bytes:
+        start = 4 + self._size + (self._units[leaf] & 0x7FFF_FFFF)
+        return self.rules[start : self.rules.index(b"\0", start)]
+
     def _longest(self, data: bytes) -> tuple[int, bytes]:
         """How many of the first bytes the longest rule is for, and what replaces them; 0 where there is none."""
         units, found = self._units, (0, b"")
@@ -81,9 +115,15 @@ class Normalizer:
             leaf = units[node] >> 8 & 1
             node ^= offset(units[node])
             if leaf:
-                start = 4 + self._size + (units[node] & 0x7FFF_FFFF)
-                found = (length, self.rules[start : self.rules.index(b"\0", start)])
+                found = (length, self._replacement(node))
         return found
+
+
+def bytes_left(lacking: int, byte: int) -> int | None:
+    """How many bytes of a character are to come behind this one, before which there were `lacking`; None where it cannot stand there."""
+    if lacking:
+        return lacking - 1 if 0x80 <= byte < 0xC0 else None
+    return 0 if byte < 0x80 else 1 if 0xC2 <= byte < 0xE0 else 2 if 0xE0 <= byte < 0xF0 else 3 if 0xF0 <= byte < 0xF5 else None
 
 
 def offset(unit: int) -> int:

@@ -16,6 +16,7 @@ import base64
 import binascii
 import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -146,7 +147,7 @@ def load_gpt2(folder: Path | str) -> BPETokenizer:
     vocabulary, merges_file = one_of(folder, *GPT2_FILES), one_of(folder, *GPT2_MERGES)
     try:
         table = json.loads(vocabulary.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TokenizerError(explain(f"{vocabulary} cannot be read ({error})", need="a table of tokens and ids")) from error
     tokens: dict[bytes, int] = {}
     spelled: dict[str, int] = {}  # the same, as the files spell them
@@ -188,11 +189,11 @@ def is_special_in_gpt2(spelling: str) -> bool:
 
 
 def read_lines(path: Path) -> list[bytes]:
-    """The lines of a file, unpacked where it is a .gz. Raises TokenizerError for one that is missing or cut."""
+    """The lines of a file, unpacked where it is a .gz. Raises TokenizerError for one that is missing, cut or damaged."""
     try:
         content = path.read_bytes()
         return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).split(b"\n")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise TokenizerError(
             explain(f"{path} cannot be read ({error})", need="a file of a vocabulary", hint="an undamaged copy of it")
         ) from error

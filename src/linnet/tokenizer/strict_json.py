@@ -24,7 +24,9 @@ def parse(content: str, name: str) -> dict[str, Any]:
 
     try:
         data = json.loads(content, object_pairs_hook=unique)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except TokenizerError:
+        raise
+    except (ValueError, RecursionError) as error:  # of the first kind a number of thousands of digits, too
         raise TokenizerError(
             explain(f"{name} is not valid JSON ({error})", need="a tokenizer.json", hint="an undamaged copy of it")
         ) from error

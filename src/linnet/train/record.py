@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from linnet.core.errors import ConfigError, LinnetError, explain, listing
-from linnet.core.files import explained_disk_errors
+from linnet.core.files import make_folder
 from linnet.core.spec import dump, load
 from linnet.core.yaml import read_yaml
 from linnet.train.spec import RunSpec
@@ -67,10 +67,7 @@ def never_began(folder: Path) -> bool:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run folder; two processes never write one run."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(explain(f"{folder} is a file", need="a folder for the run", hint="another --out"))
-    with explained_disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)

@@ -17,24 +17,25 @@ class Talk:
         self.console, self.quiet = console or Console(), quiet
         self.warnings: list[str] = []
 
-    def say(self, message: str) -> None:
+    def say(self, message: str | Text) -> None:
+        """A line, as it stands: what looks like markup is none."""
         if not self.quiet:
-            self.console.print(message, highlight=False, soft_wrap=not self.console.is_terminal)
+            self.console.print(Text() + message, soft_wrap=not self.console.is_terminal)
 
     def fact(self, word: str, text: str) -> None:
         """A word and what there is to say on it; on a terminal, long texts go on under their own beginning."""
         if self.quiet or not self.console.is_terminal:
-            self.say(f"[bold]{word:9s}[/bold]{text}")
+            self.say(Text.assemble((f"{word:9s}", "bold"), text))
             return
         grid = Table.grid()
         grid.add_column(width=9, no_wrap=True)
         grid.add_column()
-        grid.add_row(Text(word, style="bold"), text)
-        self.console.print(grid, highlight=False)
+        grid.add_row(Text(word, style="bold"), Text(text))
+        self.console.print(grid)
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)
-        self.say(f"[yellow]! {message}[/yellow]")
+        self.say(Text(f"! {message}", style="yellow"))
 
     @contextlib.contextmanager
     def status(self, what: str) -> Iterator[Callable[[str], None]]:
@@ -43,4 +44,4 @@ class Talk:
             yield lambda text: None
             return
         with self.console.status(what) as spinner:
-            yield spinner.update
+            yield lambda text: spinner.update(Text(text))
