@@ -182,9 +182,10 @@ def test_damaged_files_of_gpt2_are_refused(tmp_path: Path) -> None:
     (tmp_path / "merges.txt").write_text("a b\na\n", "utf-8")
     with pytest.raises(TokenizerError, match=r"merges\.txt, line 2: 'a'"):
         load_gpt2(tmp_path)
-    (tmp_path / "vocab.json").write_text("{", "utf-8")
-    with pytest.raises(TokenizerError, match="cannot be read"):
-        load_gpt2(tmp_path)
+    for content in ("{", "[" * 200_000, f'{{"a": {"9" * 5000}}}'):
+        (tmp_path / "vocab.json").write_text(content, "utf-8")
+        with pytest.raises(TokenizerError, match=r"vocab\.json cannot be read"):
+            load_gpt2(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["cl100k", "o200k"])
@@ -208,8 +209,3 @@ def test_a_vocabulary_that_was_cut_is_refused(tmp_path: Path, real: Real) -> Non
     (tmp_path / "cl100k_base.tiktoken").write_bytes(b"".join(lines))
     with pytest.raises(TokenizerError, match="60,000 ranks where the file of that name has 100,256"):
         load_tokenizer(tmp_path / "cl100k_base.tiktoken")
-
-    for content in ("{", "[" * 200_000, f'{{"a": {"9" * 5000}}}'):
-        (tmp_path / "vocab.json").write_text(content, "utf-8")
-        with pytest.raises(TokenizerError, match=r"vocab\.json cannot be read"):
-            load_gpt2(tmp_path)
