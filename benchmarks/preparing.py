@@ -4,8 +4,8 @@
 
 The corpus is drawn from stories, WikiText-2 and Python's library (scripts/big_corpus.py), the vocabulary is GPT-2's. In each round, one
 after the other: its documents encoded by two threads, from memory to arrays; the whole command, with its start, from the file to shards
-that are synced; tiktoken's batches of the same documents on two threads. The command's memory is the largest sum over all its processes
-that was seen (proportional set size where the system tells it).
+that are synced; tiktoken's batches of the same documents on two threads. The command's memory is seen in a run of its own, because looking
+takes time: the largest sum over all its processes (proportional set size where the system tells it).
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def bare(batches: list[list[bytes]]) -> float:
     return time.perf_counter() - began
 
 
-def prepared(corpus: Path, out: Path) -> tuple[float, int]:
-    """Seconds and bytes of memory of the command."""
+def prepared(corpus: Path, out: Path, *, watched: bool) -> tuple[float, int]:
+    """Seconds of the command, and its bytes of memory if it is watched."""
     command = [
         sys.executable,
         "-m",
@@ -74,16 +74,19 @@ def prepared(corpus: Path, out: Path) -> tuple[float, int]:
         str(out),
         "--quiet",
     ]
+    os.sync()  # what was written before is not this command's work
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     peak = [0]
     watcher = threading.Thread(target=watch, args=(process, peak))
-    watcher.start()
+    if watched:
+        watcher.start()
     if process.wait():
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     seconds = time.perf_counter() - began
-    watcher.join()
+    if watched:
+        watcher.join()
     shutil.rmtree(out)
     return seconds, peak[0]
 
@@ -140,9 +143,10 @@ def main() -> None:
         rounds = []
         for _ in range(asked.rounds):
             alone = bare(batches)
-            seconds, memory = prepared(corpus, Path(folder) / "out")
+            seconds, _ = prepared(corpus, Path(folder) / "out", watched=False)
             peer = tiktoken(documents) * n_bytes if importlib.util.find_spec("tiktoken") else float("nan")
-            rounds.append((alone, seconds, peer, memory))
+            rounds.append((alone, seconds, peer))
+        _, memory = prepared(corpus, Path(folder) / "out", watched=True)
     print(
         f"\n{n_bytes / 1e6:,.0f} MB, {len(documents):,} documents, GPT-2's vocabulary, two cores; medians of {asked.rounds} rounds\n"
     )
@@ -152,7 +156,7 @@ def main() -> None:
     for i, name in enumerate(names):
         speed = n_bytes / 1e6 / median(each[i] for each in rounds)
         share = median(each[0] / each[i] for each in rounds)
-        used = f"{max(each[3] for each in rounds) / 1e6:,.0f}" if i == 1 else ""
+        used = f"{memory / 1e6:,.0f}" if i == 1 else ""
         print(f"| {name:35} | {speed:6.1f} | {share:16.0%} | {used:>10} |", flush=True)
 
 
