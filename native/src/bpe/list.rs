@@ -18,6 +18,19 @@ pub struct Python {
     dec_ref: unsafe extern "C" fn(Object),
 }
 
+const AHEAD: usize = 16; // ids whose numbers are asked for before they are needed: a vocabulary's numbers fill more than a cache
+
+#[inline(always)]
+fn prefetch(number: Object) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing is read, wherever it points
+    unsafe {
+        std::arch::x86_64::_mm_prefetch(number.cast(), std::arch::x86_64::_MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = number;
+}
+
 /// A new list of `numbers[id]` for every id; NULL where one is beyond `numbers`, or there is no memory.
 ///
 /// # Safety
@@ -31,6 +44,9 @@ pub unsafe fn list(ids: &[u32], numbers: &[Object], python: Python) -> Object {
         return list;
     }
     for (place, &id) in ids.iter().enumerate() {
+        if let Some(&later) = ids.get(place + AHEAD) {
+            prefetch(numbers[later as usize]);
+        }
         let number = numbers[id as usize];
         (python.inc_ref)(number);
         if (python.set_item)(list, place as isize, number) != 0 {

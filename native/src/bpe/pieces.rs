@@ -79,8 +79,30 @@ mod tests {
     use super::*;
 
     const PARTS: [&[u8]; 24] = [
-        b"a", b"B", b"re", b"'s", b"'", b" ", b"  ", b"\n", b"\r\n", b"\t", b"7", b"123", b".", b"/", b"!?", b"\xC5\xBF", b"\xC3\xA9",
-        b"\xE5\xA4\xA7", b"\xE3\x80\x82", b"\xE3\x80\x80", b"\xF0\x9F\x98\x80", b"\xE2\x80\x8D", b"\xFF", b"\xE5\xA4",
+        b"a",
+        b"B",
+        b"re",
+        b"'s",
+        b"'",
+        b" ",
+        b"  ",
+        b"\n",
+        b"\r\n",
+        b"\t",
+        b"7",
+        b"123",
+        b".",
+        b"/",
+        b"!?",
+        b"\xC5\xBF",
+        b"\xC3\xA9",
+        b"\xE5\xA4\xA7",
+        b"\xE3\x80\x82",
+        b"\xE3\x80\x80",
+        b"\xF0\x9F\x98\x80",
+        b"\xE2\x80\x8D",
+        b"\xFF",
+        b"\xE5\xA4",
     ];
 
     #[test]

@@ -3,8 +3,8 @@
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use super::blake2b;
-use super::cut::cut;
 use super::close::{close, Found, Side, Vocabulary};
+use super::cut::cut;
 use super::look::look;
 use super::minhash::{signatures, Functions};
 use super::words::words;
