@@ -21,8 +21,9 @@ from linnet.core.errors import DataError, LinnetError, TokenizerError
 from linnet.core.spec import dump
 from linnet.data import shards
 from linnet.data.card import DataCard, percentages
-from linnet.data.prepare import TokenizerTrainer, prepare
+from linnet.data.prepare import prepare
 from linnet.data.prepared import open_prepared
+from linnet.data.question import TokenizerTrainer
 from linnet.data.shards import document_ids
 from linnet.data.split import fingerprint
 from linnet.tokenizer import simple

@@ -133,8 +133,7 @@ def convert(
     [b]linnet tokenizer convert runs/demo demo.tiktoken[/b]
     """
     from linnet.core.errors import ConfigError, TokenizerError, explain
-    from linnet.tokenizer.load import PATTERN_OF
-    from linnet.tokenizer.ranks import save_gpt2, save_tiktoken
+    from linnet.tokenizer.ranks import PUBLISHED, save_gpt2, save_tiktoken
 
     if out.exists():
         raise ConfigError(explain(f"{out} exists already", need="a new file or folder", hint="another name"))
@@ -148,9 +147,9 @@ def convert(
     elif out.suffix == "":
         save_gpt2(tokenizer, out)
     else:
-        split = getattr(tokenizer, "pattern", None)
-        if split is not None and PATTERN_OF.get(out.stem, split) != split:
-            got = f"{out}, whose name says that text is split by {PATTERN_OF[out.stem]}, for a tokenizer that splits by {split}"
+        split, published = getattr(tokenizer, "pattern", None), PUBLISHED.get(out.stem)
+        if split is not None and published is not None and published.pattern != split:
+            got = f"{out}, whose name says that text is split by {published.pattern}, for a tokenizer that splits by {split}"
             raise TokenizerError(explain(got, need="another name", hint=f"{out.with_stem('ranks')}"))
         save_tiktoken(tokenizer, out)
     console.print(Shown.assemble((str(out), "bold"), f"  {tokenizer.vocab_size:,} ids"))

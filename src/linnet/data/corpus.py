@@ -13,8 +13,9 @@ from pathlib import Path
 
 from linnet.core.spec import Spec, dump
 from linnet.data.engine import Engine
-from linnet.data.prepare import TokenizerTrainer, prepare
+from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared
+from linnet.data.question import TokenizerTrainer
 from linnet.data.spec import DataSpec
 from linnet.data.workplace import Progress
 from linnet.tokenizer import Tokenizer, load_tokenizer, train_tokenizer

@@ -1,7 +1,7 @@
 """What is wrong with some text files, all of it, and what to do: nothing is changed, and reading goes on after a problem.
 
-encoding     the first byte of a file that is no UTF-8, and where it stands; nothing before it is UTF-8 beyond ASCII
-damaged      the same of a file that is UTF-8 otherwise
+encoding     the first byte of a file that is no UTF-8, and where it stands
+damaged      the same of a file that is mostly UTF-8
 format       lines and rows that a reader refuses
 empty        documents without a visible character
 giant        documents of more than GIANT characters: several in one?
@@ -16,7 +16,6 @@ control      control characters
 from __future__ import annotations
 
 import codecs
-import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,7 @@ from numpy.typing import NDArray
 from linnet.core.errors import DataError
 from linnet.data.conversations import Conversation, Preference, read
 from linnet.data.files import ending, find_files, read_file
-from linnet.data.formats import Options, conversation_in, json_records, read_jsonl, sniff
+from linnet.data.formats import Options, conversation_in, field_of, json_records, text_in
 from linnet.data.look import Texts, has_control
 from linnet.data.near import Near, firsts, signatures
 from linnet.data.reading import BINARY_PROBE, chunks, is_binary
@@ -89,6 +88,10 @@ class Findings:
 
     def add(self, kind: str, place: str) -> None:
         self.problems.setdefault(kind, Problem()).add(place)
+
+    def refuse(self, error: Exception) -> None:
+        """What a reader refused; its advice is for whoever reads, not for whoever looks."""
+        self.add("format", str(error).split("\n")[0].split("; try: ")[0])
 
 
 def examine(paths: Sequence[str], options: Options | None = None) -> Findings:
@@ -178,10 +181,11 @@ def documents_of(file: Path, options: Options, found: Findings) -> Iterator[tupl
         found.add("damaged", f"{file}: {wrong}")
     elif wrong:
         found.add("encoding", f"{file}: {wrong}")
+    as_bytes = damaged and options.encoding == "utf-8"  # latin-1 gives every byte a character, and back
     if wrong and options.encoding == "utf-8":  # so that reading goes on behind that place
         options = replace(options, encoding="latin-1" if damaged else "cp1252")
     for place, text in texts_of(file, options, found):
-        yield place, text.encode("latin-1").decode("utf-8", "ignore") if damaged and options.encoding == "latin-1" else text
+        yield place, text.encode("latin-1").decode("utf-8", "ignore") if as_bytes else text
 
 
 def texts_of(file: Path, options: Options, found: Findings) -> Iterator[tuple[str, str]]:
@@ -194,32 +198,28 @@ def texts_of(file: Path, options: Options, found: Findings) -> Iterator[tuple[st
 
 def lines_of_json(file: Path, options: Options, found: Findings) -> Iterator[tuple[str, str]]:
     """The same of a .jsonl, line by line: its texts, or the words of its conversations; the first line that can be read says which."""
-    form: str | None = None
+    form, field = None, options.text
     before = 0
     for number, line in enumerate(lines_of(file), 1):
         if line.strip():
-            here = replace(options, line=number, offset=before)
-            for where, record in until_refused(json_records([line], str(file), here), "", found):
-                if options.text is None and form is None and (form := conversation_in(record)) is None:
-                    options = replace(options, text=text_field(record))
-                    here = replace(here, text=options.text)
-                rows = conversation(record, where, form) if form else read_jsonl([line], str(file), here)
-                yield from until_refused(rows, "" if form else str(file), found)
+            rows = json_records([line], str(file), replace(options, line=number, offset=before))
+            for where, record in until_refused(rows, "", found):
+                try:
+                    if field is None and form is None and (form := conversation_in(record)) is None:
+                        field = field_of(record, where)
+                    text = words_of(record, where, form) if form else text_in(record, field or "", where)
+                except DataError as error:
+                    found.refuse(error)
+                else:
+                    yield (where if form else f"{file}:{number}"), text
         before += len(line)
 
 
-def text_field(record: dict[str, Any]) -> str | None:
-    """The field that holds the text of a record, and so of all; None where none is known to."""
-    with contextlib.suppress(DataError):
-        return sniff([key for key, value in record.items() if isinstance(value, str)], "")
-    return None
-
-
-def conversation(record: dict[str, Any], where: str, form: str) -> Iterator[tuple[str, str]]:
-    """(where, all words) of a conversation. Raises DataError."""
+def words_of(record: dict[str, Any], where: str, form: str) -> str:
+    """All words of a conversation. Raises DataError."""
     said = read(record, where, form)
     turns = [turn.content for turn in said.turns] if isinstance(said, Conversation | Preference) else []
-    yield where, "\n".join([*turns, said.chosen, said.rejected] if isinstance(said, Preference) else turns)
+    return "\n".join([*turns, said.chosen, said.rejected] if isinstance(said, Preference) else turns)
 
 
 def until_refused(rows: Iterator[tuple[str, T]], file: str, found: Findings) -> Iterator[tuple[str, T]]:
@@ -228,7 +228,7 @@ def until_refused(rows: Iterator[tuple[str, T]], file: str, found: Findings) -> 
         for where, text in rows:
             yield f"{file}{where}", text
     except (DataError, UnicodeDecodeError) as error:
-        found.add("format", str(error).split("\n")[0].split("; try: ")[0])
+        found.refuse(error)
 
 
 def lines_of(file: Path) -> Iterator[bytes]:

@@ -229,19 +229,26 @@ def read_jsonl(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
                 f"linnet data show {name} -t TOKENIZER, or text: the field that holds text",
             )
             raise DataError(explain(got, need="text", hint=hint))
-        if field is None:
-            field = sniff([key for key, value in record.items() if isinstance(value, str)], where)
-        text = record.get(field)
-        if not isinstance(text, str):
-            got = (
-                f"its {field!r} is {json.dumps(text)[:40]}"
-                if field in record
-                else f"it has no field {field!r} ({nearest(field, record)})"
-            )
-            raise DataError(
-                explain(f"{where}: {got}", need="a text there", hint="another `text:` in the source, or mending the line")
-            )
-        yield f":{where.rpartition(' ')[2]}", text
+        field = field or field_of(record, where)
+        yield f":{where.rpartition(' ')[2]}", text_in(record, field, where)
+
+
+def field_of(record: dict[str, Any], where: str) -> str:
+    """The field that holds the text of a record, and so of all of a file. Raises DataError where none is known to."""
+    return sniff([key for key, value in record.items() if isinstance(value, str)], where)
+
+
+def text_in(record: dict[str, Any], field: str, where: str) -> str:
+    """The text in a field of a record. Raises DataError where there is none."""
+    text = record.get(field)
+    if isinstance(text, str):
+        return text
+    got = (
+        f"its {field!r} is {json.dumps(text)[:40]}"
+        if field in record
+        else f"it has no field {field!r} ({nearest(field, record)})"
+    )
+    raise DataError(explain(f"{where}: {got}", need="a text there", hint="another `text:` in the source, or mending the line"))
 
 
 def conversation_in(record: dict[str, Any]) -> str | None:
@@ -255,7 +262,7 @@ def conversation_in(record: dict[str, Any]) -> str | None:
 def first_field(pieces: Iterable[bytes], name: str, options: Options) -> str | None:
     """The field that holds the text in the first line of a file, and so in all of them."""
     where, record = next(json_records(pieces, name, options), (name, {}))
-    return sniff([key for key, value in record.items() if isinstance(value, str)], where) if record else None
+    return field_of(record, where) if record else None
 
 
 def read_csv(pieces: Iterable[bytes], name: str, options: Options) -> Rows:

@@ -16,11 +16,8 @@ so that the same question, asked again after a kill, goes on where it stopped.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +40,9 @@ from linnet.data.files import UNFINISHED
 from linnet.data.journal import Journal
 from linnet.data.mark import are_marked
 from linnet.data.prepared import Prepared, open_folder
+from linnet.data.question import TokenizerTrainer, digest_of, maker_of, name_of, signatures_of
 from linnet.data.shards import FORMAT, SPLITS, VERSION, token_dtype, write_stream
-from linnet.data.sides import SourcePlan, plan_all, training_texts
+from linnet.data.sides import SourcePlan, TrainingTexts, plan_all, training_texts
 from linnet.data.sources import Portion
 from linnet.data.spec import DataSpec
 from linnet.data.spool import Part, Spool
@@ -55,31 +53,6 @@ from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.load import FILE_NAME
 
 READING, SIGNING, COMPARING, ENCODING = 1.0, 1.2, 0.9, 1.8  # times for the same text, about, where the tokenizer is there
-
-
-@dataclass(frozen=True)
-class TokenizerTrainer:
-    """A tokenizer that is yet to be trained, on training text only.
-
-    train    from texts, which can be read again, to a tokenizer
-    load     reads a tokenizer.json back
-    recipe   a text that decides the outcome of `train` on given texts (its spec as JSON); with "" a second run
-             reads and trains again before it can tell that nothing changed
-    """
-
-    train: Callable[[Iterable[str]], Tokenizer]
-    load: Callable[[Path], Tokenizer] | None = None
-    recipe: str = ""
-
-
-class TrainingTexts:
-    """The texts of the training part, read anew each time that they are gone through."""
-
-    def __init__(self, read: Callable[[], Iterable[str]]) -> None:
-        self._read = read
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
 
 
 def prepare(
@@ -108,11 +81,9 @@ def prepare(
     tell = progress or (lambda done, message: None)
     if not isinstance(tokenizer, (Tokenizer, TokenizerTrainer)):
         tokenizer = TokenizerTrainer(tokenizer)
-    maker = (
-        tokenizer.fingerprint if isinstance(tokenizer, Tokenizer) else f"trained {tokenizer.recipe}" if tokenizer.recipe else None
-    )
-    signatures = _signatures(spec, seed)
-    name = _name(spec, signatures, maker) if maker is not None and None not in signatures else None
+    maker = maker_of(tokenizer)
+    signatures = signatures_of(spec, seed)
+    name = name_of(spec, signatures, maker) if maker is not None and None not in signatures else None
     if name is not None:
         found = _reuse(folder / name, tokenizer, tell)
         if found is not None:
@@ -158,14 +129,14 @@ class Preparation:
         _ = self.work.against  # what is wrong with evaluation texts is said before anything is read
         spools = self.read(meanwhile=lambda: self.keep(tokenizer) if isinstance(tokenizer, Tokenizer) else None)
         self.mark(spools)
-        if _signatures(self.spec, self.work.seed) != signatures:
+        if signatures_of(self.spec, self.work.seed) != signatures:
             raise DataError(
                 explain("a source changed while it was read", need="files that stay as they are", hint="the same again")
             )
         plans = plan_all(self.spec, spools)
         trained = self.trained(tokenizer, spools, plans)
-        signatures[: len(spools)] = [signature or _digest(spool) for signature, spool in zip(signatures, spools)]
-        target = folder / _name(self.spec, signatures, maker or trained.fingerprint)
+        signatures[: len(spools)] = [signature or digest_of(spool) for signature, spool in zip(signatures, spools)]
+        target = folder / name_of(self.spec, signatures, maker or trained.fingerprint)
         found = _reuse(target, trained, self.tell)
         if found is not None:
             return found
@@ -410,22 +381,6 @@ def _reuse(target: Path, tokenizer: Tokenizer | TokenizerTrainer, tell: Progress
     prepared = open_folder(target, tokenizer, reused=True)
     tell(1.0, f"prepared before: {prepared.card.announcement()}")
     return prepared
-
-
-def _name(spec: DataSpec, signatures: list[str | None], maker: str) -> str:
-    """16 hex digits that stand for the question: the whole spec, what the sources are made of, who makes the tokens."""
-    described = [FORMAT, VERSION, dump(spec), signatures, maker]
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _signatures(spec: DataSpec, seed: int) -> list[str | None]:
-    """Of all sources, and of all evaluation texts that they are compared with."""
-    return [*[source.signature(seed=seed) for source in spec.sources], *[each.files().signature() for each in spec.against]]
-
-
-def _digest(spool: Spool) -> str:
-    """SHA-256 over all kept texts' fingerprints: a source's content."""
-    return hashlib.sha256(np.ascontiguousarray(spool.records()["fingerprint"]).tobytes()).hexdigest()
 
 
 def _refuse_empty(spool: Spool) -> None:

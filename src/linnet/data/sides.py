@@ -11,7 +11,7 @@ where a document of a validation-only source is earlier than all others: trainin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,3 +122,13 @@ def training_texts(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan])
                 elif sides[number] == 1:
                     yield text
                 number += 1
+
+
+class TrainingTexts:
+    """The texts of the training part, read anew each time that they are gone through."""
+
+    def __init__(self, read: Callable[[], Iterable[str]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())

@@ -13,7 +13,6 @@ from linnet.tokenizer.vocabulary import TableTokenizer
 from linnet.tokenizer.wordpiece import load_wordpiece
 
 FILE_NAME = "tokenizer.json"
-PATTERN_OF = {"cl100k_base": "cl100k", "o200k_base": "o200k", "r50k_base": "gpt2", "qwen": "qwen"}  # files of ranks, by name
 
 
 def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> TableTokenizer:
@@ -40,11 +39,12 @@ def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> TableToke
         return load_sentencepiece(file)
     plain = file.with_suffix("") if file.suffix == ".gz" else file
     if plain.suffix in (".tiktoken", ".model") and file.exists():
-        pattern = pattern or PATTERN_OF.get(plain.stem)
+        published = PUBLISHED.get(plain.stem)
+        pattern = pattern or (published.pattern if published is not None else None)
         if pattern is None:
             hint = "--pattern gpt4, which is Llama 3's (in a run file, tokenizer.pattern)"
             raise TokenizerError(explain(f"{file} says no splitting pattern", need=f"one of {', '.join(PATTERNS)}", hint=hint))
-        return load_tiktoken(file, pattern=pattern, published=PUBLISHED.get(plain.stem))
+        return load_tiktoken(file, pattern=pattern, published=published)
     try:
         content = file.read_text("utf-8")
     except FileNotFoundError as error:

@@ -161,9 +161,9 @@ class Numbers:
             found: list[int] = self.objects[ids].tolist()
             return found
         ids = np.ascontiguousarray(ids, np.uint32)
-        make, python = functions
-        made: list[int] = make(ids.ctypes.data, len(ids), self.objects.ctypes.data, len(self.objects), python)
-        return made
+        as_list, python = functions
+        numbers: list[int] = as_list(ids.ctypes.data, len(ids), self.objects.ctypes.data, len(self.objects), python)
+        return numbers
 
 
 def merges_of_ids(tokens: Sequence[bytes]) -> list[tuple[int, int, int]]:

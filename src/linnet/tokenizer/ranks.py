@@ -37,17 +37,20 @@ GPT2_MERGES = ("vocab.bpe", "merges.txt")
 
 
 class Published(NamedTuple):
-    """What is known of a file of ranks by its name: how many there are, and the special tokens that its makers give it beside."""
+    """What is known of a file of ranks by its name: how text is split, how many there are, and the special tokens that its makers
+    give it beside."""
 
-    ranks: int
-    special: dict[str, int]
+    pattern: str
+    ranks: int | None = None
+    special: dict[str, int] | None = None
 
 
 FIM = {"<|fim_prefix|>": 100_258, "<|fim_middle|>": 100_259, "<|fim_suffix|>": 100_260}
 PUBLISHED = {  # as in tiktoken's openai_public.py
-    "r50k_base": Published(50_256, {END_OF_TEXT: 50_256}),
-    "cl100k_base": Published(100_256, {END_OF_TEXT: 100_257, **FIM, "<|endofprompt|>": 100_276}),
-    "o200k_base": Published(199_998, {END_OF_TEXT: 199_999, "<|endofprompt|>": 200_018}),
+    "r50k_base": Published("gpt2", 50_256, {END_OF_TEXT: 50_256}),
+    "cl100k_base": Published("cl100k", 100_256, {END_OF_TEXT: 100_257, **FIM, "<|endofprompt|>": 100_276}),
+    "o200k_base": Published("o200k", 199_998, {END_OF_TEXT: 199_999, "<|endofprompt|>": 200_018}),
+    "qwen": Published("qwen"),
 }
 
 # ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -86,7 +89,7 @@ def load_tiktoken(
     lacking = [byte for byte in range(256) if bytes([byte]) not in ranks]
     if lacking and not problems:
         problems.append(f"no rank for the bytes {', '.join(map(str, lacking[:SHOWN]))}{' …' if len(lacking) > SHOWN else ''}")
-    if published is not None and published.ranks != len(ranks) and not problems:
+    if published is not None and published.ranks not in (None, len(ranks)) and not problems:
         problems.append(
             f"{len(ranks):,} ranks where the file of that name has {published.ranks:,}: it is cut, or has another's name"
         )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from linnet.data.batch import Batch
 from linnet.data.loader import as_batch, evaluation_batches
-from linnet.data.prepare import Prepared
+from linnet.data.prepared import Prepared
 from linnet.data.shards import Split
 from linnet.data.spec import Rows
 from linnet.evaluate.bootstrap import neighbours
