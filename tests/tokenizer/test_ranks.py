@@ -84,6 +84,24 @@ def test_random_text(name: str, real: Real) -> None:
         assert tokenizer.encode(text) == other.encode_ordinary(text), repr(text)
 
 
+@pytest.mark.skipif(not native_available(), reason="minutes in Python alone")
+@pytest.mark.parametrize("name", TABLES)
+def test_long_words(name: str, real: Real) -> None:
+    """Words of many thousand characters, which are merged a window at a time: many tables' worth of pairs that are no tokens' pairs."""
+    letters = "".join(filter(str.isalpha, real("wikitext2/test.txt").read_text("utf-8")))
+    chance = random.Random(3)
+    texts = [
+        letters[:500_000],
+        "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=500_000)),
+        "".join(chance.choices("etaoinshrETAOÄüñжш的", k=200_000)),
+        "".join(chance.choice("ab=-") * chance.randrange(1, 2000) for _ in range(300)),
+        "".join(letters[i : i + 300] + "a" * (i % 997) for i in range(0, 200_000, 300)),
+    ]
+    encode, other = ours(name, real).encode, theirs(name, real)
+    for text in texts:
+        assert encode(text) == other.encode_ordinary(text)
+
+
 @pytest.mark.parametrize("pattern", ["cl100k", "o200k"])
 def test_a_tokenizer_json_says_the_same(pattern: str, real: Real) -> None:
     tokenizer = ours(pattern, real)

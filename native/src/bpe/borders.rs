@@ -66,6 +66,10 @@ impl Borders {
     pub fn split<'a>(&self, chunk: &'a [u8], mut each: impl FnMut(&'a [u8])) {
         let (mut from, mut at) = (0, 2);
         while at + 1 < chunk.len() {
+            if chunk.get(at..at + 8).is_some_and(<[u8]>::is_ascii) {
+                at += 8;
+                continue;
+            }
             if chunk[at] >= 0xC0 && self.sure(number(&chunk[at - 2..at + 2])) {
                 each(&chunk[from..at]);
                 from = at;

@@ -1,10 +1,11 @@
 //! Applying merges to one chunk: always the lowest rank first, of equals the leftmost. See `linnet/tokenizer/bpe.py`.
 //!
-//! Three ways, one result:
+//! Four ways, one result:
 //!
 //!     by scanning    for short chunks: look for the lowest rank, merge, look again
 //!     by heap        the reference for any length, in n log n
 //!     by neighbours  for long chunks, in time linear in their length: the longest token that goes with the one before it
+//!     by windows     for very long ones: many parts side by side, put together (`windows.rs`)
 //!
 //! The third rests on this: tokens t₁ … tₙ are what merging makes of their bytes if, and only if, of the bytes of every two neighbours
 //! it makes just these two. For merges are taken in the order of (rank, place), and until one crosses a border between the tokens,
@@ -16,12 +17,14 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::borders::Borders;
+use super::guess::{Guesses, Merge};
 use super::hash::Pair;
 use super::pairs::{hash, key, Pairs, MOST_IDS, MOST_MERGES, NEVER, RANK_BITS};
 use super::trie::{Trie, NO_TOKEN};
 
 const NOWHERE: usize = usize::MAX;
 const SCAN_AT_MOST: usize = 16; // bytes that are merged by scanning
+const WIDE: usize = 256; // bytes: longer chunks are merged by windows
 
 /// How a token comes about: the last merge, and its rank. A single byte: rank 0 and itself.
 #[derive(Clone, Copy)]
@@ -35,13 +38,14 @@ struct Form {
 
 /// The tokens, and the merges that make them.
 pub struct Merger {
-    byte_ids: [u32; 256],
-    of_bytes: Vec<u32>, // the rank of two bytes, by 256 a + b
-    pairs: Pairs,
-    forms: Vec<Form>,           // by id
-    trie: Trie,                 // of the tokens that merging makes
-    borders: Borders,           // … and where none of them goes across
-    in_order: bool,             // whether every merge has a higher rank than those that made its parts
+    pub(super) byte_ids: [u32; 256],
+    pub(super) of_bytes: Vec<u32>, // the rank of two bytes, by 256 a + b
+    pub(super) pairs: Pairs,
+    pub(super) guesses: Option<Guesses>, // where it can be used
+    forms: Vec<Form>,                    // by id
+    trie: Trie,                          // of the tokens that merging makes
+    borders: Borders,                    // … and where none of them goes across
+    in_order: bool,                      // whether every merge has a higher rank than those that made its parts
     whole: Vec<(Vec<u8>, u32)>, // where a chunk that is a token stays one: tokens that merging does not make, sorted; a chunk that is one stays one
 }
 
@@ -91,6 +95,7 @@ impl Merger {
             byte_ids,
             of_bytes: Vec::new(),
             pairs,
+            guesses: None,
             forms,
             trie,
             borders: Borders::new([].into_iter()),
@@ -114,6 +119,9 @@ impl Merger {
             let later = |part: u32| merger.forms[part as usize].rank >= rank;
             merger.in_order &= token.len() == 1 || !(later(left) || later(right));
         }
+        if merger.in_order {
+            merger.guesses = Guesses::new(&merger.merges_by_rank(), tokens);
+        }
         Some(merger)
     }
 
@@ -129,6 +137,15 @@ impl Merger {
         self.pairs = Pairs::new(merges.iter().copied(), merges.len(), ids);
         self.of_bytes = (0..1 << 16).map(|i| self.pairs.rank(self.byte_ids[i >> 8], self.byte_ids[i & 255])).collect();
         Some(())
+    }
+
+    /// The merges that happen, by rank.
+    fn merges_by_rank(&self) -> Vec<Option<Merge>> {
+        let mut merges = vec![None; self.forms.iter().map(|form| form.rank as usize).max().unwrap_or(0)];
+        for (id, form) in self.forms.iter().enumerate().filter(|(_, form)| form.len > 1) {
+            merges[form.rank as usize - 1] = Some(Merge { left: form.left, right: form.right, made: id as u32 });
+        }
+        merges
     }
 
     /// The merges that happen: a, b and the id that they make, by id.
@@ -159,10 +176,12 @@ impl Merger {
             let mut ranks = [NEVER; SCAN_AT_MOST];
             let n = self.merge_by_scanning(chunk, &mut room, &mut ranks);
             ids.extend_from_slice(&room[..n]);
-        } else if self.in_order {
-            self.merge_by_neighbours(chunk, memo, ids);
-        } else {
+        } else if !self.in_order {
             ids.extend(self.merge_by_heap(chunk, 1));
+        } else if let (true, Some(guesses)) = (chunk.len() > WIDE, &self.guesses) {
+            self.merge_by_windows(guesses, chunk, memo, ids);
+        } else {
+            self.merge_by_neighbours(chunk, memo, ids);
         }
     }
 
@@ -239,7 +258,7 @@ impl Merger {
     }
 
     /// Append the ids of any chunk: the longest token that goes with the last, and back where none does.
-    fn merge_by_neighbours(&self, chunk: &[u8], memo: &mut Memo, ids: &mut Vec<u32>) {
+    pub(super) fn merge_by_neighbours(&self, chunk: &[u8], memo: &mut Memo, ids: &mut Vec<u32>) {
         let base = ids.len();
         let mut dead = Dead::default();
         let mut at = 0;
@@ -280,12 +299,12 @@ impl Merger {
     }
 
     #[inline(always)]
-    fn len(&self, token: u32) -> usize {
+    pub(super) fn len(&self, token: u32) -> usize {
         self.forms[token as usize].len as usize
     }
 
     /// The ids of any chunk, in n log n, or what it is when `enough` tokens are left.
-    fn merge_by_heap(&self, chunk: &[u8], enough: usize) -> Vec<u32> {
+    pub(super) fn merge_by_heap(&self, chunk: &[u8], enough: usize) -> Vec<u32> {
         let mut symbols: Vec<u32> = chunk.iter().map(|&byte| self.byte_ids[usize::from(byte)]).collect();
         let n = symbols.len();
         let mut left: Vec<usize> = (0..n).map(|place| place.wrapping_sub(1)).collect(); // 0 - 1 is NOWHERE
