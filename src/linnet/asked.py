@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,14 @@ def asked_of(what: Paths) -> tuple[dict[str, Any], str, str]:
             )
         )
     sources = [GENERATED.get(path) or {"kind": kind_of_source(path), "path": path} for path in paths]
-    first = "stdin" if paths[0] == "-" else paths[0]
-    name = re.sub(r"[^\w-]+", "-", Path(first).name.split(".")[0]).strip("-")[:LONGEST_NAME] or "run"
-    return {"data": {"sources": deepcopy(sources)}}, name, "the run"
+    return {"data": {"sources": deepcopy(sources)}}, _name_of("stdin" if paths[0] == "-" else paths[0]), "the run"
+
+
+def _name_of(path: str) -> str:
+    """A name for what is made of a path: its last part, without endings; of a glob, the last part before the first mark."""
+    plain = takewhile(lambda part: not any(mark in part for mark in "*?["), Path(path).parts)
+    last = Path(os.path.abspath(Path(*plain))).name  # of ".", the name of the folder that it is
+    return re.sub(r"[^\w-]+", "-", last.lstrip(".").split(".")[0]).strip("-")[:LONGEST_NAME] or "run"
 
 
 def kind_of_source(path: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tiny_run
-from linnet.asked import RUN_FIELDS, kind_of_source
+from linnet.asked import RUN_FIELDS, asked_of, kind_of_source
 from linnet.core.errors import DataError, TokenizerError
 from linnet.data.corpus import Corpus
 from linnet.data.sources import Files
@@ -213,3 +213,26 @@ def test_prepared_tokens_are_not_prepared_again(notes: Path, capsys: pytest.Capt
 
 def test_the_parts_of_a_run_that_tokens_do_not_know() -> None:
     assert {*RUN_FIELDS, *Corpus.model_fields} == set(RunSpec.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (".", "letters"),
+        ("..", "letters"),
+        ("./", "letters"),
+        ("notes", "notes"),
+        ("notes.tar.txt", "notes"),
+        ("notes/**/*.md", "notes"),
+        ("*.txt", "letters"),
+        (".hidden", "hidden"),
+        ("-", "stdin"),
+    ],
+)
+def test_what_is_made_of_a_path_has_its_name(path: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "letters"
+    for each in (folder / "notes", folder / ".hidden", folder / "inner"):
+        each.mkdir(parents=True)
+    (folder / "notes.tar.txt").write_text("Dear all", "utf-8")
+    monkeypatch.chdir(folder / "inner" if path == ".." else folder)
+    assert asked_of(path)[1] == name
