@@ -60,6 +60,25 @@ def test_prepare_then_train(notes: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert Path("runs/notes-2/model.safetensors").exists()
 
 
+def test_where_the_text_is_and_what_stands_between_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"body": f"{text} told", "text": "not this"} for text in NOTES]
+    Path("posts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("notes.txt").write_text("\n***\n".join(NOTES))
+    arguments = ("--vocab-size", "300", "--quiet", "--text", "body", "--separator", "***")
+    code, out, err = tiny_run.linnet(capsys, "prepare", "posts.jsonl", "notes.txt", *arguments)
+    assert (code, err) == (0, "")
+    posts, notes = json.loads((Path(out.strip()) / "card.json").read_text())["sources"]
+    assert posts["documents_read"] == notes["documents_read"] == len(NOTES)
+    assert sum(notes["bytes"].values()) == len("".join(NOTES))
+    assert sum(posts["bytes"].values()) == len("".join(NOTES)) + len(" told") * len(NOTES)
+    code, _, err = tiny_run.linnet(capsys, "prepare", "stories", "--text", "body")
+    assert code == 2
+    assert "which has no files among its sources" in err
+
+
 def test_the_same_losses_as_a_run_that_prepares_by_itself(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--set", "tokenizer={kind: bpe, vocab_size: 300}", "--set", "data.rows=documents"]
     assert tiny_run.linnet(capsys, "prepare", "notes.jsonl", *asked)[0] == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -42,6 +44,14 @@ def prepare(
             show_default=False,
         ),
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help="The field (jsonl) or column (csv, tsv, parquet) that holds the text; by default the first known."),
+    ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(help="For txt and md, the line between two documents; '' for an empty one; by default <|endoftext|>."),
+    ] = None,
     near: Annotated[bool, typer.Option("--near", help="Leave near copies out, too, not only equal texts.")] = False,
     against: Annotated[
         list[str] | None,
@@ -59,6 +69,7 @@ def prepare(
 
     [b]linnet prepare notes/[/b]                        a tokenizer is trained on it
     [b]linnet prepare wiki.jsonl -t tokenizer.json[/b]  with one that is there
+    [b]linnet prepare posts.csv --text body[/b]         the column that holds the text
     [b]linnet prepare my.yaml[/b]                       data: and tokenizer: of a run file
     [b]linnet prepare web/ --near --against exams/[/b]  without near copies, and what exams hold
     [b]linnet train prepared/notes[/b]                  then train on it, as often as you like
@@ -85,7 +96,8 @@ def prepare(
     ]
     if tokenizer is not None and vocab_size is not None:
         raise ConfigError(explain("--tokenizer and --vocab-size", need="one of them: one that is there, or one to train"))
-    corpus, name = asked(what, tokenizer, changes)
+    fields = {field: said for field, said in (("text", text), ("separator", separator)) if said is not None}
+    corpus, name = asked(what, tokenizer, changes, fields)
     console = Console(quiet=quiet)
     began = time.perf_counter()
     with Bar(console) as tell:
@@ -104,8 +116,13 @@ def prepare(
         print(prepared.folder)
 
 
-def asked(what: list[str], tokenizer: Path | None, changes: list[str]) -> tuple[Corpus, str]:
-    """The corpus that was asked for, with some `a.b=c` changed, and what its folder is called. Raises ConfigError."""
+def asked(
+    what: list[str], tokenizer: Path | None, changes: list[str], fields: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Corpus, str]:
+    """The corpus that was asked for, with some `a.b=c` changed and what all its files are told, and what its folder is called.
+
+    Raises ConfigError.
+    """
     from linnet.asked import RUN_FIELDS, asked_of, change
     from linnet.core.errors import ConfigError, explain
     from linnet.core.spec import load
@@ -114,6 +131,13 @@ def asked(what: list[str], tokenizer: Path | None, changes: list[str]) -> tuple[
     table, name, called = asked_of(what[0] if len(what) == 1 else what)
     if tokenizer is not None:
         table["tokenizer"] = {"kind": "file", "path": str(tokenizer)}
+    if fields:
+        files = [source for source in table["data"].get("sources", ()) if source.get("kind") == "files"]
+        if not files:
+            got = f"{' and '.join(f'--{field}' for field in fields)} for {called}, which has no files among its sources"
+            raise ConfigError(explain(got, need="text files", hint="leaving that out"))
+        for source in files:
+            source |= fields
     change(Corpus, table, changes)
     corpus = load(Corpus, {key: value for key, value in table.items() if key not in RUN_FIELDS}, name=called)
     if corpus.data.prepared is not None:
