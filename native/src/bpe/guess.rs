@@ -8,6 +8,7 @@
 //! slots that are free (hash and displace: Belazzougui, Botelho and Dietzfelbinger 2009).
 
 use super::pairs::NEVER;
+use super::prefetch;
 
 const LEFT: u64 = 0x9E37_79B9_7F4A_7C15; // 2^64 / golden ratio; the others are large odd numbers without a pattern, too
 const RIGHT: u64 = 0xC2B2_AE3D_27D4_EB4F;
@@ -93,6 +94,12 @@ impl Guesses {
     #[inline(always)]
     pub fn merge(&self, rank: u32) -> Merge {
         self.merges[rank as usize]
+    }
+
+    /// Ask the memory for what a rank merges; any number will do.
+    #[inline(always)]
+    pub fn ask_ahead(&self, rank: u32) {
+        prefetch(self.merges.as_ptr().wrapping_add(rank as usize));
     }
 
     #[inline(always)]

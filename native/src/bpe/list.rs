@@ -6,6 +6,8 @@
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 
+use super::prefetch;
+
 type Object = *mut c_void;
 
 /// `PyList_New`, `PyList_SetItem` (which takes a reference over), `Py_IncRef`, `Py_DecRef`.
@@ -19,17 +21,6 @@ pub struct Python {
 }
 
 const AHEAD: usize = 16; // ids whose numbers are asked for before they are needed: a vocabulary's numbers fill more than a cache
-
-#[inline(always)]
-fn prefetch(number: Object) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: nothing is read, wherever it points
-    unsafe {
-        std::arch::x86_64::_mm_prefetch(number.cast(), std::arch::x86_64::_MM_HINT_T0);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = number;
-}
 
 /// A new list of `numbers[id]` for every id; NULL where one is beyond `numbers`, or there is no memory.
 ///

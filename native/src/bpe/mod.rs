@@ -17,3 +17,15 @@ pub mod scan;
 mod trie;
 pub mod unicode;
 mod windows;
+
+/// Ask the memory for what will be read soon; any address will do.
+#[inline(always)]
+fn prefetch<T>(from: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing is read, wherever it points
+    unsafe {
+        std::arch::x86_64::_mm_prefetch(from.cast(), std::arch::x86_64::_MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = from;
+}

@@ -108,7 +108,7 @@ impl Windows {
         let mut hashes = [[0; 2]; LANES];
         loop {
             let mut lowest = [NEVER; LANES];
-            for row in &keys[1..] {
+            for row in &keys[1..WINDOW] {
                 for (lowest, &key) in lowest.iter_mut().zip(row) {
                     *lowest = (*lowest).min(key);
                 }
@@ -117,6 +117,7 @@ impl Windows {
             for (w, &lowest) in lowest.iter().enumerate() {
                 working[n] = w as u8;
                 n += usize::from(lowest < key(NEVER, 0));
+                guesses.ask_ahead(lowest >> PLACE_BITS);
             }
             if n == 0 {
                 return;
