@@ -16,6 +16,7 @@ from linnet.core.spec import Spec, words
 from linnet.core.yaml import override, read_yaml
 from linnet.data.archives import Archives
 from linnet.data.prepared import is_prepared
+from linnet.data.records import holds_conversations
 from linnet.data.sources import LONGEST_NAME, Source
 
 Paths = str | Path | Sequence[str | Path]
@@ -68,9 +69,10 @@ def _name_of(path: str) -> str:
 
 
 def kind_of_source(path: str) -> str:
-    """The word for a path: dumps and archives have endings of their own, everything else is files."""
+    """The word for a path: dumps and archives have endings of their own; what begins with a conversation is conversations, all else files."""
     archives = {kind: word for kind, word in words(Source).items() if issubclass(word, Archives)}  # type: ignore[type-abstract]
-    return next((kind for kind, word in archives.items() if path.lower().endswith(word.endings)), "files")
+    usual = "conversations" if holds_conversations(path) else "files"
+    return next((kind for kind, word in archives.items() if path.lower().endswith(word.endings)), usual)
 
 
 def read_run_file(path: Path) -> tuple[dict[str, Any], str]:

@@ -15,9 +15,10 @@ from linnet.core.spec import load
 from linnet.generate.decode import score_tokens
 from linnet.generate.generate import Generation, Piece, generate, stream
 from linnet.generate.sampler import Sampling
-from linnet.interop.native import Manifest, load_model, make_manifest, save_model
+from linnet.interop.native import Manifest, load_model, make_manifest, save_model, template_of
 from linnet.model.network import Network
 from linnet.tokenizer.base import Tokenizer
+from linnet.tokenizer.chat import ChatTemplate, Role, Turn
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,19 @@ class LanguageModel:
 
     @classmethod
     def assemble(
-        cls, network: Network, tokenizer: Tokenizer, *, context_length: int, document_mask: bool = True
+        cls,
+        network: Network,
+        tokenizer: Tokenizer,
+        *,
+        context_length: int,
+        document_mask: bool = True,
+        template: ChatTemplate | None = None,
     ) -> LanguageModel:
         """A model from its parts."""
-        return cls(
-            network, tokenizer, make_manifest(network, tokenizer, context_length=context_length, document_mask=document_mask)
+        manifest = make_manifest(
+            network, tokenizer, context_length=context_length, document_mask=document_mask, template=template
         )
+        return cls(network, tokenizer, manifest)
 
     def save(self, folder: str | Path) -> None:
         """Write model.safetensors, tokenizer.json and manifest.json."""
@@ -73,6 +81,43 @@ class LanguageModel:
         return generate(
             self.network, self.tokenizer, rows, **self._options(max_tokens, temperature, stop, stop_tokens, seed, sampling)
         )
+
+    def chat(self, turns: Sequence[Turn | tuple[Role, str]] | str, **options: Any) -> str:
+        """What the model replies to a conversation so far, whose last turn is the user's; a text alone is that turn.
+
+        >>> model.chat([("system", "Be brief."), ("user", "Who sings?")])   # doctest: +SKIP
+
+        Options as for `complete`. Raises LinnetError for a model that was taught no conversations, DataError for turns in another order.
+        """
+        return "".join(self.stream_chat(turns, **options))
+
+    def stream_chat(
+        self,
+        turns: Sequence[Turn | tuple[Role, str]] | str,
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.8,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+        **sampling: Any,
+    ) -> Iterator[str]:
+        """The same, piece by piece as it is written; it ends with the mark that ends an assistant's turn.
+
+        What was said first is left out where the conversation would leave less than half of the model's context for the reply.
+        """
+        template = template_of(self.manifest)
+        if template is None:
+            raise LinnetError(
+                explain(
+                    "a model that was taught no conversations",
+                    need="one that was trained on a source of kind: conversations",
+                    hint="generate",
+                )
+            )
+        said = [Turn("user", turns)] if isinstance(turns, str) else [Turn(*turn) for turn in turns]
+        ids = lately(template, self.tokenizer, said, max(1, self.manifest.context_length // 2))
+        options = self._options(max_tokens, temperature, stop, template.marks(self.tokenizer), seed, sampling)
+        return (piece.text for piece in stream(self.network, self.tokenizer, [ids], **options) if piece.text)
 
     def stream(
         self,
@@ -129,3 +174,14 @@ class LanguageModel:
             "context_length": self.manifest.context_length,
             "fresh_documents": self.manifest.document_mask,
         }
+
+
+def lately(template: ChatTemplate, tokenizer: Tokenizer, turns: Sequence[Turn], room: int) -> list[int]:
+    """The ids of a conversation as far as the reply, its earliest exchanges left out where they are more than `room` tokens; a system's
+    turn stays, and the last question."""
+    ids = template.render(tokenizer, turns, reply=True).ids
+    first = int(turns[0].role == "system")
+    while len(ids) > room and len(turns) > first + 1:
+        turns = [*turns[:first], *turns[first + 2 :]]
+        ids = template.render(tokenizer, turns, reply=True).ids
+    return ids

@@ -114,8 +114,8 @@ def test_targets_and_documents_against_plain_python() -> None:
 
 def test_documents_are_left_out_where_nothing_needs_masking() -> None:
     rows = np.array([[1, 2, 3, END], [4, 5, 6, 7]])
-    assert document_numbers(rows, END) is None  # an end in the last place divides nothing
-    assert document_numbers(np.array([[1, END, 3, 4], [1, 2, 3, 4]]), END).tolist() == [[0, 0, 1, 1], [0, 0, 0, 0]]  # type: ignore[union-attr]
+    assert document_numbers(rows == END) is None  # an end in the last place divides nothing
+    assert document_numbers(np.array([[1, END, 3, 4], [1, 2, 3, 4]]) == END).tolist() == [[0, 0, 1, 1], [0, 0, 0, 0]]  # type: ignore[union-attr]
     assert all(batch.documents is None for batch in take(batches(document_mask=False), 10))
 
 

@@ -19,7 +19,7 @@ from data_helpers import ByteTokenizer, prepared_texts, shared, small_parts, spe
 
 from linnet.core.errors import DataError, LinnetError, TokenizerError
 from linnet.core.spec import dump
-from linnet.data import shards
+from linnet.data import shard_writer
 from linnet.data.card import DataCard, percentages
 from linnet.data.prepare import prepare
 from linnet.data.prepared import open_prepared
@@ -358,7 +358,7 @@ def test_unknown_tokens_are_counted(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     calls = 0
 
-    def write(self: shards._Hashed, content: bytes) -> None:
+    def write(self: shard_writer._Hashed, content: bytes) -> None:
         nonlocal calls
         calls += 1
         if calls == at:
@@ -366,7 +366,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
         self.digest.update(content)
         self.handle.write(content)
 
-    monkeypatch.setattr(shards._Hashed, "write", write)
+    monkeypatch.setattr(shard_writer._Hashed, "write", write)
     with pytest.raises(LinnetError, match="the disk is full"):
         prepared_texts(tmp_path, TEXTS)
     assert list((tmp_path / "prepared").iterdir()) == []

@@ -191,7 +191,8 @@ def show(console: Console, card: DataCard) -> None:
     left_out = {"copies": "duplicates_dropped"}
     left_out |= {"near\ncopies": "near_dropped"} if card.near is not None else {}
     left_out |= {"overlaps": "overlaps_dropped"} if card.against else {}
-    for title in ("documents", *left_out, "tokens", "asked %", "actual %", "bytes/\ntoken"):
+    learned = ("learned\n%",) if card.learned else ()
+    for title in ("documents", *left_out, "tokens", *learned, "asked %", "actual %", "bytes/\ntoken"):
         table.add_column(title, justify="right", no_wrap=True)
     for source in card.sources:
         table.add_row(
@@ -199,6 +200,10 @@ def show(console: Console, card: DataCard) -> None:
             f"{source.documents_kept:,}",
             *(f"{getattr(source, name):,}" for name in left_out.values()),
             f"{sum(source.tokens.values()):,}",
+            *(
+                f"{100 * sum((source.learned or source.tokens).values()) / max(1, sum(source.tokens.values())):.2f}"
+                for _ in learned
+            ),
             f"{source.asked_percent:.2f}",
             f"{source.actual_percent:.2f}",
             f"{source.bytes_per_token:.2f}",

@@ -38,7 +38,9 @@ class SourceCard:
     """One source. Documents: read = dropped + duplicates + near copies + overlaps + train + validation (one that a tail divides
     counts in both).
 
-    overlapping   evaluation text → documents that overlap with it, left out or not
+    overlapping      evaluation text → documents that overlap with it, left out or not
+    learned          tokens that are learned, by split; empty: all are
+    template, learn  how conversations are written down, and whose words are learned
     """
 
     name: str
@@ -61,6 +63,9 @@ class SourceCard:
     near_dropped: int = 0
     overlaps_dropped: int = 0
     overlapping: dict[str, int] = field(default_factory=dict)
+    learned: dict[str, int] = field(default_factory=dict)
+    template: dict[str, Any] | None = None
+    learn: tuple[str, ...] = ()
 
     @property
     def documents_kept(self) -> int:
@@ -77,7 +82,7 @@ class SourceCard:
 @dataclass(frozen=True)
 class DataCard:
     """A corpus as prepared. Totals are by split: train, validation; exact: whether decoding gives the text back to the byte; near and against:
-    what its spec says."""
+    what its spec says; learned: tokens that are learned, empty where all are."""
 
     fingerprint: str
     tokenizer: str
@@ -93,6 +98,7 @@ class DataCard:
     exact: bool = True
     near: dict[str, Any] | None = None
     against: tuple[dict[str, Any], ...] = ()
+    learned: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for card.json."""
@@ -110,7 +116,9 @@ class DataCard:
         documents = sum(source.documents_kept for source in self.sources)
         return (
             f"{documents:,} document{'s' if documents > 1 else ''}, {self.bytes['train']:,} + {self.bytes['validation']:,} bytes, "
-            f"{self.tokens['train']:,} + {self.tokens['validation']:,} tokens (train + validation); split: {splits}"
+            f"{self.tokens['train']:,} + {self.tokens['validation']:,} tokens (train + validation)"
+            + (f", of which {pair(self.learned)} are learned ({share(self.learned, self.tokens)})" if self.learned else "")
+            + f"; split: {splits}"
             + (f"; {unknown:,} tokens are unknown to the tokenizer" if unknown else "")
             + ("" if self.exact else "; the tokenizer is lossy: decoding gives another text than it was")
         )
@@ -140,11 +148,22 @@ class DataCard:
             "## Cleaning (documents changed or dropped, by step)",
             "\n".join(cleaning),
         ]
+        if any(source.template for source in self.sources):
+            blocks += ["## Conversations", "\n".join(self.conversations())]
         if self.against:
             blocks += ["## Documents that overlap with evaluation texts", self.overlaps()]
         hashes = [f"- `{file}` `{sha256}`" for source in self.sources for file, sha256 in source.sha256.items()]
         blocks += ["## SHA-256 of each shard", "\n".join(hashes)]
         return "\n\n".join(blocks) + "\n"
+
+    def conversations(self) -> list[str]:
+        """A line for each source of conversations: how they are written down, and how much of them is learned."""
+        return [
+            f"- {s.name}: {pair(s.documents)} conversations, written as {s.template['kind']}; learned: what {' and '.join(s.learn)} "
+            f"says, {pair(s.learned)} tokens of {pair(s.tokens)} ({share(s.learned, s.tokens)})"
+            for s in self.sources
+            if s.template
+        ]
 
     def left_out_asked(self) -> str:
         """Which copies were to be left out, in words."""
@@ -180,6 +199,9 @@ class DataCard:
             "documents": pairs(lambda s: s.documents, self.documents),
             "bytes": pairs(lambda s: s.bytes, self.bytes),
             "tokens": pairs(lambda s: s.tokens, self.tokens),
+            "learned %": [*[share(s.learned or s.tokens, s.tokens) for s in sources], share(self.learned, self.tokens)]
+            if self.learned
+            else [],
             "bytes/token": [*[f"{s.bytes_per_token:.3f}" for s in sources], f"{total / sum(self.tokens.values()):.3f}"],
             "asked %": shares(lambda s: s.asked_percent),
             "actual %": shares(lambda s: s.actual_percent),
@@ -199,6 +221,11 @@ class DataCard:
 def pair(counts: dict[str, int]) -> str:
     """Training + validation."""
     return f"{counts['train']:,} + {counts['validation']:,}"
+
+
+def share(counts: dict[str, int], total: dict[str, int]) -> str:
+    """Of both parts together, in per cent."""
+    return f"{100 * sum(counts.values()) / max(1, sum(total.values())):.2f} %"
 
 
 def as_table(columns: dict[str, list[str]], *, left: int) -> str:

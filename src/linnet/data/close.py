@@ -56,21 +56,42 @@ class Closing:
 
         Raises TokenizerError for a text whose ids do not stand for its bytes, and none of them is unknown.
         """
+        self.refuse_beyond(ids)
+        closed = (closed_natively if native_available() else closed_plainly)(self, ids, ends, which)
+        self.refuse_losses(closed.bytes, sizes, closed.unknown)
+        return closed
+
+    def checked(self, ids: Ids, ends: NDArray[np.uint64], sizes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """The unknown tokens (n,) of some texts' ids (N,), which end at `ends` (n,) and are not to be closed here. Raises what closing
+        them raises."""
+        self.refuse_beyond(ids)
+        found, unknown = self.counts(ids, ends)
+        self.refuse_losses(found, sizes, unknown)
+        return unknown
+
+    def counts(self, ids: Ids, ends: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Bytes that the ids of some texts stand for, and how many of them are special, (n,) each."""
+        said = self.vocabulary[ids]
+        return sums(said & ~SPECIAL, ends), sums(said >> np.uint32(31), ends)
+
+    def refuse_beyond(self, ids: Ids) -> None:
+        """Raise TokenizerError for an id that the vocabulary does not have."""
         if len(ids) and int(ids.max()) >= len(self.vocabulary):
             got = f"the tokenizer gave id {int(ids.max())}"
             raise TokenizerError(explain(got, need=f"ids below its vocab_size = {len(self.vocabulary)}"))
-        closed = (closed_natively if native_available() else closed_plainly)(self, ids, ends, which)
-        lossy = (closed.bytes != sizes) & (closed.unknown == 0)
+
+    def refuse_losses(self, found: NDArray[np.uint64], sizes: NDArray[np.uint64], unknown: NDArray[np.uint64]) -> None:
+        """Raise TokenizerError for a text of `sizes` (n,) bytes whose ids stand for other than these, and none of them is unknown."""
+        lossy = (found != sizes) & (unknown == 0)
         if self.tokenizer.exact and lossy.any():
             first = int(np.argmax(lossy))
             raise TokenizerError(
                 explain(
-                    f"the tokenizer turned {sizes[first]:,} bytes of text into ids that stand for {closed.bytes[first]:,} bytes",
+                    f"the tokenizer turned {sizes[first]:,} bytes of text into ids that stand for {found[first]:,} bytes",
                     need="a tokenizer that loses nothing, so that bits per byte mean something",
                     hint="a byte-level one",
                 )
             )
-        return closed
 
 
 def closed_natively(closing: Closing, ids: Ids, ends: NDArray[np.uint64], which: NDArray[np.uint8]) -> Closed:
@@ -97,8 +118,7 @@ def closed_natively(closing: Closing, ids: Ids, ends: NDArray[np.uint64], which:
 
 def closed_plainly(closing: Closing, ids: Ids, ends: NDArray[np.uint64], which: NDArray[np.uint8]) -> Closed:
     """In numpy."""
-    said = closing.vocabulary[ids]
-    found, special = (sums(column, ends) for column in (said & ~SPECIAL, said >> np.uint32(31)))
+    found, special = closing.counts(ids, ends)
     closes = (which < DIVIDED).astype(np.uint64)
     lengths = np.diff(ends, prepend=np.uint64(0)) + closes
     is_end = np.zeros(int(lengths.sum()), bool)

@@ -46,19 +46,24 @@ def vocabulary_for(n_bytes: int) -> int:
 def prepare_corpus(
     corpus: Corpus, folder: Path, tell: Progress, *, engine: Engine = "auto", workers: int | None = None
 ) -> Prepared:
-    """The corpus as tokens, under `folder`; found again when nothing that decides it has changed. See `prepare`."""
+    """The corpus as tokens, under `folder`; found again when nothing that decides it has changed. See `prepare`.
+
+    A tokenizer that is trained gets the special tokens that the template of the corpus's conversations needs.
+    """
     chosen = corpus.tokenizer
     maker: Tokenizer | TokenizerTrainer
     if isinstance(chosen, TokenizerFile):
         maker = train_tokenizer(chosen, ())
     else:
+        template = corpus.data.template
+        special = template.special_names() if template is not None else ()
 
         def train(texts: Iterable[str]) -> Tokenizer:
             spec = chosen
             if isinstance(spec, BPE) and spec.vocab_size is None:
                 n_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)  # the texts can be read again
                 spec = spec.replace(vocab_size=vocabulary_for(n_bytes))
-            return train_tokenizer(spec, texts, progress=trained)
+            return train_tokenizer(spec, texts, special=special, progress=trained)
 
         def trained(stage: str, done: int, total: int | None) -> None:
             tell(None, f"training the tokenizer: {stage} {done:,}" + (f" of {total:,}" if total else ""))

@@ -5,18 +5,60 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.data.close import DIVIDED, Closing
+from linnet.data.close import DIVIDED, Closing, Ids
 from linnet.data.look import Texts
-from linnet.data.shards import SPLITS, ShardWriter
+from linnet.data.shard_writer import ShardWriter
+from linnet.data.shards import SPLITS
 from linnet.data.split import line_boundary
 from linnet.data.spool import REPORT_EVERY, Part
 
 BATCH = 2**21  # bytes of texts that are encoded together
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Some documents as they stand on disk.
+
+    sides           the ids of training documents and those of validation documents, with end tokens
+    lengths         (n,) of each document, its end token counted in
+    bytes           (n,) of its text; unknown: (n,) how many of its ids are unknown tokens
+    learned         for each side, whether each id is learned; None: all are
+    learned_bytes   (n,) of what is learned of its text
+    """
+
+    sides: tuple[Ids, Ids]
+    lengths: NDArray[Any]
+    bytes: NDArray[Any]
+    unknown: NDArray[Any]
+    learned: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+    learned_bytes: NDArray[Any] | None = None
+
+
+class Encoder(Protocol):
+    """What makes ids of a source's documents."""
+
+    closing: Closing
+
+    def __call__(self, texts: Texts, which: NDArray[np.uint8], *, n_threads: int | None = None) -> Encoded:
+        """Some documents as they lie in the spool, encoded; which: (n,) their sides, see `Closing`. Raises TokenizerError."""
+        ...
+
+
+class TextEncoder:
+    """The encoder of plain text, all of which is learned."""
+
+    def __init__(self, closing: Closing) -> None:
+        self.closing = closing
+
+    def __call__(self, texts: Texts, which: NDArray[np.uint8], *, n_threads: int | None = None) -> Encoded:
+        ids, ends = self.closing.tokenizer.encode_joined(texts.joined, texts.ends, n_threads=n_threads)
+        closed = self.closing(ids, ends, texts.sizes, which)
+        return Encoded(closed.sides, np.diff(ends, prepend=np.uint64(0)) + (which < DIVIDED), texts.sizes, closed.unknown)
 
 
 @dataclass(frozen=True)
@@ -41,7 +83,7 @@ def encode_part(
     part: Part,
     sides: NDArray[np.uint8],
     cut: Cut | None,
-    closing: Closing,
+    encoder: Encoder,
     spool: Path,
     built: Path,
     name: str,
@@ -51,7 +93,7 @@ def encode_part(
     """Write the shards of a part: how many bytes are done, now and then, and at last what to know of them: split → its shard.
 
     sides   (documents,) 0: left out; 1: training text; 2: validation text
-    closing   of the tokenizer
+    encoder   of the source's documents
     cut     a document of this part that is on both sides
     spool   where the part is, and where the lengths of its documents go; built: where the shards go
     name    of the shards, without the split and the ending
@@ -62,17 +104,18 @@ def encode_part(
     told = done = 0
     try:
         for batch, which in batches(part, sides, cut, spool):
-            ids, ends = closing.tokenizer.encode_joined(batch.joined, batch.ends, n_threads=n_threads)
-            closed = closing(ids, ends, batch.sizes, which)
-            lengths = np.diff(ends, prepend=np.uint64(0)) + (which < DIVIDED)
-            for side, tokens in enumerate(closed.sides, 1):
+            encoded = encoder(batch, which, n_threads=n_threads)
+            for side, tokens in enumerate(encoded.sides, 1):
                 its = (which & 3) == side
                 if not its.any():
                     continue
                 if side not in writers:
-                    split = SPLITS[side - 1]
-                    writers[side] = ShardWriter(built, f"{split}/{name}.bin", spool / f"{name}.{split}.lengths", closing.dtype)
-                writers[side].append(tokens, lengths[its], int(batch.sizes[its].sum()), int(closed.unknown[its].sum()))
+                    split, dtype = SPLITS[side - 1], encoder.closing.dtype
+                    lengths, masked = spool / f"{name}.{split}.lengths", encoded.learned is not None
+                    writers[side] = ShardWriter(built, f"{split}/{name}.bin", lengths, dtype, masked=masked)
+                writers[side].append(tokens, encoded.lengths[its], int(encoded.bytes[its].sum()), int(encoded.unknown[its].sum()))
+                if encoded.learned is not None and encoded.learned_bytes is not None:
+                    writers[side].append_learned(encoded.learned[side - 1], int(encoded.learned_bytes[its].sum()))
             done += len(batch.joined)
             if done >= told + REPORT_EVERY:
                 told = done

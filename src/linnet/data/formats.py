@@ -224,11 +224,8 @@ def read_jsonl(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
     field = options.text
     for where, record in json_records(pieces, name, options):
         if field is None and (form := conversation_in(record)):
-            got, hint = (
-                f"{where} is a conversation ({form})",
-                f"linnet data show {name} -t TOKENIZER, or text: the field that holds text",
-            )
-            raise DataError(explain(got, need="text", hint=hint))
+            hint = "kind: conversations in the source, or text: the field that holds text"
+            raise DataError(explain(f"{where} is a conversation ({form})", need="text", hint=hint))
         field = field or field_of(record, where)
         yield f":{where.rpartition(' ')[2]}", text_in(record, field, where)
 
@@ -267,30 +264,39 @@ def first_field(pieces: Iterable[bytes], name: str, options: Options) -> str | N
 
 def read_csv(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
     """Comma-separated with a header line; quotes as in RFC 4180, so that a field may hold line ends."""
-    return _read_table(pieces, name, options, delimiter=",", quoting=csv.QUOTE_MINIMAL)
+    return _read_table(pieces, name, options, tabs=False)
 
 
 def read_tsv(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
     """Tab-separated with a header line; quotes are literal, as in IANA's text/tab-separated-values."""
-    return _read_table(pieces, name, options, delimiter="\t", quoting=csv.QUOTE_NONE)
+    return _read_table(pieces, name, options, tabs=True)
 
 
-def _read_table(pieces: Iterable[bytes], name: str, options: Options, *, delimiter: str, quoting: int) -> Rows:
+def _read_table(pieces: Iterable[bytes], name: str, options: Options, *, tabs: bool) -> Rows:
+    rows = table_rows(pieces, name, options, tabs=tabs)
+    for _, header in rows:  # the first
+        column = header.index(sniff(header, name, options.text))
+        for line, row in rows:
+            yield f":{line}", row[column]
+
+
+def table_rows(pieces: Iterable[bytes], name: str, options: Options, *, tabs: bool) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of each row of a table, the first of which is its header. Raises DataError with the line that is no row of it."""
+
     def lines() -> Iterator[str]:
         for block in _blocks(pieces, name, options):
             yield from _lines(block.text, "\n")
 
     csv.field_size_limit(2**31 - 1)  # the module's own limit is 128 KiB and process-wide; a document may be longer
-    reader = csv.reader(lines(), delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
+    way = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"delimiter": ",", "quoting": csv.QUOTE_MINIMAL}
+    reader = csv.reader(lines(), strict=True, **way)  # type: ignore[arg-type]
     header: list[str] = []
-    column = 0
     start = 1
     try:
         for row in reader:
             if not header:
                 header = row
-                name_of_text = sniff(header, name, options.text)
-                column = header.index(name_of_text)
+                yield start, row
             elif row:
                 if len(row) != len(header):
                     raise DataError(
@@ -299,7 +305,7 @@ def _read_table(pieces: Iterable[bytes], name: str, options: Options, *, delimit
                             need=f"{len(header)}, as in its header ({', '.join(header)})",
                         )
                     )
-                yield f":{start}", row[column]
+                yield start, row
             start = reader.line_num + 1
     except csv.Error as error:
         raise DataError(

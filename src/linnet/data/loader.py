@@ -11,13 +11,16 @@ how many rows were drawn, so a position is three integers a source, and the memo
 
 Documents that share a row are told apart by `documents`; the end token belongs to the document that it ends. The
 first token of a document is predicted from the end of the one before, with weight 1, like everywhere.
+
+Of conversations a mask says which tokens are learned: the others have weight 0 as targets, and a window in which nothing is
+learned is passed over. Where they end, the stream's document starts say: a template may write end tokens within one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +34,7 @@ from linnet.data.shards import Split, Stream
 from linnet.data.shuffle import Permutation
 from linnet.data.spec import Rows
 
+MOST_EPOCHS_OF_NOTHING = 4  # so often a stream may be gone through without a row that teaches anything
 POSITION_OF = ("data", "split", "seed", "context_length", "rows")  # what a saved position belongs to
 
 
@@ -103,23 +107,35 @@ class Walk:
             )
 
     def take(self, count: int) -> NDArray[np.int64]:
-        """The first tokens of the next `count` windows, (count,)."""
+        """The first tokens of the next `count` windows in which something is learned, (count,). Raises DataError where none is."""
         starts = []
         self.drawn += count
+        passed = 0  # windows in which nothing is learned, one after the other
         while count:
             if self.position == self.windows:
                 self._enter(self.epoch + 1, 0)
             now = min(count, self.windows - self.position)
             places = np.arange(self.position, self.position + now, dtype=np.uint64)
             drawn = self.order(places).astype(np.int64)
-            starts.append(
+            begins = (
                 self.stream.starts[drawn + 1].astype(np.int64) - 1  # the end token before it
                 if self.rows == "documents"
                 else self.offset + drawn * self.context_length
             )
             self.position += now
-            count -= now
+            if self.stream.masks:
+                begins = begins[[self.stream.learned(at + 1, at + self.context_length + 1).any() for at in begins.tolist()]]
+                passed = 0 if len(begins) else passed + now
+                self._refuse_nothing(passed)
+            starts.append(begins)
+            count -= len(begins)
         return np.concatenate(starts) if starts else np.empty(0, np.int64)
+
+    def _refuse_nothing(self, passed: int) -> None:
+        """Raise DataError where so many windows without anything to learn are more than bad luck."""
+        if passed > MOST_EPOCHS_OF_NOTHING * max(self.windows, self.context_length):
+            got = f"no row of {self.context_length:,} tokens of source {self.stream.source!r} holds anything that is learned"
+            raise DataError(explain(got, need="longer rows, or shorter turns before", hint="a larger train.context_length"))
 
 
 class PackedBatches:
@@ -179,9 +195,13 @@ class PackedBatches:
             starts[here] = walk.take(int(here.sum()))
         mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
         windows = np.empty((self.batch_size, self.context_length + 1), np.int64)  # (B, T + 1), widened as it is filled
-        for row, number, start in zip(windows, chosen[mine].tolist(), starts[mine].tolist()):
-            row[:] = self.walks[number].stream.read(start, start + self.context_length + 1)
-        return as_batch(windows, self.split.end_id, document_mask=self.document_mask)
+        places = [(self.walks[number].stream, start) for number, start in zip(chosen[mine].tolist(), starts[mine].tolist())]
+        for row, (stream, start) in zip(windows, places):
+            row[:] = stream.read(start, start + self.context_length + 1)
+        if self.split.all_learned:
+            return as_batch(windows, self.split.end_id, document_mask=self.document_mask)
+        marks = [marks_of(stream, row, start, self.split.end_id) for row, (stream, start) in zip(windows, places)]
+        return as_batch(windows, self.split.end_id, document_mask=self.document_mask, marks=marks)
 
     def _choose(self, rows: int) -> NDArray[np.int64]:
         """The source of each of the next rows of the global batch, (rows,): always the one most in debt, the first of equals."""
@@ -247,17 +267,41 @@ def _shares(split: Split, weights: Mapping[str, float] | None) -> list[float]:
     return [value / sum(values) for value in values]
 
 
-def as_batch(windows: NDArray[np.int64], end_id: int, *, document_mask: bool = True) -> Batch:
-    """A batch from whole windows (B, T + 1): tokens are all but the last, targets all but the first."""
+class Marks(NamedTuple):
+    """What has to be known of some tokens (n,): which of them are learned, and which are the last of a document."""
+
+    learned: NDArray[np.bool_]
+    ends: NDArray[np.bool_]
+
+
+def marks_of(stream: Stream, tokens: NDArray[Any], start: int, end_id: int) -> Marks:
+    """Those of a stream's tokens (n,), the first of which is number `start`."""
+    if not stream.masks:
+        return Marks(np.ones(len(tokens), bool), tokens == end_id)
+    stop = start + len(tokens)
+    return Marks(stream.learned(start, stop), stream.ends(start, stop))
+
+
+def as_batch(
+    windows: NDArray[np.int64], end_id: int, *, document_mask: bool = True, marks: Sequence[Marks] | None = None
+) -> Batch:
+    """A batch from whole windows (B, T + 1): tokens are all but the last, targets all but the first.
+
+    marks   of each window; None: all of it is learned, and documents end with the end token. A target's weight is its own mark.
+    """
     tokens = torch.from_numpy(np.ascontiguousarray(windows[:, :-1]))  # (B, T)
     targets = torch.from_numpy(np.ascontiguousarray(windows[:, 1:]))  # (B, T)
-    documents = document_numbers(windows[:, :-1], end_id) if document_mask else None
-    return Batch(tokens, targets, torch.ones(tokens.shape), documents)
+    ends = windows == end_id if marks is None else np.stack([mark.ends for mark in marks])  # (B, T + 1)
+    documents = document_numbers(ends[:, :-1]) if document_mask else None
+    if marks is None:
+        return Batch(tokens, targets, torch.ones(tokens.shape), documents)
+    learned = np.stack([mark.learned[1:] for mark in marks])  # (B, T)
+    return Batch(tokens, targets, torch.from_numpy(learned.astype(np.float32)), documents)
 
 
-def document_numbers(tokens: NDArray[np.int64], end_id: int) -> Tensor | None:
-    """(B, T) int32: 0 in a row's first document, 1 in the next …; None where no row holds an end before its last place."""
-    ends = tokens == end_id  # (B, T)
+def document_numbers(ends: NDArray[np.bool_]) -> Tensor | None:
+    """(B, T) int32: 0 in a row's first document, 1 in the next …; None where no row holds an end before its last place.
+    ends: (B, T) whether a token is the last of a document."""
     if not ends[:, :-1].any():
         return None
     return torch.from_numpy((np.cumsum(ends, axis=1, dtype=np.int32) - ends).astype(np.int32, copy=False))
@@ -271,8 +315,8 @@ def evaluation_batches(
     The streams follow each other as one sequence t_0 … t_{N-1}. A row reads from t_s and is scored on t_{s+1} … t_e.
     windows: e = s + T, and the next row begins at e. documents: e is the last document's end within reach, so the next
     row begins with that end token and no document is read without its beginning; one that is longer than a row is cut.
-    Places of a row after e have weight 0 and document -1. The weights add up to N - 1; the last batch may have fewer
-    rows. Raises DataError if there are not two tokens.
+    Places of a row after e have weight 0 and document -1. The weights add up to N - 1, or to the tokens that are learned, where
+    not all are; rows in which none is are left out. The last batch may have fewer rows. Raises DataError if there are not two tokens.
     """
     if split.tokens < 2:
         raise DataError(
@@ -283,22 +327,25 @@ def evaluation_batches(
     spans = _spans(split, context_length, rows)
     while span := list(islice(spans, batch_size)):
         windows = np.full((len(span), context_length + 1), split.end_id, np.int64)
-        for window, (part, _) in zip(windows, span):
+        marks = [Marks(np.ones(context_length + 1, bool), np.ones(context_length + 1, bool)) for _ in span]
+        for window, mark, (part, known, _) in zip(windows, marks, span):
             window[: len(part)] = part
-        batch = as_batch(windows, split.end_id, document_mask=document_mask)
-        yield _scored_until(batch, [scored for _, scored in span], document_mask)
+            mark.learned[: len(part)], mark.ends[: len(part)] = known
+        batch = as_batch(windows, split.end_id, document_mask=document_mask, marks=marks)
+        yield _scored_until(batch, [scored for _, _, scored in span], document_mask)
 
 
-def _spans(split: Split, context_length: int, rows: Rows) -> Iterator[tuple[NDArray[Any], int]]:
-    """(tokens of a row, at most T + 1 of them; how many of its places are scored), from the first to the last."""
+def _spans(split: Split, context_length: int, rows: Rows) -> Iterator[tuple[NDArray[Any], Marks, int]]:
+    """(tokens of a row, at most T + 1 of them; their marks; how many of its places are scored), from the first to the last."""
     start = 0
     while start < split.tokens - 1:
-        part = _read_across(split.streams, start, min(start + context_length + 1, split.tokens))
+        part, marks = _read_across(split, start, min(start + context_length + 1, split.tokens))
         scored = len(part) - 1
         if rows == "documents" and start + len(part) < split.tokens:
-            ends = np.flatnonzero(part[1:] == split.end_id)
+            ends = np.flatnonzero(marks.ends[1:])
             scored = int(ends[-1]) + 1 if len(ends) else scored
-        yield part, scored
+        if marks.learned[1 : scored + 1].any():
+            yield part, marks, scored
         start += scored
 
 
@@ -316,13 +363,14 @@ def _scored_until(batch: Batch, scored: list[int], document_mask: bool) -> Batch
     return Batch(batch.tokens, batch.targets, batch.weights, documents)
 
 
-def _read_across(streams: Sequence[Stream], start: int, stop: int) -> NDArray[np.int64]:
-    """Tokens start … stop - 1 of the streams one after the other."""
-    parts = []
+def _read_across(split: Split, start: int, stop: int) -> tuple[NDArray[np.int64], Marks]:
+    """Tokens start … stop - 1 of the streams one after the other, and their marks."""
+    parts, marks = [], []
     first = 0
-    for stream in streams:
+    for stream in split.streams:
         low, high = max(start - first, 0), min(stop - first, stream.tokens)
         if low < high:
             parts.append(stream.read(low, high))
+            marks.append(marks_of(stream, parts[-1], low, split.end_id))
         first += stream.tokens
-    return np.concatenate(parts).astype(np.int64)
+    return np.concatenate(parts).astype(np.int64), Marks(*map(np.concatenate, zip(*marks)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from linnet.core.files import temporary_name
 from linnet.data.contamination import NGrams
 from linnet.data.encode import batches
+from linnet.data.look import Texts
 from linnet.data.near import Near, signatures
 from linnet.data.spool import REPORT_EVERY, Part, Spool
 
@@ -38,21 +39,27 @@ def are_marked(part: Part, near: Near | None, against: int, spool: Path) -> bool
     return all(file.is_file() and file.stat().st_size == part.documents * n * MARK.itemsize for file, n in files.items())
 
 
-def mark_part(part: Part, near: Near | None, against: Sequence[NGrams], spool: Path) -> Iterator[int]:
-    """Write a part's marks, and say now and then how many bytes are done. Files get their names when they are whole."""
+def mark_part(
+    part: Part, near: Near | None, against: Sequence[NGrams], spool: Path, said: Callable[[Texts], Texts]
+) -> Iterator[int]:
+    """Write a part's marks, and say now and then how many bytes are done. Files get their names when they are whole.
+
+    said   what is said in documents as they lie in the spool, where words are looked for
+    """
     paths = [spool / f"{part.name}.{ending}" for ending in endings(near, len(against))]
     unnamed = [temporary_name(path) for path in paths]
     told = done = 0
     try:
         with contextlib.ExitStack() as files:
             out = [files.enter_context(open(path, "wb")) for path in unnamed]
-            for texts, _ in batches(part, np.ones(part.documents, np.uint8), None, spool):
+            for lying, _ in batches(part, np.ones(part.documents, np.uint8), None, spool):
+                texts = said(lying)
                 found: list[NDArray[Any]] = [] if near is None else [signatures(texts, near)]
                 if against:
                     found.append(np.stack([grams.overlaps(texts) for grams in against], axis=1))
                 for file, numbers in zip(out, found):
                     file.write(numbers.astype(MARK).tobytes())
-                done += len(texts.joined)
+                done += len(lying.joined)
                 if done >= told + REPORT_EVERY:
                     told = done
                     yield done

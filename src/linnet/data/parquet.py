@@ -1,4 +1,4 @@
-"""Parquet: one row a document, a thousand read at a time, whole files or some of their row groups."""
+"""Parquet: one row a document or a record, a thousand read at a time, whole files or some of their row groups."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from linnet.core.extras import need
 from linnet.data.formats import Options, Rows, sniff
 
 ROWS = 1024  # read at a time
+Records = Iterator[tuple[str, dict[str, Any]]]  # (where, record)
 
 
 def read_parquet(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
@@ -48,6 +49,36 @@ def _opened(handle: BinaryIO, name: str) -> Iterator[Any]:
         raise DataError(explain(got, need="an undamaged copy")) from error
 
 
+def parquet_records(pieces: Iterable[bytes], name: str) -> Records:
+    """The rows of a stream as records, lists and structs as Python has them; see `read_parquet`."""
+    with tempfile.TemporaryFile() as handle:
+        for piece in pieces:
+            handle.write(piece)
+        handle.seek(0)
+        yield from _records(handle, name, None)
+
+
+def parquet_file_records(path: str, groups: Sequence[int] | None = None) -> Records:
+    """The rows of an uncompressed file as records; of the row groups with these numbers, one after the other."""
+    with open(path, "rb") as handle:
+        yield from _records(handle, path, groups)
+
+
+def _records(handle: BinaryIO, name: str, groups: Sequence[int] | None) -> Records:
+    with _opened(handle, name) as file:
+        number = _rows_before(file, groups)
+        for batch in file.iter_batches(batch_size=ROWS, row_groups=groups):
+            columns = [_values(column, f"{name}, row", number + 1) for column in batch.columns]
+            for cells in zip(*columns):
+                number += 1
+                yield f"{name}, row {number}", dict(zip(batch.schema.names, cells))
+
+
+def _rows_before(file: Any, groups: Sequence[int] | None) -> int:
+    """The rows of the groups before the first of these."""
+    return sum(file.metadata.row_group(group).num_rows for group in range(min(groups))) if groups else 0
+
+
 def _rows(handle: BinaryIO, name: str, options: Options, groups: Sequence[int] | None) -> Rows:
     with _opened(handle, name) as file:
         schema = file.schema_arrow
@@ -60,7 +91,7 @@ def _rows(handle: BinaryIO, name: str, options: Options, groups: Sequence[int] |
         if column not in textual:
             got = f"{name}: column {column!r} holds {schema.field(column).type}"
             raise DataError(explain(got, need=f"text (columns of text: {', '.join(textual) or 'none'})"))
-        number = sum(file.metadata.row_group(group).num_rows for group in range(min(groups))) if groups else 0
+        number = _rows_before(file, groups)
         for batch in file.iter_batches(batch_size=ROWS, columns=[column], row_groups=groups):
             for text in _values(batch.column(0), f"{name}, row", number + 1):
                 number += 1
@@ -69,8 +100,8 @@ def _rows(handle: BinaryIO, name: str, options: Options, groups: Sequence[int] |
                 yield f":{number}", text
 
 
-def _values(column: Any, where: str, first: int) -> Iterator[str | None]:
-    """The texts of some rows, the first of which has this number. Raises DataError for one that is no UTF-8, behind those before it."""
+def _values(column: Any, where: str, first: int) -> Iterator[Any]:
+    """What stands in some rows, the first of which has this number. Raises DataError for one that is no UTF-8, behind those before it."""
     try:
         yield from column.to_pylist()
     except UnicodeDecodeError:

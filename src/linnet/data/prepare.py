@@ -41,7 +41,8 @@ from linnet.data.journal import Journal
 from linnet.data.mark import are_marked
 from linnet.data.prepared import Prepared, open_folder
 from linnet.data.question import TokenizerTrainer, digest_of, maker_of, name_of, signatures_of
-from linnet.data.shards import FORMAT, SPLITS, VERSION, token_dtype, write_stream
+from linnet.data.shard_writer import write_stream
+from linnet.data.shards import FORMAT, SPLITS, VERSION, files_of, token_dtype
 from linnet.data.sides import SourcePlan, TrainingTexts, plan_all, training_texts
 from linnet.data.sources import Portion
 from linnet.data.spec import DataSpec
@@ -81,6 +82,8 @@ def prepare(
     tell = progress or (lambda done, message: None)
     if not isinstance(tokenizer, (Tokenizer, TokenizerTrainer)):
         tokenizer = TokenizerTrainer(tokenizer)
+    if isinstance(tokenizer, Tokenizer):
+        spec.check(tokenizer)
     maker = maker_of(tokenizer)
     signatures = signatures_of(spec, seed)
     name = name_of(spec, signatures, maker) if maker is not None and None not in signatures else None
@@ -135,6 +138,7 @@ class Preparation:
             )
         plans = plan_all(self.spec, spools)
         trained = self.trained(tokenizer, spools, plans)
+        self.spec.check(trained)
         signatures[: len(spools)] = [signature or digest_of(spool) for signature, spool in zip(signatures, spools)]
         target = folder / name_of(self.spec, signatures, maker or trained.fingerprint)
         found = _reuse(target, trained, self.tell)
@@ -234,6 +238,7 @@ class Preparation:
         if not self.marking:
             return
         keys = {f"mark/{part.name}": part for spool in spools for part in spool.parts}
+        of = {f"mark/{part.name}": i for i, spool in enumerate(spools) for part in spool.parts}
         against = len(self.spec.against)
         left = {
             key: part
@@ -246,7 +251,8 @@ class Preparation:
         before = total - sum(part.size for part in left.values())
         done = dict.fromkeys(left, 0)
         names = list(left)
-        for number, event in self.told([{"do": "mark", "part": vars(part)} for part in left.values()], False, total - before):
+        units = [{"do": "mark", "source": of[key], "part": vars(part)} for key, part in left.items()]
+        for number, event in self.told(units, False, total - before):
             name = names[number]
             if event is None:
                 self.journal.add(name, {})
@@ -312,7 +318,8 @@ class Preparation:
                 key = (unit["source"], unit["number"])
                 shards[key] = event["shards"]
                 for shard in event["shards"].values():
-                    sync_file(self.work.built / shard["file"])  # here, where nobody waits for it
+                    for file in files_of(shard):
+                        sync_file(self.work.built / file["file"])  # here, where nobody waits for it
                 self.journal.add(f"encode/{maker}/{key[0]}/{key[1]}", event["shards"])
             done[number] = unit["part"]["size"] if event is None else event.get("bytes", done[number])
             size = total - left + sum(done.values())
@@ -326,12 +333,14 @@ class Preparation:
         if shards is None:
             return None
         for split, shard in shards.items():
-            file = self.work.built / shard["file"]
+            files = {self.work.built / file["file"]: file["sha256"] for file in files_of(shard)}
             lengths = self.work.spool / f"{Path(shard['file']).stem}.{split}.lengths"
-            if not file.is_file() or not lengths.is_file() or lengths.stat().st_size != shard["documents"] * 8:
+            there = all(file.is_file() for file in (*files, lengths))
+            if not there or lengths.stat().st_size != shard["documents"] * 8:
                 return None
             if self.journal.rebooted and (
-                sha256_file(file) != shard["sha256"] or np.fromfile(lengths, "<u8").sum() != shard["tokens"]
+                any(sha256_file(file) != sha256 for file, sha256 in files.items())
+                or np.fromfile(lengths, "<u8").sum() != shard["tokens"]
             ):
                 return None
         return shards

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +70,40 @@ class Prepared:
         sizes = _shares([stream.tokens for stream in split.streams], min(limit, split.tokens))
         return np.concatenate([stream.read(0, size) for stream, size in zip(split.streams, sizes)]).astype(np.int64)
 
-    def text_of(self, tokens: NDArray[np.int64]) -> bytes:
-        """The text of some tokens, without end tokens."""
-        return self.tokenizer.decode_bytes(tokens[tokens != self.train.end_id].tolist())
+    def some_learned(self, split: Split, limit: int) -> NDArray[np.bool_]:
+        """Which of those are learned (N,)."""
+        sizes = _shares([stream.tokens for stream in split.streams], min(limit, split.tokens))
+        return np.concatenate([stream.learned(0, size) for stream, size in zip(split.streams, sizes)])
+
+    @cached_property
+    def markup(self) -> NDArray[np.int64]:
+        """The ids that are no text: the end token, and the special tokens of the template in which conversations are written."""
+        template = self.spec.template
+        names = template.special_names() if template is not None else ()
+        return np.array([self.train.end_id, *(self.tokenizer.special[name] for name in names)])
+
+    def text_of(self, tokens: NDArray[Any]) -> bytes:
+        """The text of some tokens, without end tokens and special tokens of a template."""
+        return self.tokenizer.decode_bytes(tokens[~np.isin(tokens, self.markup)].tolist())
 
     def texts(self, stream: Stream) -> Iterator[bytes]:
-        """The text of each document of a stream, without its end token."""
+        """The text of each document of a stream, without its end token; of a conversation all but special tokens."""
         for ids in document_ids(stream):
             whole = ids.tolist()
-            yield self.tokenizer.decode_bytes(whole[:-1] if whole[-1] == self.train.end_id else whole)
+            if stream.masks:
+                yield self.text_of(ids)
+            else:
+                yield self.tokenizer.decode_bytes(whole[:-1] if whole[-1] == self.train.end_id else whole)
+
+    def learned_texts(self, stream: Stream) -> Iterator[bytes]:
+        """What is learned of the text of each document: all of it, or the turns of some roles one after the other, a line each."""
+        if not stream.masks:
+            yield from self.texts(stream)
+            return
+        for start, stop in pairwise(stream.starts.tolist()):
+            ids, learned = stream.read(start, stop), stream.learned(start, stop)
+            borders = np.flatnonzero(np.diff(learned, prepend=False, append=False))  # where turns begin and end, in turn
+            yield b"\n".join(self.text_of(ids[first:last]) for first, last in borders.reshape(-1, 2).tolist())
 
 
 def _shares(sizes: list[int], limit: int) -> list[int]:

@@ -3,6 +3,8 @@
     index.json                      everything below, with the SHA-256 of every file of tokens
     train/NAME.00000.bin            tokens of source NAME, uint16 (uint32 above 65,536 ids), documents one after the other;
                                     a shard a part of the text (`spool.py`), as the index lists them
+    train/NAME.00000.learned        where not all tokens are learned: a bit for each token of that shard, the first one
+                                    the lowest bit of the first byte
     train/NAME.documents            uint64: the first token of each document, then the number of tokens
     validation/…                    the same
 
@@ -12,25 +14,25 @@ pickle, no header: a shard's size is tokens x width and nothing else, so a cut s
 
 from __future__ import annotations
 
-import hashlib
-import os
+import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import DataError, explain
-from linnet.core.files import read_json, sha256_file, sync_file, temporary_name
+from linnet.core.files import read_json, sha256_file
 from linnet.core.spec import fitting
 
 FORMAT = "linnet-tokens"
 VERSION = 2
 SPLITS = ("train", "validation")
+LEARNED = ".learned"  # the ending of a mask
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,23 @@ class IndexedFile:
 
 
 @dataclass(frozen=True)
-class IndexedShard(IndexedFile):
-    """A shard as its index names it."""
+class IndexedMask(IndexedFile):
+    """Which tokens of a shard are learned, as its index names it; tokens: how many."""
 
     tokens: int
 
 
 @dataclass(frozen=True)
+class IndexedShard(IndexedFile):
+    """A shard as its index names it; learned: its mask, where not all tokens are."""
+
+    tokens: int
+    learned: IndexedMask | None = None
+
+
+@dataclass(frozen=True)
 class IndexedStream:
-    """One source in one split."""
+    """One source in one split; learned: tokens and their bytes, where not all are."""
 
     source: str
     documents: int
@@ -58,6 +68,8 @@ class IndexedStream:
     tokens: int
     shards: tuple[IndexedShard, ...]
     starts: IndexedFile
+    learned: int | None = None
+    learned_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,100 +99,29 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
     return np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
 
 
-class ShardWriter:
-    """Writes one shard, and beside it, elsewhere, how many tokens each of its documents has.
-
-    folder    of the index; `file`: the shard's name in it
-    lengths   where the lengths go: uint64, one a document
-    """
-
-    def __init__(self, folder: Path, file: str, lengths: Path, dtype: np.dtype[Any]) -> None:
-        self.file, self.dtype = file, dtype
-        self.tokens = self.bytes = self.documents = self.unknown = 0
-        (folder / file).parent.mkdir(exist_ok=True)
-        self.shard = _Hashed(folder / file)
-        self.lengths = _Hashed(lengths)
-
-    def append(self, ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], n_bytes: int, unknown: int = 0) -> None:
-        """Some documents (or what stands of them in this split): their ids (N,) with end tokens, how many each has (n,), their
-        bytes and their unknown tokens, of all together."""
-        self.lengths.write(np.ascontiguousarray(lengths, "<u8").data)
-        self.shard.write(np.ascontiguousarray(ids, self.dtype).data)
-        self.tokens += len(ids)
-        self.documents += len(lengths)
-        self.bytes += n_bytes
-        self.unknown += unknown
-
-    def close(self) -> dict[str, Any]:
-        """Finish the files; what there is to know of them."""
-        self.lengths.close()
-        return {
-            "file": self.file,
-            "tokens": self.tokens,
-            "sha256": self.shard.close(),
-            "documents": self.documents,
-            "bytes": self.bytes,
-            "unknown": self.unknown,
-        }
-
-    def abandon(self) -> None:
-        """Delete what was written."""
-        self.lengths.abandon()
-        self.shard.abandon()
+def files_of(shard: dict[str, Any]) -> list[dict[str, Any]]:
+    """The files that an index names for a shard: itself, and its mask, if it has one."""
+    return [shard, shard["learned"]] if shard.get("learned") else [shard]
 
 
-def write_stream(
-    folder: Path, split: str, source: str, shards: Sequence[dict[str, Any]], lengths: Iterable[Path]
-) -> dict[str, Any]:
-    """The entry of a source's tokens of one split in the index, and its file of documents. shards: as their writers gave them."""
-    name = f"{split}/{source}.documents"
-    starts, first = _Hashed(folder / name), 0
-    for path in lengths:
-        sizes = np.fromfile(path, "<u8")
-        ends = first + np.cumsum(sizes, dtype=np.uint64)
-        starts.write((ends - sizes).astype("<u8", copy=False).tobytes())
-        first = int(ends[-1]) if len(ends) else first
-    starts.write(first.to_bytes(8, "little"))
-    sha256 = starts.close()
-    sync_file(folder / name)
-    total = {what: sum(shard[what] for shard in shards) for what in ("documents", "bytes", "tokens", "unknown")}
-    return {
-        "source": source,
-        **total,
-        "shards": [{key: shard[key] for key in ("file", "tokens", "sha256")} for shard in shards],
-        "starts": {"file": name, "sha256": sha256},
-    }
+def mask_of(file: str) -> str:
+    """The name of the mask beside a shard."""
+    return file.removesuffix(".bin") + LEARNED
 
 
-class _Hashed:
-    """A file that is hashed while it is written, and gets its name when it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.temporary = path, temporary_name(path)
-        self.handle: BinaryIO = open(self.temporary, "wb", buffering=2**20)  # noqa: SIM115
-        self.digest = hashlib.sha256()
-
-    def write(self, content: bytes | memoryview) -> None:
-        self.digest.update(content)
-        self.handle.write(content)
-
-    def close(self) -> str:
-        """Its SHA-256. The file has its name from then on; whoever relies on it after a power cut has to sync it."""
-        self.handle.close()
-        os.replace(self.temporary, self.path)
-        return self.digest.hexdigest()
-
-    def abandon(self) -> None:
-        """Delete it."""
-        self.handle.close()
-        self.temporary.unlink(missing_ok=True)
+def mask_bytes(tokens: int) -> int:
+    """The size of the mask of so many tokens."""
+    return -(-tokens // 8)
 
 
 @dataclass(frozen=True, eq=False)
 class Stream:
     """The tokens of one source in one split: one long sequence, mapped from its shards.
 
-    bytes   of the documents' text as UTF-8, end tokens not counted
+    bytes           of the documents' text as UTF-8, end tokens and a template's special tokens not counted
+    masks           of each shard, which of its tokens are learned; empty: all are
+    n_learned       how many are; None: all
+    learned_bytes   of what those stand for; None: all
     """
 
     source: str
@@ -190,6 +131,9 @@ class Stream:
     documents: int
     maps: tuple[NDArray[np.unsignedinteger], ...]
     starts: NDArray[np.uint64]
+    masks: tuple[NDArray[np.uint8], ...] = ()
+    n_learned: int | None = None
+    learned_bytes: int | None = None
 
     @cached_property
     def _firsts(self) -> list[int]:
@@ -200,10 +144,33 @@ class Stream:
         """Tokens start … stop - 1, (stop - start,)."""
         if len(self.maps) == 1:
             return self.maps[0][start:stop]
-        first, last = bisect_right(self._firsts, start) - 1, max(bisect_left(self._firsts, stop), 1)
-        begins = self._firsts[first:last]
-        parts = [shard[max(start - begin, 0) : stop - begin] for begin, shard in zip(begins, self.maps[first:last])]
+        parts = [self.maps[number][low:high] for number, low, high in self._parts(start, stop)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else self.maps[0][:0]
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """(shard, low, high): the stretches low … high - 1 of shards that tokens start … stop - 1 are."""
+        first, last = bisect_right(self._firsts, start) - 1, max(bisect_left(self._firsts, stop), 1)
+        for number in range(first, last):
+            begin = self._firsts[number]
+            yield number, max(start - begin, 0), min(stop - begin, len(self.maps[number]))
+
+    def learned(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Which of tokens start … stop - 1 are learned, (stop - start,)."""
+        if not self.masks:
+            return np.ones(stop - start, bool)
+        parts = []
+        for number, low, high in self._parts(start, stop):
+            bits = np.unpackbits(self.masks[number][low // 8 : mask_bytes(high)], bitorder="little")
+            parts.append(bits[low % 8 : low % 8 + high - low].astype(bool))
+        return np.concatenate(parts) if parts else np.empty(0, bool)
+
+    def ends(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Which of tokens start … stop - 1 are the last of a document, (stop - start,): by where documents begin, for a conversation may
+        hold end tokens that do not end it."""
+        low, high = np.searchsorted(self.starts, start + 1), np.searchsorted(self.starts, stop, side="right")
+        ends = np.zeros(stop - start, bool)
+        ends[self.starts[low:high].astype(np.int64) - 1 - start] = True
+        return ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,9 +201,28 @@ class Split:
         return sum(stream.documents for stream in self.streams)
 
     @property
+    def n_learned(self) -> int:
+        """Tokens that are learned."""
+        return sum(stream.tokens if stream.n_learned is None else stream.n_learned for stream in self.streams)
+
+    @property
+    def learned_bytes(self) -> int:
+        """Bytes of text that is learned."""
+        return sum(stream.bytes if stream.learned_bytes is None else stream.learned_bytes for stream in self.streams)
+
+    @property
+    def all_learned(self) -> bool:
+        """Whether all its tokens are."""
+        return not any(stream.masks for stream in self.streams)
+
+    @property
     def bytes_per_token(self) -> float:
-        """Bytes of text ÷ tokens, end tokens counted: bits per byte = nats per token ÷ (ln 2 · this)."""
+        """Bytes of text ÷ tokens, end tokens counted."""
         return self.bytes / self.tokens
+
+    def bits_per_byte(self, nats: float) -> float | None:
+        """What so many nats a learned token are for each byte of text that is learned; None where there is none."""
+        return nats / (math.log(2) * (self.learned_bytes / self.n_learned)) if self.learned_bytes else None
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -267,12 +253,20 @@ def open_splits(folder: Path, index: dict[str, Any], *, verify: bool = False) ->
         for entry in index["splits"][name]:
             files = [(shard["file"], shard["tokens"] * dtype.itemsize, shard["sha256"]) for shard in entry["shards"]]
             files.append((entry["starts"]["file"], (entry["documents"] + 1) * 8, entry["starts"]["sha256"]))
+            masked = [shard for shard in entry["shards"] if shard.get("learned")]
+            files += [(shard["learned"]["file"], mask_bytes(shard["tokens"]), shard["learned"]["sha256"]) for shard in masked]
             for file, size, sha256 in files:
                 _check_file(folder / file, size, sha256 if verify else None)
             maps = tuple(_mapped(folder / shard["file"], dtype) for shard in entry["shards"])
             starts = _mapped(folder / entry["starts"]["file"], np.dtype("<u8"))
+            masks = tuple(_mapped(folder / shard["learned"]["file"], np.dtype("u1")) for shard in masked)
+            learned = (entry.get("learned"), entry.get("learned_bytes"))
+            if len(masks) not in (0, len(maps)) or (None in learned) is bool(masks):
+                got = f"{folder / 'index.json'} names masks of {len(masks)} of the {len(maps)} shards of {entry['source']!r}"
+                raise DataError(explain(got, need="one for each, or none", hint="preparing the data anew"))
             weight = index["weights"][entry["source"]]
-            streams.append(Stream(entry["source"], weight, entry["tokens"], entry["bytes"], entry["documents"], maps, starts))
+            sizes = (entry["tokens"], entry["bytes"], entry["documents"])
+            streams.append(Stream(entry["source"], weight, *sizes, maps, starts, masks, *learned))
         splits[name] = Split(name, tuple(streams), index["end_id"], index["fingerprint"])
     return splits
 

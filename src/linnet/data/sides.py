@@ -106,12 +106,13 @@ def plan_of(spec: DataSpec, spool: Spool, records: NDArray[np.void], fates: Fate
     if part != "both":
         return Plan(part, np.full(len(records), part == "validation"))
     first_words = records["fingerprint"][:, 0]
-    return make_plan(spool.name, spec.split, spec.validation, first_words, records["bytes"], records["characters"])
+    sizes = (records["bytes"], records["characters"])
+    return make_plan(spool.name, spec.split, spec.validation, first_words, *sizes, whole=spec.sources[number].whole)
 
 
 def training_texts(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan]) -> Iterator[str]:
-    """All training text, in order."""
-    for spool, plan in zip(spools, plans):
+    """All training text, in order, as a tokenizer learns from it."""
+    for source, spool, plan in zip(spec.sources, spools, plans):
         sides, cut = plan.sides(exact=spec.exact)
         number = 0
         for part in spool.parts:
@@ -120,7 +121,7 @@ def training_texts(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan])
                     data = text.encode("utf-8")
                     yield data[: cut.at(data)].decode("utf-8")
                 elif sides[number] == 1:
-                    yield text
+                    yield from source.lessons(text)
                 number += 1
 
 

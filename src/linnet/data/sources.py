@@ -7,6 +7,7 @@
     wikipedia    dumps of a MediaWiki (wikipedia.py)
     warc         archives of the web (warc.py)
     hub          data sets of the Hugging Face Hub (hub.py)
+    conversations   turns of people and assistants, of which a part is learned (chats.py)
 
 A source streams: nothing here holds more than a block of a file. It also names what it is made of (`signature`), so
 that a corpus prepared once is used again while nothing has changed, and never after something has.
@@ -20,10 +21,11 @@ import itertools
 import re
 import sys
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -31,9 +33,12 @@ from linnet.core.errors import DataError, explain
 from linnet.core.files import sha256_file
 from linnet.core.seeds import stream_seed
 from linnet.core.spec import Spec
+from linnet.data.clean import CleanStep, clean_texts
+from linnet.data.close import Closing
+from linnet.data.encode import Encoder, TextEncoder
 from linnet.data.files import FORMATS, encoded, ending, find_files, read_file, read_slice, refuse_slice
 from linnet.data.formats import Options, one_line
-from linnet.data.look import Texts
+from linnet.data.look import Looks, Texts
 from linnet.data.portions import Slice, portion_size, slices, together
 from linnet.data.reading import CHUNK, COMPRESSED, Encoding
 
@@ -70,7 +75,12 @@ class Portion:
 
 
 class Source(Spec):
-    """A family: anything that yields documents."""
+    """A family: anything that yields documents.
+
+    whole   whether a document of it is never divided into training and validation text
+    """
+
+    whole: ClassVar[bool] = False
 
     @abstractmethod
     def documents(self, *, seed: int = 0) -> Iterator[Document]:
@@ -90,6 +100,22 @@ class Source(Spec):
 
     def refuse(self, portion: Any) -> None:
         """Raise a DataError that says which bytes of a portion are no UTF-8, where `texts` gave such."""
+
+    def cleaned(self, texts: Texts, steps: Sequence[CleanStep], counts: Counter[str]) -> tuple[Texts, Looks]:
+        """What is left of some documents after all steps; `counts` is added to. Raises NotUtf8."""
+        return clean_texts(texts, steps, counts)
+
+    def said(self, texts: Texts) -> Texts:
+        """What is said in some cleaned documents, in which near copies and overlaps are looked for."""
+        return texts
+
+    def lessons(self, text: str) -> Iterable[str]:
+        """The texts that a tokenizer learns from a cleaned document."""
+        return (text,)
+
+    def encoder(self, closing: Closing) -> Encoder:
+        """What makes ids of cleaned documents. Raises TokenizerError for a tokenizer that cannot."""
+        return TextEncoder(closing)
 
 
 class Described(Source):
@@ -140,20 +166,14 @@ class Files(Described):
                 yield Document(text, label, f"{path}{where}")
 
     def portions(self) -> list[Portion]:
-        options, files = self.options(), self.files()
-        size = portion_size(sum(file.stat().st_size for file in files))
-        found = together((part for file in files for part in slices(file, ending(file), options, size)), size)
-        return [
-            Portion([dataclasses.astuple(part) for part in parts], sum(part.size for part in parts), _plain(parts))
-            for parts in found
-        ]
+        return portions_of(self.files(), self.options())
 
     def texts(self, portion: Any = None, *, seed: int = 0) -> Iterator[Texts]:
-        for part in _slices(portion):
+        for part in parts_of(portion):
             yield from read_slice(part, self.options())
 
     def refuse(self, portion: Any) -> None:
-        for part in _slices(portion):
+        for part in parts_of(portion):
             refuse_slice(part, self.options())
 
     def options(self) -> Options:
@@ -255,8 +275,18 @@ def kind_of_file(file: Path) -> str:
     return "".join(Path(file.name.lower()).suffixes[-2:])
 
 
-def _slices(portion: Any) -> list[Slice]:
+def parts_of(portion: Any) -> list[Slice]:
+    """The parts of files that a portion is."""
     return [Slice(*part) for part in portion]
+
+
+def portions_of(files: Sequence[Path], options: Options) -> list[Portion]:
+    """Some files in portions of about the same size; `parts_of` gives the parts of one."""
+    size = portion_size(sum(file.stat().st_size for file in files))
+    found = together((part for file in files for part in slices(file, ending(file), options, size)), size)
+    return [
+        Portion([dataclasses.astuple(part) for part in parts], sum(part.size for part in parts), _plain(parts)) for parts in found
+    ]
 
 
 def _plain(parts: list[Slice]) -> bool:

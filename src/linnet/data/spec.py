@@ -11,7 +11,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from linnet.core.spec import Spec, load
-from linnet.data import hub as hub  # more words of Source
+from linnet.data import chats as chats  # more words of Source
+from linnet.data import hub as hub
 from linnet.data import quality as quality  # and of CleanStep
 from linnet.data import warc as warc
 from linnet.data import wikipedia as wikipedia
@@ -20,6 +21,8 @@ from linnet.data.contamination import Against
 from linnet.data.near import Near
 from linnet.data.sources import Described, Source
 from linnet.data.split import SplitKind
+from linnet.tokenizer.base import Tokenizer
+from linnet.tokenizer.chat import ChatTemplate
 
 Rows = Literal["windows", "documents"]
 
@@ -91,6 +94,8 @@ class DataSpec(Spec):
         paths = [against.path for against in self.against]
         if again := sorted({path for path in paths if paths.count(path) > 1}):
             raise ValueError(f"against names {', '.join(again)} twice")
+        if len({talk.template for talk in self.conversations()}) > 1:
+            raise ValueError("two sources of conversations with different templates; a model speaks in one: write the same")
         if all(source.part == "validation" for source in self.described()):
             raise ValueError("every source is validation only; at least one must be for training")
         if all(source.part == "train" for source in self.described()):
@@ -100,6 +105,20 @@ class DataSpec(Spec):
     def described(self) -> tuple[Described, ...]:
         """The sources, as what all words of the family are."""
         return tuple(source for source in self.sources if isinstance(source, Described))
+
+    def conversations(self) -> tuple[chats.Conversations, ...]:
+        """The sources of conversations."""
+        return tuple(source for source in self.sources if isinstance(source, chats.Conversations))
+
+    @property
+    def template(self) -> ChatTemplate | None:
+        """How conversations are written down; None where there are none."""
+        return next((talk.template for talk in self.conversations()), None)
+
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Raise TokenizerError for a tokenizer that lacks special tokens of the template."""
+        if self.template is not None:
+            self.template.check(tokenizer)
 
     def names(self) -> list[str]:
         """A name for each source, different from all others: its own, or its default with a number where that is taken."""

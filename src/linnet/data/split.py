@@ -66,11 +66,13 @@ class Plan:
     reach: int = 0
 
 
-def tail_plan(characters: NDArray[np.uint64], validation: float) -> Plan:
+def tail_plan(characters: NDArray[np.uint64], validation: float, *, whole: bool = False) -> Plan:
     """Training is the first int((1 - validation) · n) of all n characters, validation the rest; or so that its share is at least half and
-    at most one and a half of what was asked for, where a line begins."""
+    at most one and a half of what was asked for, where a line begins. whole: between the two documents where that is nearest to it."""
     ends = np.cumsum(characters.astype(np.int64))
     cut = int((1 - validation) * int(ends[-1]))
+    if whole:
+        return Plan("tail", np.arange(len(ends)) > int(np.argmin(np.abs(ends[:-1] - cut))))
     number = int(np.searchsorted(ends, cut, side="right"))  # the document that holds character `cut`
     inside = cut - (int(ends[number - 1]) if number else 0)
     if not inside:
@@ -98,8 +100,10 @@ def make_plan(
     first_words: NDArray[np.uint64],
     sizes: NDArray[np.uint64],
     characters: NDArray[np.uint64],
+    *,
+    whole: bool = False,
 ) -> Plan:
-    """The plan for one source, from its kept documents' fingerprints, bytes and characters, each (n,).
+    """The plan for one source, from its kept documents' fingerprints, bytes and characters, each (n,). whole: none may be divided.
 
     Raises DataError if one side would be empty.
     """
@@ -107,12 +111,12 @@ def make_plan(
     if kind == "auto":
         share = float(sizes[chosen].sum()) / float(sizes.sum())
         kind = "hash" if len(sizes) >= FEW and validation / 2 <= share <= validation * 2 else "tail"
-    if kind == "tail":
-        plan = tail_plan(characters, validation)
+    if kind == "tail" and not (whole and len(sizes) < 2):
+        plan = tail_plan(characters, validation, whole=whole)
         total = int(characters.sum())
         if 0 < int((1 - validation) * total) < total:
             return plan
-    elif chosen.any() and not chosen.all():
+    elif kind == "hash" and chosen.any() and not chosen.all():
         return Plan("hash", chosen)
     raise DataError(
         explain(

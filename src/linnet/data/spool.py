@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from linnet.data.look import Looks, Texts, look
 RECORD = np.dtype([("fingerprint", "<u8", (2,)), ("bytes", "<u8"), ("characters", "<u8")])
 PART = 2**26  # bytes of text; a part is done when it has so many
 REPORT_EVERY = 2**22  # bytes between two words on how far it is
+Cleaner = Callable[[Texts, Sequence[CleanStep], Counter[str]], tuple[Texts, Looks]]
 
 
 @dataclass(frozen=True)
@@ -136,11 +137,18 @@ class PartWriter:
 
 
 def write_parts(
-    name: str, batches: Iterable[Texts], steps: Sequence[CleanStep], folder: Path, *, done: Sequence[Part] = ()
+    name: str,
+    batches: Iterable[Texts],
+    steps: Sequence[CleanStep],
+    folder: Path,
+    *,
+    done: Sequence[Part] = (),
+    cleaned: Cleaner = clean_texts,
 ) -> Iterator[Part | int]:
     """Read a portion to its end: its parts as they are done, and between them now and then how many bytes it has come to.
 
-    name   of the portion; `done`: its first parts, where they were read before
+    name      of the portion; `done`: its first parts, where they were read before
+    cleaned   how steps are done with documents of this sort
 
     Raises DataError for what cannot be read, NotUtf8.
     """
@@ -154,7 +162,7 @@ def write_parts(
                 continue
             batch, behind = batch.after(behind), 0
             writer = writer or PartWriter(folder, f"{name}.{number:04d}")
-            texts, looks = clean_texts(batch, steps, writer.cleaned)
+            texts, looks = cleaned(batch, steps, writer.cleaned)
             writer.add(len(batch), texts, looks)
             size += len(texts.joined)
             if writer.bytes >= PART:

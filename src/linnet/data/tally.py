@@ -7,7 +7,7 @@ from typing import Any
 from linnet.core.errors import DataError, explain
 from linnet.core.spec import dump
 from linnet.data.card import DataCard, SourceCard, percentages
-from linnet.data.shards import SPLITS
+from linnet.data.shards import SPLITS, files_of
 from linnet.data.sides import COPY, NEAR_COPY, OVERLAPPING, SourcePlan
 from linnet.data.spec import DataSpec
 from linnet.data.spool import Spool
@@ -55,15 +55,25 @@ def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index:
                 asked_percent=asked[i],
                 actual_percent=actual[i],
                 passes=weights[i] / sum(weights) * sum(train) / train[i] if train[i] else 0.0,
-                sha256={shard["file"]: shard["sha256"] for entry in entries for shard in entry["shards"]},
+                sha256={
+                    file["file"]: file["sha256"] for entry in entries for shard in entry["shards"] for file in files_of(shard)
+                },
+                learned=count("learned", spool.name) if any("learned" in entry for entry in entries) else {},
+                template=dump(source)["template"] if source.whole else None,
+                learn=tuple(dump(source)["learn"]) if source.whole else (),
             )
         )
     tokens, size = total("tokens"), total("bytes")
+    learned = {split: sum(entry.get("learned", entry["tokens"]) for entry in found[split].values()) for split in SPLITS}
     bare = [split for split in SPLITS if not tokens[split]]
     if bare:
         raise DataError(
             explain(f"the {bare[0]} part has no tokens", need="text that the tokenizer can say", hint="another tokenizer")
         )
+    silent = [split for split in SPLITS if not learned[split]]
+    if silent:
+        got = f"nothing is learned of the {silent[0]} part"
+        raise DataError(explain(got, need="words of the roles in `learn`", hint="another `learn`, or more conversations"))
     return DataCard(
         fingerprint=index["fingerprint"],
         tokenizer=index["tokenizer"],
@@ -79,4 +89,5 @@ def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index:
         tokens=tokens,
         bytes_per_token={split: size[split] / tokens[split] for split in SPLITS},
         sources=tuple(cards),
+        learned=learned if learned != tokens else {},
     )

@@ -2,7 +2,7 @@
 
     read     a portion of a source, cleaned, into parts of a spool
     mark     a part of a spool, where near copies or overlaps are looked for
-    encode   a part of a spool into shards
+    encode   a part of a spool into shards, and masks where not everything is learned
 
 A unit of work is a few plain JSON values, what comes of it is told as events, also plain JSON: `{"bytes": how far}`,
 `{"part": …}`, `{"shards": …}`. Everything else that a unit needs lies in the folder where all work is done.
@@ -92,15 +92,17 @@ class Work:
         name = f"{self.names[unit['source']]}.{unit['portion']:05d}"
         done = [Part(**part) for part in unit["done"]]
         try:
-            for event in write_parts(name, source.texts(unit["what"], seed=self.seed), self.spec.clean, self.spool, done=done):
+            texts = source.texts(unit["what"], seed=self.seed)
+            for event in write_parts(name, texts, self.spec.clean, self.spool, done=done, cleaned=source.cleaned):
                 yield {"part": dataclasses.asdict(event)} if isinstance(event, Part) else {"bytes": event}
         except NotUtf8 as error:
             source.refuse(unit["what"])
             raise DataError(explain(f"a text of {name} is not UTF-8", need="valid Unicode")) from error
 
     def mark(self, unit: Unit) -> Iterator[Event]:
-        """part: its description."""
-        for done in mark_part(Part(**unit["part"]), self.spec.near, self.against, self.spool):
+        """source: its number; part: its description."""
+        said = self.spec.sources[unit["source"]].said
+        for done in mark_part(Part(**unit["part"]), self.spec.near, self.against, self.spool, said):
             yield {"bytes": done}
 
     def encode(self, unit: Unit) -> Iterator[Event]:
@@ -108,5 +110,6 @@ class Work:
         part = Part(**unit["part"])
         sides = np.fromfile(self.spool / f"{unit['source']}.sides", np.uint8, part.documents, offset=unit["first"])
         cut = Cut(*unit["cut"]) if unit["cut"] else None
-        for event in encode_part(part, sides, cut, self.closing, self.spool, self.built, unit["name"], n_threads=self.n_threads):
+        encoder = self.spec.sources[unit["source"]].encoder(self.closing)
+        for event in encode_part(part, sides, cut, encoder, self.spool, self.built, unit["name"], n_threads=self.n_threads):
             yield {"bytes": event} if isinstance(event, int) else {"shards": event}

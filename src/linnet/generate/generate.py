@@ -42,7 +42,7 @@ class Piece:
 def stream(
     network: Network,
     tokenizer: Tokenizer,
-    prompts: Sequence[str],
+    prompts: Sequence[str | Sequence[int]],
     *,
     sampling: Sampling | None = None,
     max_tokens: int = 256,
@@ -52,7 +52,7 @@ def stream(
     context_length: int | None = None,
     fresh_documents: bool = True,
 ) -> Iterator[Piece]:
-    """Write after every prompt at once; pieces come as they are certain, rows in turn.
+    """Write after every prompt, a text or ids, at once; pieces come as they are certain, rows in turn.
 
     Row i draws from the stream `generate/i` of `seed`. The end token always stops a row. An empty prompt begins a new
     document: its first token is drawn after the end token, and with `fresh_documents` (a model that was trained with
@@ -60,7 +60,8 @@ def stream(
     """
     sampling = sampling or Sampling()
     generators = [generator(seed, f"generate/{row}") for row in range(len(prompts))]
-    ids = [tokenizer.encode(prompt) or [tokenizer.end_id] for prompt in prompts]
+    given = [list(tokenizer.encode(prompt) if isinstance(prompt, str) else prompt) for prompt in prompts]
+    ids = [prompt or [tokenizer.end_id] for prompt in given]
     stoppers = [Stopper(stop, {tokenizer.end_id, *stop_tokens}, max_tokens) for _ in prompts]
     drawn: list[list[int]] = [[] for _ in prompts]
     logprobs: list[list[float]] = [[] for _ in prompts]
@@ -83,7 +84,9 @@ def stream(
                     if text:
                         yield Piece(row, text)
                 else:
-                    whole = Generation(prompts[row], stopper.text, tuple(drawn[row]), tuple(logprobs[row]), stopper.reason)
+                    prompt = prompts[row]
+                    asked = prompt if isinstance(prompt, str) else tokenizer.decode(prompt)
+                    whole = Generation(asked, stopper.text, tuple(drawn[row]), tuple(logprobs[row]), stopper.reason)
                     yield Piece(row, text, whole)
             if len(staying) < len(alive):
                 alive = [alive[place] for place in staying]
@@ -98,7 +101,9 @@ def stream(
         network.train(was_training)
 
 
-def generate(network: Network, tokenizer: Tokenizer, prompts: Sequence[str], **options: object) -> list[Generation]:
+def generate(
+    network: Network, tokenizer: Tokenizer, prompts: Sequence[str | Sequence[int]], **options: object
+) -> list[Generation]:
     """The same, all at once: one Generation for each prompt, in order. Options as for `stream`."""
     done: list[Generation | None] = [None] * len(prompts)
     for piece in stream(network, tokenizer, prompts, **options):  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from linnet.core.errors import CheckpointError, TokenizerError, explain, listing
+from linnet.core.errors import CheckpointError, ConfigError, TokenizerError, explain, listing
 from linnet.core.files import atomic_path, read_json, sha256_bytes, sha256_file, write_json, write_tensors
 from linnet.core.refusals import kind_of
 from linnet.core.spec import dump, load
@@ -27,6 +27,7 @@ from linnet.model.network import Network
 from linnet.model.spec import Model
 from linnet.model.weights import model_tensors, restore_model
 from linnet.tokenizer.base import Tokenizer
+from linnet.tokenizer.chat import ChatTemplate
 from linnet.tokenizer.load import load_tokenizer
 
 FORMAT = 1
@@ -43,6 +44,7 @@ class Manifest:
     special          name → id of the tokenizer's special tokens
     tokenizer        the tokenizer's fingerprint
     data             fingerprint of the prepared data, None where unknown
+    template         how conversations are written down, as plain data; None for a model that was taught none
     weights          SHA-256 and size of model.safetensors
     sha256           of all other fields
     """
@@ -55,7 +57,7 @@ class Manifest:
     vocab_size: int
     dtype: str = "float32"
     data: str | None = None
-    template: str | None = None
+    template: dict[str, Any] | None = None
     weights: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
@@ -63,9 +65,17 @@ class Manifest:
 
 
 def make_manifest(
-    network: Network, tokenizer: Tokenizer, *, context_length: int, document_mask: bool, data: str | None = None
+    network: Network,
+    tokenizer: Tokenizer,
+    *,
+    context_length: int,
+    document_mask: bool,
+    data: str | None = None,
+    template: ChatTemplate | None = None,
 ) -> Manifest:
-    """The manifest of a model that is about to be saved."""
+    """The manifest of a model that is about to be saved. Raises TokenizerError for a template that the tokenizer cannot write."""
+    if template is not None:
+        template.check(tokenizer)
     return Manifest(
         model=dump(network.spec),
         context_length=context_length,
@@ -74,6 +84,7 @@ def make_manifest(
         tokenizer=tokenizer.fingerprint,
         vocab_size=tokenizer.vocab_size,
         data=data,
+        template=dump(template),
         versions={"linnet": __version__, "torch": torch.__version__, "python": platform.python_version()},
     )
 
@@ -115,6 +126,16 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(**table)
 
 
+def template_of(manifest: Manifest, folder: Path | str = "the model") -> ChatTemplate | None:
+    """How the model's conversations are written down; None where it was taught none. Raises CheckpointError for one that is not known."""
+    if manifest.template is None:
+        return None
+    try:
+        return load(ChatTemplate, manifest.template, path="template", name=f"{folder}/{MANIFEST}")
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
+
+
 def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Network, Tokenizer, Manifest]:
     """Read a model folder, everything verified before anything is built."""
     folder = Path(folder)
@@ -137,6 +158,9 @@ def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Net
                 hint="the tokenizer.json that came with these weights",
             )
         )
+    template = template_of(manifest, folder)
+    if template is not None:
+        template.check(tokenizer)
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise CheckpointError(explain(f"{weights} is missing", need="the weights"))

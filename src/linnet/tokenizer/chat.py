@@ -13,7 +13,8 @@ white space that a token would join to the frame's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
@@ -87,26 +88,45 @@ class ChatTemplate(Spec):
         """
         check_turns(turns, reply=reply)
         self.check(tokenizer)
-        ids, spans = self._written(tokenizer, self.begin), []
+        ids, spans = self.written(tokenizer, self.begin), []
         for turn in turns:
             frame = self.frame(turn.role)
-            ids += self._written(tokenizer, frame.before)
+            ids += self.written(tokenizer, frame.before)
             start = len(ids)
             ids += tokenizer.encode(turn.content)
             stop = len(ids)
-            ids += self._written(tokenizer, frame.mark)
+            ids += self.written(tokenizer, frame.mark)
             spans.append(Span(turn.role, start, stop, len(ids)))
-            ids += self._written(tokenizer, frame.after)
+            ids += self.written(tokenizer, frame.after)
         if reply:
-            ids += self._written(tokenizer, self.frame("assistant").before)
+            ids += self.written(tokenizer, self.frame("assistant").before)
         return Rendered(ids, spans)
 
-    def _written(self, tokenizer: Tokenizer, frame: str) -> list[int]:
+    def written(self, tokenizer: Tokenizer, frame: str) -> list[int]:
         """The ids of a part of a frame, in which END_OF_TEXT is whatever ends a document."""
         ids: list[int] = []
         for number, part in enumerate(frame.split(END_OF_TEXT)):
             ids += [tokenizer.end_id] * (number > 0) + (tokenizer.encode(part, special="token") if part else [])
         return ids
+
+    def ordinary(self, frame: str) -> list[str]:
+        """What of a part of a frame is ordinary text: all but the names of special tokens."""
+        names = "|".join(map(re.escape, (*self.special_names(), END_OF_TEXT)))
+        return [part for part in re.split(names, frame) if part]
+
+    def texts(self, turns: Sequence[Turn]) -> Iterator[str]:
+        """The texts that `render` gives to a tokenizer, one by one: what one that is trained for it should learn from."""
+        yield from self.ordinary(self.begin)
+        for turn in turns:
+            frame = self.frame(turn.role)
+            yield from self.ordinary(frame.before)
+            yield turn.content
+            yield from self.ordinary(frame.mark + frame.after)
+
+    def marks(self, tokenizer: Tokenizer) -> tuple[int, ...]:
+        """The ids of the special tokens that end what the assistant says: where its reply stops."""
+        special = set(tokenizer.special.values()) | {tokenizer.end_id}
+        return tuple(token for token in self.written(tokenizer, self.frame("assistant").mark) if token in special)
 
     def check(self, tokenizer: Tokenizer) -> None:
         """Raise TokenizerError where the tokenizer lacks one of the template's special tokens."""

@@ -8,7 +8,7 @@ Char    ids of the characters of the training text in the order of their code po
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from linnet.core.errors import TokenizerError, explain
@@ -66,8 +66,14 @@ class CharTokenizer(VocabularyTokenizer):
         return {}
 
 
-def train_char(texts: Iterable[str], *, progress: Progress | None = None) -> CharTokenizer:
-    """The tokenizer of all characters that occur in some texts. Raises TokenizerError where there are none."""
+def byte_tokenizer(special: Sequence[str] = ()) -> ByteTokenizer:
+    """One id a byte, and some special tokens besides <|endoftext|>."""
+    return ByteTokenizer({name: token_id for token_id, name in enumerate(special_names(special), 256)})
+
+
+def train_char(texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None) -> CharTokenizer:
+    """The tokenizer of all characters that occur in some texts, and some special tokens besides <|endoftext|> and <|unknown|>.
+    Raises TokenizerError where there are no texts."""
     found: set[str] = set()
     for done, text in enumerate(checked_texts(texts), 1):
         found.update(text)
@@ -78,7 +84,7 @@ def train_char(texts: Iterable[str], *, progress: Progress | None = None) -> Cha
     ordered = sorted(character for character in found if not is_surrogate(character))
     return CharTokenizer(
         {character: token_id for token_id, character in enumerate(ordered)},
-        {name: token_id for token_id, name in enumerate(special_names([UNKNOWN]), len(ordered))},
+        {name: token_id for token_id, name in enumerate(special_names([UNKNOWN, *special]), len(ordered))},
     )
 
 

@@ -8,7 +8,7 @@ tokenizer: {kind: file, path: tokenizer.json} one that exists already
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,17 +16,17 @@ from pydantic import BeforeValidator, Field
 
 from linnet.core.errors import TokenizerError, explain
 from linnet.core.spec import Spec
-from linnet.tokenizer.base import Tokenizer
+from linnet.tokenizer.base import END_OF_TEXT, Tokenizer
 from linnet.tokenizer.bpe_tokenizer import train_bpe
 from linnet.tokenizer.load import load_tokenizer
-from linnet.tokenizer.simple import ByteTokenizer, train_char
+from linnet.tokenizer.simple import byte_tokenizer, train_char
 from linnet.tokenizer.vocabulary import Progress, special_names
 
 
 class TokenizerSpec(Spec):
     """How text becomes ids."""
 
-    def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
+    def train(self, texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None) -> Tokenizer:
         """Make the tokenizer; see `train_tokenizer`."""
         raise NotImplementedError
 
@@ -52,12 +52,13 @@ class BPE(TokenizerSpec):
     pattern: Literal["gpt2", "gpt4", "cl100k", "qwen", "o200k"] = "gpt4"
     special: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
 
-    def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
+    def train(self, texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None) -> Tokenizer:
         if self.vocab_size is None:
             raise TokenizerError(
                 explain("a bpe tokenizer without vocab_size", need="a number to train to", hint="spec.replace(vocab_size=1024)")
             )
-        return train_bpe(texts, self.vocab_size, pattern=self.pattern, special=self.special, progress=progress)
+        names = (*self.special, *(name for name in special if name not in (END_OF_TEXT, *self.special)))
+        return train_bpe(texts, self.vocab_size, pattern=self.pattern, special=names, progress=progress)
 
 
 class Char(TokenizerSpec):
@@ -65,8 +66,8 @@ class Char(TokenizerSpec):
 
     kind: Literal["char"] = "char"
 
-    def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
-        return train_char(texts, progress=progress)
+    def train(self, texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None) -> Tokenizer:
+        return train_char(texts, special=special, progress=progress)
 
 
 class Byte(TokenizerSpec):
@@ -74,8 +75,8 @@ class Byte(TokenizerSpec):
 
     kind: Literal["byte"] = "byte"
 
-    def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
-        return ByteTokenizer()
+    def train(self, texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None) -> Tokenizer:
+        return byte_tokenizer(special)
 
 
 class TokenizerFile(TokenizerSpec):
@@ -93,16 +94,19 @@ class TokenizerFile(TokenizerSpec):
     def examples(cls) -> tuple[TokenizerFile, ...]:
         return (cls(path="tokenizer.json"),)
 
-    def train(self, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
+    def train(self, texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None) -> Tokenizer:
         return load_tokenizer(Path(self.path), pattern=self.pattern)
 
 
-def train_tokenizer(spec: TokenizerSpec, texts: Iterable[str], *, progress: Progress | None = None) -> Tokenizer:
+def train_tokenizer(
+    spec: TokenizerSpec, texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None
+) -> Tokenizer:
     """The tokenizer that `spec` describes, learned from `texts` where it learns.
 
     texts      read once, one at a time; not read at all by words that do not learn
+    special    special tokens that it needs besides those of the spec, as a chat template does; a file has those that it has
     progress   called as progress(stage, done, total): ("reading", texts so far, None), ("merging", merges, of them)
 
     Raises TokenizerError where the texts are empty, the vocabulary too small, or the file is not a tokenizer.
     """
-    return spec.train(texts, progress=progress)
+    return spec.train(texts, special=special, progress=progress)

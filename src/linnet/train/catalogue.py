@@ -34,6 +34,7 @@ from linnet.model.spec import (
     TokenMixer,
 )
 from linnet.objective.next_token import ObjectiveSpec
+from linnet.tokenizer.chat import ChatTemplate
 from linnet.tokenizer.spec import TokenizerSpec
 from linnet.train.optimizers import Optimizer
 from linnet.train.schedule import Schedule
@@ -51,7 +52,7 @@ PARTS: dict[str, type[Spec]] = {
     "optimizer": Optimizer,
     "schedule": Schedule,
 }
-OF_DATA: dict[str, type[Spec]] = {"source": Source, "clean": CleanStep}
+OF_DATA: dict[str, type[Spec]] = {"source": Source, "clean": CleanStep, "template": ChatTemplate}
 OF_A_SENTENCE: dict[str, type[Spec]] = {
     "token mixer": TokenMixer,
     "channel mixer": ChannelMixer,

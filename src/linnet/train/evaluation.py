@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -164,7 +163,7 @@ def validator(
         finally:
             network.train()
         loss = float(nats.sum() / counts.sum())
-        return loss, loss / (math.log(2) * split.bytes_per_token) if split.bytes else None
+        return loss, split.bits_per_byte(loss)
 
     return validate
 
@@ -175,9 +174,9 @@ def final_metrics(
     """All metrics of the whole validation part, with intervals over runs of neighbouring rows; see `window_losses`."""
     split, rows = prepared.validation, prepared.spec.rows
     nats, counts = window_losses(network, split, context, document_mask=document_mask, rows=rows, learned_rows=learned_rows)
-    documents = (text for stream in prepared.validation.streams for text in prepared.texts(stream))
+    documents = (text for stream in split.streams for text in prepared.learned_texts(stream))
     n_words = sum(count_words(text.decode("utf-8", errors="replace")) for text in documents)
-    return metrics(nats, counts, n_bytes=prepared.validation.bytes, n_words=n_words, blocks=neighbours(len(nats)))
+    return metrics(nats, counts, n_bytes=split.learned_bytes, n_words=n_words, blocks=neighbours(len(nats)))
 
 
 def measure_yardsticks(prepared: Prepared, text: str | None = None, ids: NDArray[np.int64] | None = None) -> list[dict[str, Any]]:
@@ -185,12 +184,14 @@ def measure_yardsticks(prepared: Prepared, text: str | None = None, ids: NDArray
     text and its ids. A part that is too long for them is cut, tokens and bytes at one place."""
     split = prepared.validation
     train, known = prepared.some_tokens(prepared.train, MAX_TOKENS), prepared.train_text(MAX_TRAIN)
+    learned = None
     if text is not None and ids is not None:
         content = text.encode("utf-8", "surrogatepass")
         lengths = (len(ids), len(content))
     else:
         ids = prepared.some_tokens(split, MAX_TOKENS)
-        content = prepared.text_of(ids)
+        learned = None if split.all_learned else prepared.some_learned(split, MAX_TOKENS)
+        content = prepared.text_of(ids if learned is None else ids[learned])
         lengths = (split.tokens, split.bytes)
     return yardsticks(
         train,
@@ -199,5 +200,6 @@ def measure_yardsticks(prepared: Prepared, text: str | None = None, ids: NDArray
         known,
         content,
         end_id=prepared.tokenizer.end_id,
+        learned=learned,
         whole=(prepared.train.tokens, lengths[0], prepared.train.bytes, lengths[1]),
     )

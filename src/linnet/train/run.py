@@ -264,7 +264,7 @@ class Run:
                 learned_rows=self.read_rows,
             ),
             validate_every=every,
-            sample=sampler(network, self.prepared.tokenizer, spec, self.context),
+            sample=sampler(network, self.prepared, spec, self.context),
             save=partial(save, folder=self.checkpoints, keep_last=spec.checkpoint.keep_last, metrics=self.metrics),
             save_every=spec.checkpoint.every or every,
             keep_best=spec.checkpoint.keep_best,
@@ -287,7 +287,12 @@ class Run:
         network.programs = None
         keep_freed_memory(False)  # there is no next step
         manifest = make_manifest(
-            network, prepared.tokenizer, context_length=self.context, document_mask=mask, data=prepared.fingerprint
+            network,
+            prepared.tokenizer,
+            context_length=self.context,
+            document_mask=mask,
+            data=prepared.fingerprint,
+            template=prepared.spec.template,
         )
         save_model(self.folder, network, prepared.tokenizer, manifest)
         with self.talk.status("reading the validation part once more, with intervals"):

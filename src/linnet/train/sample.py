@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
+from linnet.data.prepared import Prepared
 from linnet.generate.generate import generate
 from linnet.generate.sampler import Sampling
 from linnet.model.network import Network
-from linnet.tokenizer.base import Tokenizer
+from linnet.tokenizer.chat import Turn
 from linnet.train.events import Sampled
 from linnet.train.spec import RunSpec
 
 
-def sampler(network: Network, tokenizer: Tokenizer, spec: RunSpec, context: int) -> Callable[[int], Sampled | None]:
+def sampler(network: Network, prepared: Prepared, spec: RunSpec, context: int) -> Callable[[int], Sampled | None]:
     """A function of the step that lets the network write as it stands; it gives None where no sample was asked for."""
-    asked = spec.sample
+    asked, tokenizer = spec.sample, prepared.tokenizer
+    prompt = opening(prepared, asked.prompt)
+    template = prepared.spec.template
 
     def sample(step: int) -> Sampled | None:
         if asked.tokens == 0:
@@ -22,13 +27,28 @@ def sampler(network: Network, tokenizer: Tokenizer, spec: RunSpec, context: int)
         [written] = generate(
             network,
             tokenizer,
-            [asked.prompt],
+            [prompt],
             sampling=Sampling(temperature=asked.temperature),
             max_tokens=asked.tokens,
+            stop_tokens=template.marks(tokenizer) if template is not None else (),
             seed=spec.seed,
             context_length=context,
             fresh_documents=spec.data.document_mask,
         )
-        return Sampled(step, asked.prompt, written.text)
+        return Sampled(step, written.prompt, written.text)
 
     return sample
+
+
+def opening(prepared: Prepared, prompt: str) -> str | list[int]:
+    """What a sample goes on from. A model that is taught conversations alone is asked `prompt`; with none, what the first conversation
+    of the validation part begins with, as far as something is learned: it never learns to begin one."""
+    template = prepared.spec.template
+    if template is None or not all(stream.masks for stream in prepared.train.streams):
+        return prompt
+    if prompt:
+        return template.render(prepared.tokenizer, [Turn("user", prompt)], reply=True).ids
+    stream = prepared.validation.streams[0]
+    stop = int(stream.starts[1])
+    first = int(np.argmax(stream.learned(0, stop)))
+    return [int(token) for token in stream.read(0, first)]

@@ -1,0 +1,128 @@
+"""Tokens to disk, as `shards.py` says: a shard and its mask, hashed while they are written; where documents begin."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.core.files import sync_file, temporary_name
+from linnet.data.shards import LEARNED, mask_of
+
+
+class ShardWriter:
+    """Writes one shard, and beside it, elsewhere, how many tokens each of its documents has.
+
+    folder    of the index; `file`: the shard's name in it
+    lengths   where the lengths go: uint64, one a document
+    masked    whether a mask says which tokens are learned (`append_learned`)
+    """
+
+    def __init__(self, folder: Path, file: str, lengths: Path, dtype: np.dtype[Any], *, masked: bool = False) -> None:
+        self.file, self.dtype = file, dtype
+        self.tokens = self.bytes = self.documents = self.unknown = 0
+        (folder / file).parent.mkdir(exist_ok=True)
+        self.shard = _Hashed(folder / file)
+        self.lengths = _Hashed(lengths)
+        self.mask = _Hashed((folder / file).with_suffix(LEARNED)) if masked else None
+        self.waiting = np.empty(0, bool)  # fewer than eight bits, which do not fill a byte yet
+        self.learned = self.learned_bytes = 0
+
+    def append(self, ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], n_bytes: int, unknown: int = 0) -> None:
+        """Some documents (or what stands of them in this split): their ids (N,) with end tokens, how many each has (n,), their
+        bytes and their unknown tokens, of all together."""
+        self.lengths.write(np.ascontiguousarray(lengths, "<u8").data)
+        self.shard.write(np.ascontiguousarray(ids, self.dtype).data)
+        self.tokens += len(ids)
+        self.documents += len(lengths)
+        self.bytes += n_bytes
+        self.unknown += unknown
+
+    def append_learned(self, learned: NDArray[np.bool_], n_bytes: int) -> None:
+        """Which of the ids that were appended last are learned (N,), and the bytes that those stand for."""
+        assert self.mask is not None
+        self.learned += int(np.count_nonzero(learned))
+        self.learned_bytes += n_bytes
+        bits = np.concatenate([self.waiting, learned])
+        whole = len(bits) // 8 * 8
+        self.mask.write(np.packbits(bits[:whole], bitorder="little").data)
+        self.waiting = bits[whole:]
+
+    def close(self) -> dict[str, Any]:
+        """Finish the files; what there is to know of them."""
+        self.lengths.close()
+        mask: dict[str, Any] = {}
+        if self.mask is not None:
+            self.mask.write(np.packbits(self.waiting, bitorder="little").data)
+            file = {"file": mask_of(self.file), "sha256": self.mask.close(), "tokens": self.learned}
+            mask = {"learned": file, "learned_bytes": self.learned_bytes}
+        return {
+            "file": self.file,
+            "tokens": self.tokens,
+            "sha256": self.shard.close(),
+            "documents": self.documents,
+            "bytes": self.bytes,
+            "unknown": self.unknown,
+            **mask,
+        }
+
+    def abandon(self) -> None:
+        """Delete what was written."""
+        for file in (self.lengths, self.shard, self.mask):
+            if file is not None:
+                file.abandon()
+
+
+def write_stream(
+    folder: Path, split: str, source: str, shards: Sequence[dict[str, Any]], lengths: Iterable[Path]
+) -> dict[str, Any]:
+    """The entry of a source's tokens of one split in the index, and its file of documents. shards: as their writers gave them."""
+    name = f"{split}/{source}.documents"
+    starts, first = _Hashed(folder / name), 0
+    for path in lengths:
+        sizes = np.fromfile(path, "<u8")
+        ends = first + np.cumsum(sizes, dtype=np.uint64)
+        starts.write((ends - sizes).astype("<u8", copy=False).tobytes())
+        first = int(ends[-1]) if len(ends) else first
+    starts.write(first.to_bytes(8, "little"))
+    sha256 = starts.close()
+    sync_file(folder / name)
+    total = {what: sum(shard[what] for shard in shards) for what in ("documents", "bytes", "tokens", "unknown")}
+    if any("learned" in shard for shard in shards):
+        total["learned"] = sum(shard["learned"]["tokens"] for shard in shards)
+        total["learned_bytes"] = sum(shard["learned_bytes"] for shard in shards)
+    return {
+        "source": source,
+        **total,
+        "shards": [{key: shard[key] for key in ("file", "tokens", "sha256", "learned") if key in shard} for shard in shards],
+        "starts": {"file": name, "sha256": sha256},
+    }
+
+
+class _Hashed:
+    """A file that is hashed while it is written, and gets its name when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.temporary = path, temporary_name(path)
+        self.handle: BinaryIO = open(self.temporary, "wb", buffering=2**20)  # noqa: SIM115
+        self.digest = hashlib.sha256()
+
+    def write(self, content: bytes | memoryview) -> None:
+        self.digest.update(content)
+        self.handle.write(content)
+
+    def close(self) -> str:
+        """Its SHA-256. The file has its name from then on; whoever relies on it after a power cut has to sync it."""
+        self.handle.close()
+        os.replace(self.temporary, self.path)
+        return self.digest.hexdigest()
+
+    def abandon(self) -> None:
+        """Delete it."""
+        self.handle.close()
+        self.temporary.unlink(missing_ok=True)
