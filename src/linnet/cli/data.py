@@ -23,6 +23,8 @@ app = typer.Typer(
 
 Paths = Annotated[list[str], typer.Argument(help="Text files, folders or globs.", show_default=False)]
 Field = Annotated[str | None, typer.Option("--text", help="The field or column that holds the text.")]
+SPEAKERS = {"system": "magenta", "user": "cyan", "assistant": "green", "chosen": "green", "rejected": "red"}
+LONGEST_SHOWN = 600  # characters of a document or a turn
 LEARNED = ("#caffbf", "#9ee493")  # two greens, so that one sees where a token ends
 
 
@@ -68,14 +70,18 @@ def report(console: Console, found: Findings) -> None:
 @app.command()
 def show(
     paths: Paths,
-    tokenizer: Annotated[Path, typer.Option("--tokenizer", "-t", help="As for [b]linnet tokenizer[/b]: a run, a file.")],
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option("--tokenizer", "-t", help="Show tokens; as for [b]linnet tokenizer[/b]: a run, a file.", show_default=False),
+    ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 3,
     pattern: Pattern = None,
     template: Annotated[str, typer.Option(help="How conversations are written down: plain, chatml, llama3.")] = "plain",
     text: Field = None,
 ) -> None:
-    """Print the first documents or conversations as a model sees them: tokens that it learns are coloured.
+    """Print the first documents or conversations as they are read; with a tokenizer as a model sees them: tokens that it learns are coloured.
 
+    [b]linnet data show chats.jsonl[/b]
     [b]linnet data show chats.jsonl --tokenizer runs/demo --template plain[/b]
     """
     from linnet.data.samples import samples
@@ -83,6 +89,9 @@ def show(
     from linnet.tokenizer import load_tokenizer
 
     console = Console(highlight=False)
+    if tokenizer is None:
+        show_parsed(console, paths, count, text)
+        return
     opened = load_tokenizer(tokenizer, pattern=pattern)
     for sample in samples(paths, opened, count, template=template, text=text):
         learned = sum(sample.weights)
@@ -90,6 +99,19 @@ def show(
         console.print(Text.assemble((sample.place, "bold"), "  ", (said, "dim")), soft_wrap=True)
         pieces = [opened.token_bytes(token) for token in sample.ids]
         console.print(as_text(pieces, LEARNED, sample.weights), soft_wrap=True, end="\n\n")
+
+
+def show_parsed(console: Console, paths: list[str], count: int, text: str | None) -> None:
+    """The first documents or conversations as they were read: who speaks is coloured, what is long is cut."""
+    from linnet.data.samples import parsed
+
+    for sample in parsed(paths, count, text=text):
+        console.print(Text.assemble((sample.place, "bold"), "  ", (sample.form, "dim")), soft_wrap=True)
+        for who, words in sample.parts:
+            more = f" … and {len(words) - LONGEST_SHOWN:,} more characters" if len(words) > LONGEST_SHOWN else ""
+            name = (f"{who}: ", f"bold {SPEAKERS[who]}") if who else ""
+            console.print(Text.assemble(name, words[:LONGEST_SHOWN], (more, "dim")), soft_wrap=True)
+        console.print()
 
 
 @app.command()

@@ -186,6 +186,8 @@ def show(console: Console, card: DataCard) -> None:
     """A line a source: what came of it."""
     from rich.table import Table
 
+    from linnet.data.card import share
+
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("source", overflow="fold")
     left_out = {"copies": "duplicates_dropped"}
@@ -200,10 +202,7 @@ def show(console: Console, card: DataCard) -> None:
             f"{source.documents_kept:,}",
             *(f"{getattr(source, name):,}" for name in left_out.values()),
             f"{sum(source.tokens.values()):,}",
-            *(
-                f"{100 * sum((source.learned or source.tokens).values()) / max(1, sum(source.tokens.values())):.2f}"
-                for _ in learned
-            ),
+            *(share(source.learned or source.tokens, source.tokens) for _ in learned),
             f"{source.asked_percent:.2f}",
             f"{source.actual_percent:.2f}",
             f"{source.bytes_per_token:.2f}",

@@ -33,6 +33,7 @@ def train(
     [b]linnet plan[/b] says what it would do; [b]linnet words[/b], what a run file can say.
     """
     from linnet.command import run
+    from linnet.interop.native import read_manifest
 
     console = Console(quiet=quiet)
     result = run(
@@ -49,7 +50,8 @@ def train(
     if result.why == "interrupted":
         raise typer.Exit(130)
     summarise(console, result.folder)
-    console.print(Text(f"next      linnet generate {result.folder}"), soft_wrap=True)
+    verb = "chat" if read_manifest(result.folder).template is not None else "generate"
+    console.print(Text(f"next      linnet {verb} {result.folder}"), soft_wrap=True)
 
 
 def summarise(console: Console, folder: Path) -> None:

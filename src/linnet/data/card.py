@@ -117,7 +117,7 @@ class DataCard:
         return (
             f"{documents:,} document{'s' if documents > 1 else ''}, {self.bytes['train']:,} + {self.bytes['validation']:,} bytes, "
             f"{self.tokens['train']:,} + {self.tokens['validation']:,} tokens (train + validation)"
-            + (f", of which {pair(self.learned)} are learned ({share(self.learned, self.tokens)})" if self.learned else "")
+            + (f", of which {pair(self.learned)} are learned ({share(self.learned, self.tokens)} %)" if self.learned else "")
             + f"; split: {splits}"
             + (f"; {unknown:,} tokens are unknown to the tokenizer" if unknown else "")
             + ("" if self.exact else "; the tokenizer is lossy: decoding gives another text than it was")
@@ -160,7 +160,7 @@ class DataCard:
         """A line for each source of conversations: how they are written down, and how much of them is learned."""
         return [
             f"- {s.name}: {pair(s.documents)} conversations, written as {s.template['kind']}; learned: what {' and '.join(s.learn)} "
-            f"says, {pair(s.learned)} tokens of {pair(s.tokens)} ({share(s.learned, s.tokens)})"
+            f"says, {pair(s.learned)} tokens of {pair(s.tokens)} ({share(s.learned, s.tokens)} %)"
             for s in self.sources
             if s.template
         ]
@@ -225,7 +225,7 @@ def pair(counts: dict[str, int]) -> str:
 
 def share(counts: dict[str, int], total: dict[str, int]) -> str:
     """Of both parts together, in per cent."""
-    return f"{100 * sum(counts.values()) / max(1, sum(total.values())):.2f} %"
+    return f"{100 * sum(counts.values()) / max(1, sum(total.values())):.2f}"
 
 
 def as_table(columns: dict[str, list[str]], *, left: int) -> str:

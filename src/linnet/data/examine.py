@@ -33,6 +33,7 @@ from linnet.data.formats import Options, conversation_in, field_of, json_records
 from linnet.data.look import Texts, has_control
 from linnet.data.near import Near, firsts, signatures
 from linnet.data.reading import BINARY_PROBE, chunks, is_binary
+from linnet.data.records import ENDINGS, first_record, records_of
 from linnet.data.split import fingerprint
 
 T = TypeVar("T")
@@ -192,6 +193,8 @@ def texts_of(file: Path, options: Options, found: Findings) -> Iterator[tuple[st
     """The same, as the options say."""
     if ending(file) == ".jsonl" and not is_binary(next(chunks(file), b"")[:BINARY_PROBE]):
         yield from lines_of_json(file, options, found)
+    elif ending(file) in ENDINGS and options.text is None and (form := table_of_conversations(file, options)):
+        yield from rows_of_conversations(file, options, found, form)
     else:
         yield from until_refused(read_file(file, options), str(file), found)
 
@@ -213,6 +216,26 @@ def lines_of_json(file: Path, options: Options, found: Findings) -> Iterator[tup
                 else:
                     yield (where if form else f"{file}:{number}"), text
         before += len(line)
+
+
+def table_of_conversations(file: Path, options: Options) -> str | None:
+    """The form of the conversations of a csv, tsv or parquet; None for a table of texts, and for one that its reader refuses."""
+    try:
+        record = first_record(file, options)
+    except DataError:
+        return None
+    return None if record is None else conversation_in(record)
+
+
+def rows_of_conversations(file: Path, options: Options, found: Findings, form: str) -> Iterator[tuple[str, str]]:
+    """(place, words) of the conversations of a table. One that is refused is noted; a row that is none ends the reading."""
+    for where, record in until_refused(records_of(file, options), "", found):
+        try:
+            text = words_of(record, where, form)
+        except DataError as error:
+            found.refuse(error)
+        else:
+            yield where, text
 
 
 def words_of(record: dict[str, Any], where: str, form: str) -> str:

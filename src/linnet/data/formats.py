@@ -331,6 +331,10 @@ def sniff(found: Sequence[str], where: str, asked: str | None = None, all_names:
         explain(
             f"{where}: no field of it is known to hold text (found: {names})",
             need=f"one of {', '.join(TEXT_FIELDS)}, or its name in the source",
-            hint=f"text: {found[0]}" if found else "another file",
+            hint="kind: conversations in the source"
+            if conversation_in(dict.fromkeys(all_names or found))
+            else f"text: {found[0]}"
+            if found
+            else "another file",
         )
     )

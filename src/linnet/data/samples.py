@@ -1,19 +1,18 @@
-"""A few documents or conversations as a model sees them: ids, and which of them it learns."""
+"""A few documents or conversations, as they were read, or as a model sees them: ids, and which of them it learns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from linnet.core.errors import DataError, explain
 from linnet.core.names import nearest
 from linnet.core.spec import words
-from linnet.data.conversations import Conversation, Preference, form_in, read_all
-from linnet.data.files import ending, find_files
-from linnet.data.formats import Options, json_records
-from linnet.data.reading import chunks
+from linnet.data.conversations import Conversation, Preference, Record, read_all
+from linnet.data.files import find_files
+from linnet.data.records import form_of, records_of
 from linnet.data.sources import Files
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.chat import ChatTemplate, Rendered, Turn
@@ -26,6 +25,38 @@ class Sample(NamedTuple):
     form: str
     ids: list[int]
     weights: list[int]
+
+
+class Parsed(NamedTuple):
+    """place: where it stood · form: of its record, or `document` · parts: who says it, and what; nobody says a document."""
+
+    place: str
+    form: str
+    parts: list[tuple[str, str]]
+
+
+def parsed(paths: Sequence[str], count: int, *, text: str | None = None) -> Iterator[Parsed]:
+    """The first `count` of some files as they were read: conversations where records hold such, else documents."""
+    return islice((each for path in paths for file in find_files(path) for each in parsed_file(file, text)), count)
+
+
+def parsed_file(file: Path, text: str | None) -> Iterator[Parsed]:
+    form = form_of(file) if text is None else None
+    if form is None or form == "text":
+        for document in Files(path=str(file), text=text).documents():
+            yield Parsed(document.name, "document", [("", document.text)])
+        return
+    for place, found in read_all(records_of(file)):
+        yield Parsed(place, form, parts_of(found))
+
+
+def parts_of(found: Record) -> list[tuple[str, str]]:
+    """(who says it, what) of a record, in order."""
+    if isinstance(found, Conversation):
+        return [(turn.role, turn.content) for turn in found.turns]
+    if isinstance(found, Preference):
+        return [*((turn.role, turn.content) for turn in found.turns), ("chosen", found.chosen), ("rejected", found.rejected)]
+    return [("", found.text)]
 
 
 def template_called(name: str) -> ChatTemplate:
@@ -67,14 +98,3 @@ def last_answer(rendered: Rendered) -> tuple[list[int], list[int]]:
     """The ids, and 1 for those of the last turn alone: what a preference is about."""
     span = rendered.spans[-1]
     return rendered.ids, [int(span.start <= i < span.end) for i in range(len(rendered.ids))]
-
-
-def form_of(file: Path) -> str | None:
-    """The form of the first record of a .jsonl; None for other files, and where it is none that is known."""
-    first = next(records_of(file), None) if ending(file) == ".jsonl" else None
-    return None if first is None else form_in(first[1])
-
-
-def records_of(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, record) of a .jsonl. Raises DataError with the line that is no JSON object."""
-    return json_records(chunks(file), str(file), Options())
