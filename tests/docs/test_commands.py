@@ -45,7 +45,7 @@ def shortened(command: str) -> list[str]:
                 changes.append("data.sources.0.count=60")
             words = [*without(words, "--steps"), "--steps", str(STEPS)]
             words += [part for change in changes for part in ("--set", change)]
-    elif verb == "generate":
+    elif verb in ("generate", "chat"):
         words = [*without(words, "--max-tokens"), "--max-tokens", "8"]
     elif verb == "plan" and "--minutes" in words:
         words = [*without(words, "--minutes"), "--minutes", "2"]
