@@ -372,6 +372,17 @@ def test_bad_rows_are_refused_with_file_and_line(tmp_path: Path, name: str, monk
         prepare(spec_of(chats(tmp_path / "a.jsonl")), BYTES, tmp_path / "out")
 
 
+def test_the_first_record_of_a_file_tells_the_form_of_all_its_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a portion begins with a record of another one."""
+    good, other = json.dumps({"messages": as_messages(talk(1))}), json.dumps({"instruction": "x", "output": "y"})
+    monkeypatch.setattr("linnet.data.sources.portion_size", lambda total: len(good.encode()) + 1)
+    (tmp_path / "a.jsonl").write_text("\n".join([good, good, good, other, other]))
+    source = Conversations(path=str(tmp_path / "a.jsonl"))
+    assert len(source.portions()) > 3
+    with pytest.raises(DataError, match=r"a\.jsonl, line 4 lacks messages"):
+        [list(source.texts(portion.what)) for portion in source.portions()[3:]]
+
+
 def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
     file = write_talks(tmp_path / "a.jsonl", TALKS)
     with pytest.raises(ConfigError, match="two sources of conversations with different templates"):

@@ -72,6 +72,17 @@ def test_what_is_taught_goes_on_from_what_will_be_given(template: ChatTemplate, 
         assert whole.spans[n].start == len(asked.ids)
 
 
+@pytest.mark.parametrize("template", TEMPLATES, ids=name_of)
+@given(turns=conversations(names=True))
+def test_a_tokenizer_learns_from_what_it_will_be_given(template: ChatTemplate, turns: Turns) -> None:
+    """`texts` are the ordinary texts of a conversation, one by one: their ids are the ids of it without special tokens."""
+    rendered = template.render(BPE, turns)
+    ordinary = [token for token in rendered.ids if token not in BPE.special.values()]
+    assert [token for text in template.texts(turns) for token in BPE.encode(text)] == ordinary
+    last = template.render(BPE, turns).spans[-1]
+    assert template.marks(BPE) == tuple(rendered.ids[last.stop : last.end])
+
+
 def test_the_law_kills_ids_of_whole_texts() -> None:
     turns = [Turn("user", "again"), Turn("assistant", "\n and again")]
     asked, whole = (
