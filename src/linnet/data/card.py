@@ -21,6 +21,7 @@ from linnet.core.errors import DataError
 from linnet.core.spec import fitting
 
 Number = TypeVar("Number", int, float)
+OF_CONVERSATIONS = ("learned", "template", "learn")  # fields of cards
 
 
 def of_both(counts: dict[str, Number]) -> dict[str, Number]:
@@ -101,8 +102,8 @@ class DataCard:
     learned: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for card.json."""
-        return dataclasses.asdict(self) | {"sources": [dataclasses.asdict(source) for source in self.sources]}
+        """Plain data, for card.json; of conversations nothing where there are none."""
+        return _told(self) | {"sources": [_told(source) for source in self.sources]}
 
     @classmethod
     def from_json(cls, table: Any, name: str = "card.json") -> DataCard:
@@ -216,6 +217,11 @@ class DataCard:
         for source in self.sources:
             columns[source.name] = [f"{source.overlapping[each['path']]:,}" for each in self.against]
         return as_table(columns, left=1)
+
+
+def _told(card: SourceCard | DataCard) -> dict[str, Any]:
+    """The fields of a card, but for those of conversations that say nothing."""
+    return {name: value for name, value in dataclasses.asdict(card).items() if value or name not in OF_CONVERSATIONS}
 
 
 def pair(counts: dict[str, int]) -> str:

@@ -215,7 +215,7 @@ class Preparation:
             for i, name in enumerate(self.work.names)
         ]
         for spool in spools:
-            _refuse_empty(spool)
+            spool.refuse_empty()
         return spools
 
     def read_before(self, portions: list[list[Portion]]) -> dict[tuple[int, int], list[Part]]:
@@ -390,17 +390,3 @@ def _reuse(target: Path, tokenizer: Tokenizer | TokenizerTrainer, tell: Progress
     prepared = open_folder(target, tokenizer, reused=True)
     tell(1.0, f"prepared before: {prepared.card.announcement()}")
     return prepared
-
-
-def _refuse_empty(spool: Spool) -> None:
-    """Raise DataError for a source of which nothing is left."""
-    if spool.documents:
-        return
-    why = f"{spool.read:,} documents, none left after cleaning ({', '.join(f'{k}: {v}' for k, v in spool.cleaned.items())})"
-    raise DataError(
-        explain(
-            f"source {spool.name!r} is empty: {why if spool.read else 'no documents'}",
-            need="some text",
-            hint="looking at its path, and at the clean steps",
-        )
-    )

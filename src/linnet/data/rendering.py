@@ -65,13 +65,12 @@ class Rendering:
             self.frames[role] = Around(before, mark, after, last == [closing.end_id])
 
     def _written(self, frame: str) -> Written:
-        ids = np.array(self.template.written(self.closing.tokenizer, frame), np.uint32)
-        texts = [text.encode("utf-8") for text in self.template.ordinary(frame)]
-        alone = [np.array(self.closing.tokenizer.encode(text.decode("utf-8")), np.uint32) for text in texts]
-        ordinary = Texts.of(texts)
-        joined, ends = np.concatenate([*alone, np.empty(0, np.uint32)]), np.cumsum([len(each) for each in alone], dtype=np.uint64)
-        unknown = self.closing.checked(joined.astype(np.uint32), ends, ordinary.sizes)
-        return Written(ids.astype(self.closing.dtype), len(ordinary.joined), int(unknown.sum()))
+        """A part of a frame, its ordinary text checked like what people say."""
+        ids = np.array(self.template.written(self.closing.tokenizer, frame), self.closing.dtype)
+        texts = self.template.ordinary(frame)
+        sizes = np.array([len(text.encode("utf-8")) for text in texts], np.uint64)
+        unknown = self.closing.checked(*self.closing.tokenizer.encode_to_arrays(texts), sizes)
+        return Written(ids, int(sizes.sum()), int(unknown.sum()))
 
     def __call__(self, texts: Texts, which: NDArray[np.uint8], *, n_threads: int | None = None) -> Encoded:
         conversations = [turns_in(text) for text in texts]

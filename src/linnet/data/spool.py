@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from linnet.core.errors import DataError, explain
 from linnet.core.files import temporary_name
 from linnet.data.clean import CleanStep, clean_texts
 from linnet.data.look import Looks, Texts, look
@@ -95,6 +96,15 @@ class Spool:
         """(documents,) one record each, of all parts."""
         found = [part.records(self.folder) for part in self.parts]
         return np.concatenate(found) if found else np.empty(0, RECORD)
+
+    def refuse_empty(self) -> None:
+        """Raise DataError for a source of which nothing is left."""
+        if self.documents:
+            return
+        steps = ", ".join(f"{name}: {count}" for name, count in self.cleaned.items())
+        why = f"{self.read:,} documents, none left after cleaning ({steps})" if self.read else "no documents"
+        hint = "looking at its path, and at the clean steps"
+        raise DataError(explain(f"source {self.name!r} is empty: {why}", need="some text", hint=hint))
 
     def firsts(self) -> list[int]:
         """The number of each part's first document, and of all."""
