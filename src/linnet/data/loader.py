@@ -273,6 +273,11 @@ class Marks(NamedTuple):
     learned: NDArray[np.bool_]
     ends: NDArray[np.bool_]
 
+    def padded(self, length: int) -> Marks:
+        """Those of `length` tokens, of which what is behind these is end tokens."""
+        more = (0, length - len(self.ends))
+        return Marks(*(np.pad(each, more, constant_values=True) for each in self))
+
 
 def marks_of(stream: Stream, tokens: NDArray[Any], start: int, end_id: int) -> Marks:
     """Those of a stream's tokens (n,), the first of which is number `start`."""
@@ -327,24 +332,23 @@ def evaluation_batches(
     spans = _spans(split, context_length, rows)
     while span := list(islice(spans, batch_size)):
         windows = np.full((len(span), context_length + 1), split.end_id, np.int64)
-        marks = [Marks(np.ones(context_length + 1, bool), np.ones(context_length + 1, bool)) for _ in span]
-        for window, mark, (part, known, _) in zip(windows, marks, span):
+        for window, (part, _, _) in zip(windows, span):
             window[: len(part)] = part
-            mark.learned[: len(part)], mark.ends[: len(part)] = known
+        marks = None if split.all_learned else [known.padded(context_length + 1) for _, known, _ in span if known is not None]
         batch = as_batch(windows, split.end_id, document_mask=document_mask, marks=marks)
         yield _scored_until(batch, [scored for _, _, scored in span], document_mask)
 
 
-def _spans(split: Split, context_length: int, rows: Rows) -> Iterator[tuple[NDArray[Any], Marks, int]]:
-    """(tokens of a row, at most T + 1 of them; their marks; how many of its places are scored), from the first to the last."""
+def _spans(split: Split, context_length: int, rows: Rows) -> Iterator[tuple[NDArray[Any], Marks | None, int]]:
+    """(tokens of a row, at most T + 1 of them; their marks, where not all is learned; how many of its places are scored), in order."""
     start = 0
     while start < split.tokens - 1:
         part, marks = _read_across(split, start, min(start + context_length + 1, split.tokens))
         scored = len(part) - 1
         if rows == "documents" and start + len(part) < split.tokens:
-            ends = np.flatnonzero(marks.ends[1:])
+            ends = np.flatnonzero(part[1:] == split.end_id if marks is None else marks.ends[1:])
             scored = int(ends[-1]) + 1 if len(ends) else scored
-        if marks.learned[1 : scored + 1].any():
+        if marks is None or marks.learned[1 : scored + 1].any():
             yield part, marks, scored
         start += scored
 
@@ -363,14 +367,15 @@ def _scored_until(batch: Batch, scored: list[int], document_mask: bool) -> Batch
     return Batch(batch.tokens, batch.targets, batch.weights, documents)
 
 
-def _read_across(split: Split, start: int, stop: int) -> tuple[NDArray[np.int64], Marks]:
-    """Tokens start … stop - 1 of the streams one after the other, and their marks."""
+def _read_across(split: Split, start: int, stop: int) -> tuple[NDArray[np.int64], Marks | None]:
+    """Tokens start … stop - 1 of the streams one after the other, and their marks, where not all of the split is learned."""
     parts, marks = [], []
     first = 0
     for stream in split.streams:
         low, high = max(start - first, 0), min(stop - first, stream.tokens)
         if low < high:
             parts.append(stream.read(low, high))
-            marks.append(marks_of(stream, parts[-1], low, split.end_id))
+            if not split.all_learned:
+                marks.append(marks_of(stream, parts[-1], low, split.end_id))
         first += stream.tokens
-    return np.concatenate(parts).astype(np.int64), Marks(*map(np.concatenate, zip(*marks)))
+    return np.concatenate(parts).astype(np.int64), Marks(*map(np.concatenate, zip(*marks))) if marks else None
