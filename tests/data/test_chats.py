@@ -410,6 +410,9 @@ def test_of_a_preference_the_better_answer_is_learned(tmp_path: Path) -> None:
     found = [document.text for document in Conversations(path=str(tmp_path / "a.jsonl")).documents()]
     assert found[0] == '[["user","Who 0?"],["assistant","A linnet 0."]]'
     assert len(found) == 30
+    (tmp_path / "b.jsonl").write_text(json.dumps(pairs[0]) + "\n" + json.dumps(pairs[1] | {"chosen": " "}))
+    with pytest.raises(DataError, match=r"b\.jsonl, line 2: turn 2 says nothing"):
+        list(Conversations(path=str(tmp_path / "b.jsonl")).documents())
 
 
 def test_the_card_says_how_much_is_learned(tmp_path: Path) -> None:

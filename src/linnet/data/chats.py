@@ -18,7 +18,7 @@ from linnet.data.clean import CleanStep
 from linnet.data.close import Closing
 from linnet.data.conversations import Preference, Text, read, sniff
 from linnet.data.encode import Encoder
-from linnet.data.files import encoded
+from linnet.data.files import encoded, ending
 from linnet.data.formats import Options, Rows
 from linnet.data.look import Looks, Texts
 from linnet.data.portions import Slice, lines_before
@@ -76,8 +76,9 @@ class Conversations(Described):
             try:
                 yield from encoded(self.lines(part, 1))
             except DataError:
-                for _ in encoded(self.lines(part, 1 + lines_before(part.path, part.start) if part.start else 1)):
-                    pass  # counted from the file's first line on, it says what is wrong with the right line
+                if part.start and ending(Path(part.path)) == ".jsonl":  # counted from the slice's first line on
+                    for _ in encoded(self.lines(part, 1 + lines_before(part.path, part.start))):
+                        pass
                 raise
 
     def lines(self, part: Slice, line: int) -> Rows:
@@ -90,6 +91,9 @@ class Conversations(Described):
             if isinstance(found, Text):
                 raise DataError(explain(f"{where} is a text", need="a conversation", hint="kind: files"))
             said = (*found.turns, Turn("assistant", found.chosen)) if isinstance(found, Preference) else found.turns
+            if not said[-1].content.strip():  # of the others the reader has said so
+                hint = "leaving the record out"
+                raise DataError(explain(f"{where}: turn {len(said)} says nothing", need="words in every turn", hint=hint))
             if not any(turn.role in self.learn for turn in said):
                 roles = " and ".join(self.learn)
                 raise DataError(explain(f"{where}: no turn of {roles}", need="something to learn", hint="leaving the record out"))
