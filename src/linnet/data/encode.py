@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,9 +15,7 @@ from linnet.data.look import Texts
 from linnet.data.shard_writer import ShardWriter
 from linnet.data.shards import SPLITS
 from linnet.data.split import line_boundary
-from linnet.data.spool import REPORT_EVERY, Part
-
-BATCH = 2**21  # bytes of texts that are encoded together
+from linnet.data.spool import REPORT_EVERY
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class Cut:
 
 
 def encode_part(
-    part: Part,
+    texts: Iterable[Texts],
     sides: NDArray[np.uint8],
     cut: Cut | None,
     encoder: Encoder,
@@ -92,10 +90,11 @@ def encode_part(
 ) -> Iterator[int | dict[str, Any]]:
     """Write the shards of a part: how many bytes are done, now and then, and at last what to know of them: split → its shard.
 
+    texts   its documents
     sides   (documents,) 0: left out; 1: training text; 2: validation text
     encoder   of the source's documents
     cut     a document of this part that is on both sides
-    spool   where the part is, and where the lengths of its documents go; built: where the shards go
+    spool   where the lengths of its documents go; built: where the shards go
     name    of the shards, without the split and the ending
 
     Raises TokenizerError for a tokenizer that loses bytes.
@@ -103,7 +102,7 @@ def encode_part(
     writers: dict[int, ShardWriter] = {}
     told = done = 0
     try:
-        for batch, which in batches(part, sides, cut, spool):
+        for batch, which in batches(texts, sides, cut):
             encoded = encoder(batch, which, n_threads=n_threads)
             for side, tokens in enumerate(encoded.sides, 1):
                 its = (which & 3) == side
@@ -127,16 +126,12 @@ def encode_part(
         raise
 
 
-def batches(part: Part, sides: NDArray[np.uint8], cut: Cut | None, spool: Path) -> Iterator[tuple[Texts, NDArray[np.uint8]]]:
+def batches(part: Iterable[Texts], sides: NDArray[np.uint8], cut: Cut | None) -> Iterator[tuple[Texts, NDArray[np.uint8]]]:
     """The texts of a part that are not left out, some at a time, and the side of each."""
-    text = memoryview(part.text(spool))
-    ends = np.cumsum(part.records(spool)["bytes"], dtype=np.uint64)
     first = 0
-    while first < len(ends):
-        begin = int(ends[first - 1]) if first else 0
-        last = max(int(np.searchsorted(ends, begin + BATCH)), first + 1)
-        mine, which = ends[first:last], sides[first:last]
-        texts = Texts(text[begin : int(ends[last - 1])], mine - np.uint64(begin))
+    for texts in part:
+        last = first + len(texts)
+        which = sides[first:last]
         if not which.all():
             texts = Texts.of([texts[number] for number in np.nonzero(which)[0].tolist()])
         if cut is not None and first <= cut.document < last:

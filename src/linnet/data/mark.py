@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from linnet.core.files import temporary_name
 from linnet.data.contamination import NGrams
-from linnet.data.encode import batches
 from linnet.data.look import Texts
 from linnet.data.near import Near, signatures
 from linnet.data.spool import REPORT_EVERY, Part, Spool
@@ -40,31 +39,37 @@ def are_marked(part: Part, near: Near | None, against: int, spool: Path) -> bool
 
 
 def mark_part(
-    part: Part, near: Near | None, against: Sequence[NGrams], spool: Path, said: Callable[[Texts], Texts]
+    name: str,
+    texts: Iterable[Texts],
+    near: Near | None,
+    against: Sequence[NGrams],
+    spool: Path,
+    said: Callable[[Texts], Texts],
 ) -> Iterator[int]:
     """Write a part's marks, and say now and then how many bytes are done. Files get their names when they are whole.
 
-    said   what is said in documents as they lie in the spool, where words are looked for
+    name    of the part; texts: its documents
+    said    what is said in documents as they lie, where words are looked for
     """
-    paths = [spool / f"{part.name}.{ending}" for ending in endings(near, len(against))]
+    paths = [spool / f"{name}.{ending}" for ending in endings(near, len(against))]
     unnamed = [temporary_name(path) for path in paths]
     told = done = 0
     try:
         with contextlib.ExitStack() as files:
             out = [files.enter_context(open(path, "wb")) for path in unnamed]
-            for lying, _ in batches(part, np.ones(part.documents, np.uint8), None, spool):
-                texts = said(lying)
-                found: list[NDArray[Any]] = [] if near is None else [signatures(texts, near)]
+            for lying in texts:
+                words = said(lying)
+                found: list[NDArray[Any]] = [] if near is None else [signatures(words, near)]
                 if against:
-                    found.append(np.stack([grams.overlaps(texts) for grams in against], axis=1))
+                    found.append(np.stack([grams.overlaps(words) for grams in against], axis=1))
                 for file, numbers in zip(out, found):
                     file.write(numbers.astype(MARK).tobytes())
                 done += len(lying.joined)
                 if done >= told + REPORT_EVERY:
                     told = done
                     yield done
-        for path, name in zip(unnamed, paths):
-            os.replace(path, name)
+        for unfinished, path in zip(unnamed, paths):
+            os.replace(unfinished, path)
     finally:
         for path in unnamed:
             path.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ from linnet.data.shards import FORMAT, SPLITS, VERSION, files_of, token_dtype
 from linnet.data.sides import SourcePlan, TrainingTexts, plan_all, training_texts
 from linnet.data.sources import Portion
 from linnet.data.spec import DataSpec
-from linnet.data.spool import Part, Spool
+from linnet.data.spool import CHANGED, Part, Spool
 from linnet.data.tally import card_of
 from linnet.data.work import Event, Unit, Work
 from linnet.data.workplace import Progress, sweep_unfinished, work_folder
@@ -132,15 +132,11 @@ class Preparation:
         _ = self.work.against  # what is wrong with evaluation texts is said before anything is read
         spools = self.read(meanwhile=lambda: self.keep(tokenizer) if isinstance(tokenizer, Tokenizer) else None)
         self.mark(spools)
-        if signatures_of(self.spec, self.work.seed) != signatures:
-            raise DataError(
-                explain("a source changed while it was read", need="files that stay as they are", hint="the same again")
-            )
         plans = plan_all(self.spec, spools)
         trained = self.trained(tokenizer, spools, plans)
         self.spec.check(trained)
-        signatures[: len(spools)] = [signature or digest_of(spool) for signature, spool in zip(signatures, spools)]
-        target = folder / name_of(self.spec, signatures, maker or trained.fingerprint)
+        known = [signature or digest_of(spool) for signature, spool in zip(signatures, spools)] + signatures[len(spools) :]
+        target = folder / name_of(self.spec, known, maker or trained.fingerprint)
         found = _reuse(target, trained, self.tell)
         if found is not None:
             return found
@@ -149,6 +145,7 @@ class Preparation:
                 explain(f"{target} exists and has no index.json", need="that name for prepared data", hint="moving it away")
             )
         index = self.encode(spools, plans, trained, target.name)
+        self.refuse_changes(signatures)
         index["recipe"] = tokenizer.recipe if isinstance(tokenizer, TokenizerTrainer) else ""
         card = card_of(self.spec, spools, plans, index, exact=trained.exact)
         write_bytes(self.work.built / FILE_NAME, (self.work.folder / FILE_NAME).read_bytes())
@@ -169,6 +166,11 @@ class Preparation:
         self.tell(1.0, card.announcement())
         return open_folder(target, trained, reused=False)
 
+    def refuse_changes(self, signatures: Sequence[str | None]) -> None:
+        """Raise DataError where the sources' signatures are others than before."""
+        if signatures_of(self.spec, self.work.seed) != list(signatures):
+            raise DataError(explain(CHANGED, need="files that stay as they are", hint="the same again"))
+
     def told(self, units: list[Unit], alone: bool, n_bytes: int | None) -> Iterator[tuple[int, Event | None]]:
         """What the units say, from whoever does them."""
         if not units:
@@ -182,7 +184,14 @@ class Preparation:
         portions = [source.portions() for source in self.spec.sources]
         parts = self.read_before(portions)
         units = [
-            {"do": "read", "source": i, "portion": j, "what": portion.what, "done": [vars(part) for part in parts[i, j]]}
+            {
+                "do": "read",
+                "source": i,
+                "portion": j,
+                "what": portion.what,
+                "again": portion.again,
+                "done": [vars(part) for part in parts[i, j]],
+            }
             for i, each in enumerate(portions)
             for j, portion in enumerate(each)
             if f"end/{i}/{j}" not in self.journal.entries
@@ -227,11 +236,17 @@ class Preparation:
                 found[i, j] = parts
                 while (entry := self.journal.entries.get(f"read/{i}/{j}/{len(parts)}")) is not None:
                     part = Part(**entry)
-                    if not part.is_whole(self.work.spool, closely=self.journal.rebooted):
+                    if not self.is_whole(i, part):
                         self.journal.entries.pop(f"end/{i}/{j}", None)
                         break
                     parts.append(part)
         return found
+
+    def is_whole(self, source: int, part: Part) -> bool:
+        """Whether a part is there; after a restart of the machine, when files may be lost, its texts are looked at, too."""
+        if not part.is_whole(self.work.spool):
+            return False
+        return not self.journal.rebooted or part.are_its(self.work.texts(source, part), self.work.spool)
 
     def mark(self, spools: list[Spool]) -> None:
         """What near copies and overlaps are found by, where they are looked for."""
@@ -271,7 +286,7 @@ class Preparation:
                 if trained.fingerprint == self.journal.entries["trained"]["fingerprint"]:
                     return trained
             self.tell(None, "training the tokenizer")
-            tokenizer = tokenizer.train(TrainingTexts(lambda: training_texts(self.spec, spools, plans)))
+            tokenizer = tokenizer.train(TrainingTexts(lambda: training_texts(self.work, spools, plans)))
         self.keep(tokenizer)
         return tokenizer
 

@@ -182,7 +182,7 @@ def byte_blocks(
             first = False
         end = piece.rfind(b"\n") + 1
         if end:
-            whole = b"".join([*carry, piece[:end]])
+            whole = b"".join([*carry, memoryview(piece)[:end]])
         elif longest is not None and held + len(piece) > longest:
             joined = b"".join([*carry, piece])
             end = len(joined) if encoding != "utf-8" else character_start(joined)

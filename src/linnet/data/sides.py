@@ -23,7 +23,8 @@ from linnet.data.mark import overlaps_of, signatures_of
 from linnet.data.near import near_copies
 from linnet.data.spec import DataSpec
 from linnet.data.split import Plan, make_plan, repeated
-from linnet.data.spool import Spool, text_of
+from linnet.data.spool import Spool
+from linnet.data.work import Work
 
 KEPT, COPY, OVERLAPPING, NEAR_COPY = range(4)
 Fates = NDArray[np.uint8]  # (documents,) what becomes of each: one of these
@@ -110,19 +111,16 @@ def plan_of(spec: DataSpec, spool: Spool, records: NDArray[np.void], fates: Fate
     return make_plan(spool.name, spec.split, spec.validation, first_words, *sizes, whole=spec.sources[number].whole)
 
 
-def training_texts(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan]) -> Iterator[str]:
+def training_texts(work: Work, spools: list[Spool], plans: list[SourcePlan]) -> Iterator[str]:
     """All training text, in order, as a tokenizer learns from it."""
-    for source, spool, plan in zip(spec.sources, spools, plans):
-        sides, cut = plan.sides(exact=spec.exact)
-        number = 0
-        for part in spool.parts:
-            for _, text in text_of(part, spool.folder):
-                if cut is not None and number == cut.document:
-                    data = text.encode("utf-8")
-                    yield data[: cut.at(data)].decode("utf-8")
-                elif sides[number] == 1:
-                    yield from source.lessons(text)
-                number += 1
+    for i, (source, spool, plan) in enumerate(zip(work.spec.sources, spools, plans)):
+        sides, cut = plan.sides(exact=work.spec.exact)
+        texts = (text for part in spool.parts for some in work.texts(i, part) for text in some)
+        for number, text in enumerate(texts):
+            if cut is not None and number == cut.document:
+                yield text[: cut.at(text)].decode("utf-8")
+            elif sides[number] == 1:
+                yield from source.lessons(text.decode("utf-8"))
 
 
 class TrainingTexts:

@@ -36,7 +36,7 @@ from linnet.core.spec import Spec
 from linnet.data.clean import CleanStep, clean_texts
 from linnet.data.close import Closing
 from linnet.data.encode import Encoder, TextEncoder
-from linnet.data.files import FORMATS, encoded, ending, find_files, read_file, read_slice, refuse_slice
+from linnet.data.files import FORMATS, encoded, ending, find_files, is_plain, read_file, read_slice, refuse_slice
 from linnet.data.formats import Options, one_line
 from linnet.data.look import Looks, Texts
 from linnet.data.portions import Slice, portion_size, slices, together
@@ -67,11 +67,13 @@ class Portion:
     what    which one, in plain JSON types; None: all of it
     size    its bytes on disk, 0 where nobody knows
     plain   whether these are bytes of text, so that one can say how far reading is
+    again   whether reading it again costs less than writing down what was read, and gives the same
     """
 
     what: Any = None
     size: int = 0
     plain: bool = False
+    again: bool = False
 
 
 class Source(Spec):
@@ -285,13 +287,26 @@ def portions_of(files: Sequence[Path], options: Options) -> list[Portion]:
     size = portion_size(sum(file.stat().st_size for file in files))
     found = together((part for file in files for part in slices(file, ending(file), options, size)), size)
     return [
-        Portion([dataclasses.astuple(part) for part in parts], sum(part.size for part in parts), _plain(parts)) for parts in found
+        Portion(
+            [dataclasses.astuple(part) for part in parts], sum(part.size for part in parts), _plain(parts), _again(parts, options)
+        )
+        for parts in found
     ]
 
 
-def _plain(parts: list[Slice]) -> bool:
+def _plain(parts: Sequence[Slice]) -> bool:
     """Whether nothing has to be unpacked to read them."""
     return not any(part.path.endswith((*COMPRESSED, ".parquet")) for part in parts)
+
+
+def _again(parts: Sequence[Slice], options: Options) -> bool:
+    """Whether they are read as fast as a copy would be: cut at a line here and there, not taken apart."""
+    return (
+        _plain(parts)
+        and options.encoding == "utf-8"
+        and options.separator != "\n"
+        and all(is_plain(Path(part.path)) for part in parts)
+    )
 
 
 def _first_ones(documents: Iterator[Document], count: int) -> str:

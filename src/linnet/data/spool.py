@@ -7,6 +7,9 @@ written a part at a time, so that a reader that is killed goes on behind the las
 
     NAME.00003.0000.text      portion 3, part 0: the documents' UTF-8, one after the other
     NAME.00003.0000.records   fingerprint (2 x u8), bytes (u8), characters (u8), little-endian
+
+Plain text of which cleaning changes nothing is left where it lies, and read again: that costs less than a copy. A part then has
+records alone, and what is read again has to have their sizes; that the files have not changed, their source's signature says.
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ from linnet.data.look import Looks, Texts, look
 
 RECORD = np.dtype([("fingerprint", "<u8", (2,)), ("bytes", "<u8"), ("characters", "<u8")])
 PART = 2**26  # bytes of text; a part is done when it has so many
+TOGETHER = 2**21  # bytes of texts that are worked on together
 REPORT_EVERY = 2**22  # bytes between two words on how far it is
+CHANGED = "a source changed while it was read"
 Cleaner = Callable[[Texts, Sequence[CleanStep], Counter[str]], tuple[Texts, Looks]]
 
 
@@ -40,6 +45,8 @@ class Part:
     read         documents that the source gave, before cleaning
     documents    those that were kept; size: the bytes of their text
     cleaned      cleaning step → documents that it changed or dropped
+    left         where its text was left: the portion of its source (`Portion.what`) of which it is the first documents; None: it
+                 lies in the spool
     """
 
     name: str
@@ -47,26 +54,52 @@ class Part:
     documents: int
     size: int
     cleaned: dict[str, int]
+    left: Any = None
 
-    def is_whole(self, folder: Path, *, closely: bool) -> bool:
-        """Whether its files are there, of the right size; closely: and every text is the one that was written."""
-        sizes = {f"{self.name}.text": self.size, f"{self.name}.records": self.documents * RECORD.itemsize}
-        for name, size in sizes.items():
-            if not (folder / name).is_file() or (folder / name).stat().st_size != size:
-                return False
-        if not closely:
-            return True
-        records = self.records(folder)
-        looks = look(Texts(self.text(folder), np.cumsum(records["bytes"], dtype=np.uint64)))
-        return bool((looks.fingerprints == records["fingerprint"]).all())
+    def is_whole(self, folder: Path) -> bool:
+        """Whether its files are there, of the right size."""
+        sizes = {"records": self.documents * RECORD.itemsize} | ({"text": self.size} if self.left is None else {})
+        files = {folder / f"{self.name}.{ending}": size for ending, size in sizes.items()}
+        return all(file.is_file() and file.stat().st_size == size for file, size in files.items())
+
+    def are_its(self, texts: Iterable[Texts], folder: Path) -> bool:
+        """Whether all of some texts are those that were written."""
+        found = [np.empty((0, 2), np.uint64), *(look(some).fingerprints for some in texts)]
+        return np.array_equal(np.concatenate(found), self.records(folder)["fingerprint"])
 
     def records(self, folder: Path) -> NDArray[np.void]:
         """(documents,) one record each."""
         return np.fromfile(folder / f"{self.name}.records", dtype=RECORD)
 
-    def text(self, folder: Path) -> bytes:
-        """All its documents, one after the other."""
-        return (folder / f"{self.name}.text").read_bytes()
+    def texts(self, folder: Path) -> Iterator[Texts]:
+        """All its documents, where they lie in the spool, some megabytes at a time. Raises DataError where some are missing."""
+        ends = np.cumsum(self.records(folder)["bytes"], dtype=np.uint64)
+        first = begin = 0
+        with open(folder / f"{self.name}.text", "rb") as file:
+            while first < len(ends):
+                last = max(int(np.searchsorted(ends, begin + TOGETHER, side="right")), first + 1)
+                end = int(ends[last - 1])
+                joined = file.read(end - begin)
+                if len(joined) < end - begin:
+                    got = f"{file.name} ends after {begin + len(joined):,} bytes"
+                    raise DataError(explain(got, need=f"{self.size:,}, as it was written", hint="the same command again"))
+                yield Texts(joined, ends[first:last] - np.uint64(begin))
+                first, begin = last, end
+
+    def texts_again(self, portion: Iterable[Texts], folder: Path) -> Iterator[Texts]:
+        """All its documents, where they were left: the first of its portion's. Raises DataError where they are others."""
+        sizes = self.records(folder)["bytes"]
+        done = 0
+        for texts in portion:
+            texts = texts.before(min(len(texts), self.documents - done))
+            if not np.array_equal(texts.sizes, sizes[done : done + len(texts)]):
+                break
+            done += len(texts)
+            yield texts
+            if done == self.documents:
+                return
+        if done < self.documents:
+            raise DataError(explain(CHANGED, need="files that stay as they are", hint="the same again"))
 
 
 @dataclass
@@ -112,36 +145,38 @@ class Spool:
 
 
 class PartWriter:
-    """Writes one part; its files get their names when they are whole."""
+    """Writes one part; its files get their names when they are whole. left: as in Part; its text is not written then."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
-        self.paths = [temporary_name(folder / f"{name}.{ending}") for ending in ("text", "records")]
-        self.text, self.records = (open(path, "wb", buffering=2**20) for path in self.paths)  # noqa: SIM115
+    def __init__(self, folder: Path, name: str, *, left: Any = None) -> None:
+        self.folder, self.name, self.left = folder, name, left
+        self.endings = ("records", "text") if left is None else ("records",)
+        self.paths = [temporary_name(folder / f"{name}.{ending}") for ending in self.endings]
+        self.files = [open(path, "wb", buffering=2**20) for path in self.paths]  # noqa: SIM115
         self.read = self.documents = self.bytes = 0
         self.cleaned: Counter[str] = Counter()
 
-    def add(self, read: int, texts: Texts, looks: Looks) -> None:
-        """Some documents, of `read` that the source gave."""
+    def add(self, read: int, texts: Texts, looks: Looks, changed: Counter[str]) -> None:
+        """Some documents, of `read` that the source gave; changed: what cleaning did to these."""
         self.read += read
         self.documents += len(texts)
         self.bytes += len(texts.joined)
-        self.text.write(texts.joined)
+        self.cleaned += changed
         records = np.empty(len(texts), RECORD)
         records["fingerprint"], records["bytes"], records["characters"] = looks.fingerprints, texts.sizes, looks.characters
-        self.records.write(records.tobytes())
+        for file, content in zip(self.files, (records.tobytes(), texts.joined)):
+            file.write(content)
 
     def close(self) -> Part:
         """Give the files their names."""
-        for file in (self.text, self.records):
+        for file in self.files:
             file.close()
-        for path, ending in zip(self.paths, ("text", "records")):
+        for path, ending in zip(self.paths, self.endings):
             os.replace(path, self.folder / f"{self.name}.{ending}")
-        return Part(self.name, self.read, self.documents, self.bytes, dict(self.cleaned))
+        return Part(self.name, self.read, self.documents, self.bytes, dict(self.cleaned), self.left)
 
     def abandon(self) -> None:
         """Delete what was written."""
-        for file, path in zip((self.text, self.records), self.paths):
+        for file, path in zip(self.files, self.paths):
             file.close()
             path.unlink(missing_ok=True)
 
@@ -154,15 +189,19 @@ def write_parts(
     *,
     done: Sequence[Part] = (),
     cleaned: Cleaner = clean_texts,
+    left: Any = None,
 ) -> Iterator[Part | int]:
     """Read a portion to its end: its parts as they are done, and between them now and then how many bytes it has come to.
 
     name      of the portion; `done`: its first parts, where they were read before
     cleaned   how steps are done with documents of this sort
+    left      its source's name for it, where reading it again costs less than a copy: what comes before the first document that
+              cleaning changes is left where it lies
 
     Raises DataError for what cannot be read, NotUtf8.
     """
     number, behind = len(done), sum(part.read for part in done)
+    left = None if done else left
     told = size = sum(part.size for part in done)
     writer: PartWriter | None = None
     try:
@@ -171,11 +210,17 @@ def write_parts(
                 behind -= len(batch)
                 continue
             batch, behind = batch.after(behind), 0
-            writer = writer or PartWriter(folder, f"{name}.{number:04d}")
-            texts, looks = cleaned(batch, steps, writer.cleaned)
-            writer.add(len(batch), texts, looks)
+            changed: Counter[str] = Counter()
+            texts, looks = cleaned(batch, steps, changed)
+            if left is not None and texts is not batch:
+                left = None
+                if writer is not None:
+                    yield writer.close()
+                    writer, number = None, number + 1
+            writer = writer or PartWriter(folder, f"{name}.{number:04d}", left=left)
+            writer.add(len(batch), texts, looks, changed)
             size += len(texts.joined)
-            if writer.bytes >= PART:
+            if writer.bytes >= PART and left is None:
                 yield writer.close()
                 writer, number = None, number + 1
             if size >= told + REPORT_EVERY:
@@ -187,12 +232,3 @@ def write_parts(
     finally:
         if writer is not None:
             writer.abandon()
-
-
-def text_of(part: Part, folder: Path) -> Iterator[tuple[Any, str]]:
-    """(record, text) of each document of a part."""
-    text, start = part.text(folder), 0
-    for record in part.records(folder):
-        size = int(record["bytes"])
-        yield record, text[start : start + size].decode("utf-8")
-        start += size

@@ -24,6 +24,7 @@ from linnet.data.clean import NotUtf8
 from linnet.data.close import Closing
 from linnet.data.contamination import NGrams
 from linnet.data.encode import Cut, encode_part
+from linnet.data.look import Texts
 from linnet.data.mark import mark_part
 from linnet.data.spec import DataSpec
 from linnet.data.spool import Part, write_parts
@@ -82,18 +83,25 @@ class Work:
     def from_json(cls, said: dict[str, Any]) -> Work:
         return cls(load(DataSpec, said["spec"]), said["seed"], Path(said["folder"]), n_threads=1)
 
+    def texts(self, source: int, part: Part) -> Iterator[Texts]:
+        """The documents of a part of a source, from where they lie. Raises DataError where they are others than they were."""
+        if part.left is None:
+            return part.texts(self.spool)
+        return part.texts_again(self.spec.sources[source].texts(part.left, seed=self.seed), self.spool)
+
     def do(self, unit: Unit) -> Iterator[Event]:
         """A unit of work."""
         return {"read": self.read, "mark": self.mark, "encode": self.encode}[unit["do"]](unit)
 
     def read(self, unit: Unit) -> Iterator[Event]:
-        """source, portion: their numbers; what: the portion; done: its parts that were read before."""
+        """source, portion: their numbers; what: the portion; again: whether that can be read again; done: its parts that were read before."""
         source = self.spec.sources[unit["source"]]
         name = f"{self.names[unit['source']]}.{unit['portion']:05d}"
         done = [Part(**part) for part in unit["done"]]
         try:
             texts = source.texts(unit["what"], seed=self.seed)
-            for event in write_parts(name, texts, self.spec.clean, self.spool, done=done, cleaned=source.cleaned):
+            left = unit["what"] if unit["again"] else None
+            for event in write_parts(name, texts, self.spec.clean, self.spool, done=done, cleaned=source.cleaned, left=left):
                 yield {"part": dataclasses.asdict(event)} if isinstance(event, Part) else {"bytes": event}
         except NotUtf8 as error:
             source.refuse(unit["what"])
@@ -101,8 +109,9 @@ class Work:
 
     def mark(self, unit: Unit) -> Iterator[Event]:
         """source: its number; part: its description."""
-        said = self.spec.sources[unit["source"]].said
-        for done in mark_part(Part(**unit["part"]), self.spec.near, self.against, self.spool, said):
+        part = Part(**unit["part"])
+        texts, said = self.texts(unit["source"], part), self.spec.sources[unit["source"]].said
+        for done in mark_part(part.name, texts, self.spec.near, self.against, self.spool, said):
             yield {"bytes": done}
 
     def encode(self, unit: Unit) -> Iterator[Event]:
@@ -111,5 +120,6 @@ class Work:
         sides = np.fromfile(self.spool / f"{unit['source']}.sides", np.uint8, part.documents, offset=unit["first"])
         cut = Cut(*unit["cut"]) if unit["cut"] else None
         encoder = self.spec.sources[unit["source"]].encoder(self.closing)
-        for event in encode_part(part, sides, cut, encoder, self.spool, self.built, unit["name"], n_threads=self.n_threads):
+        texts = self.texts(unit["source"], part)
+        for event in encode_part(texts, sides, cut, encoder, self.spool, self.built, unit["name"], n_threads=self.n_threads):
             yield {"bytes": event} if isinstance(event, int) else {"shards": event}
