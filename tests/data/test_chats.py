@@ -78,7 +78,7 @@ def test_what_stands_on_disk_is_what_each_conversation_renders_to(
     roles = ("assistant",) if small else ("user", "assistant")
     spec = spec_of(chats(file, template=template, learn=list(roles)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("linnet.data.encode.BATCH", 700 if small else 2**21)
+        patch.setattr("linnet.data.spool.TOGETHER", 700 if small else 2**21)
         if small:
             with small_parts():
                 prepared = prepare(spec, tokenizer, tmp_path / "out")
