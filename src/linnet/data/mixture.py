@@ -145,8 +145,8 @@ class Mixture:
         return [value / sum(values) for value in values]
 
     def courses(self) -> list[list[float]]:
-        """For each source its share at the start, wherever it turns, and at the end."""
-        return [_turns(course) for course in self.shares(np.array(self.bends)).T.tolist()]
+        """For each source its share at the start, wherever it turns, and at the end, to a hundredth of a per cent."""
+        return [_turns(course) for course in self.shares(np.array(self.bends)).round(4).T.tolist()]
 
 
 def mixture_of(weights: Mapping[str, float | Ramp]) -> Mixture:

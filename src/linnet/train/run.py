@@ -235,7 +235,7 @@ class Run:
         """Everything that the loop needs, standing where `saved` does. Opens the metrics file."""
         spec, train, before = self.spec, self.spec.train, progress_of(saved)
         planned = self.estimate.steps * train.batch_size
-        source = PackedBatches(
+        self.source = PackedBatches(
             self.prepared.train,
             context_length=self.context,
             batch_size=train.batch_size,
@@ -262,7 +262,7 @@ class Run:
             objective=spec.objective,
             optimizers=optimizers,
             schedule=spec.schedule,
-            source=source,
+            source=self.source,
             clock=clock,
             precision=self.precision,
             seed=spec.seed,
@@ -322,6 +322,7 @@ class Run:
             "versions": manifest.versions,
             "machine": describe_machine(self.device),
             "warnings": self.talk.warnings,
+            "rows_drawn": self.source.drawn(),
         }
         write_json(self.folder / "summary.json", summary)
         if not self.goes_on:  # a run in several sittings has no single estimate to score
