@@ -6,9 +6,11 @@ Each law was seen to fail on mutants of the code; those that are easily put in t
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
+import pickle
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -368,6 +370,7 @@ def test_a_ramp_is_written_read_and_overridden() -> None:
     assert dump(spec)["sources"][0]["weight"] == {"from": 4.0, "to": 1.0, "begin": 0.2, "end": 1.0}
     assert load(type(spec), json.loads(json.dumps(dump(spec)))) == spec
     assert load(Ramp, {"from": 1, "to": 2}).replace(to=3) == ramp(1, 3)
+    assert pickle.loads(pickle.dumps(spec)) == copy.deepcopy(spec) == spec  # other processes read it
     table = {"data": {"sources": [{"kind": "stories", "weight": {"from": 4, "to": 1}}, {"kind": "stdin", "weight": 2.0}]}}
     override(table, "data.sources.0.weight.to=3")
     override(table, "data.sources.1.weight={from: 0, to: 5}")

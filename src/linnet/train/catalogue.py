@@ -132,6 +132,9 @@ def accepted(field: FieldInfo) -> str:
         for said, short in LIMITS.values()
         if getattr(each, short, None) is not None
     ]
+    choices = [each for each in get_args(field.annotation) if each is not type(None)]
+    if limits and len(choices) == 2 and is_table(choices[1]):  # the limits are those of the number
+        return ", ".join([_kind_accepted(choices[0]), *limits, f"or {_kind_accepted(choices[1])}"])
     return ", ".join([_kind_accepted(field.annotation), *limits])
 
 
