@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from linnet.core.errors import DataError, explain
 from linnet.core.files import read_json, sha256_file
 from linnet.core.spec import fitting
+from linnet.data.mixture import Ramp, Weight, as_weight
 
 FORMAT = "linnet-tokens"
 VERSION = 2
@@ -90,7 +91,7 @@ class Index:
     tokenizer: str
     recipe: str
     spec: dict[str, Any]
-    weights: dict[str, float]
+    weights: dict[str, Weight]
     splits: IndexedSplits
 
 
@@ -125,7 +126,7 @@ class Stream:
     """
 
     source: str
-    weight: float
+    weight: float | Ramp
     tokens: int
     bytes: int
     documents: int
@@ -264,7 +265,7 @@ def open_splits(folder: Path, index: dict[str, Any], *, verify: bool = False) ->
             if len(masks) not in (0, len(maps)) or (None in learned) is bool(masks):
                 got = f"{folder / 'index.json'} names masks of {len(masks)} of the {len(maps)} shards of {entry['source']!r}"
                 raise DataError(explain(got, need="one for each, or none", hint="preparing the data anew"))
-            weight = index["weights"][entry["source"]]
+            weight = as_weight(index["weights"][entry["source"]])
             sizes = (entry["tokens"], entry["bytes"], entry["documents"])
             streams.append(Stream(entry["source"], weight, *sizes, maps, starts, masks, *learned))
         splits[name] = Split(name, tuple(streams), index["end_id"], index["fingerprint"])
