@@ -119,22 +119,32 @@ linnet_ids *linnet_encode(const linnet_encoder *encoder, const uint8_t *text, ui
 linnet_ids *linnet_encode_batch(
     const linnet_encoder *encoder, const uint8_t *bytes, const uint64_t *ends, uint64_t n_texts, uint64_t n_threads);
 
+/* The same of texts that lie anywhere, each of as many bytes as its size says. */
+linnet_ids *linnet_encode_texts(
+    const linnet_encoder *encoder, const uint8_t *const *texts, const uint64_t *sizes, uint64_t n_texts, uint64_t n_threads);
+
 /* The n_ids ids of all texts, and after a batch where those of each of the n_ends texts end. */
 const uint32_t *linnet_ids_look(const linnet_ids *ids, uint64_t *n_ids, uint64_t *n_ends, const uint64_t **ends);
 
 void linnet_ids_free(linnet_ids *ids);
 
-/* Functions of Python's stable interface: PyList_New, PyList_SetItem, Py_IncRef, Py_DecRef. */
+/* Functions of Python's stable interface: PyList_New, PyList_SetItem, Py_IncRef, Py_DecRef, PyList_GetItem, PyBytes_AsStringAndSize. */
 typedef struct {
     void *(*list_new)(intptr_t n);
     int (*set_item)(void *list, intptr_t place, void *object);
     void (*inc_ref)(void *object);
     void (*dec_ref)(void *object);
+    void *(*get_item)(void *list, intptr_t place);
+    int (*bytes_at)(void *object, char **bytes, intptr_t *n);
 } linnet_python;
 
 /* A list of Python's: of n ids, the object that `numbers` holds for each. For a caller that holds Python's lock meanwhile, which calls through
  * cffi do not. NULL where an id is not below n_numbers, or there is no memory. */
 void *linnet_python_list(const uint32_t *ids, uint64_t n, void *const *numbers, uint64_t n_numbers, const linnet_python *python);
+
+/* Where the bytes of the first n items of a list of Python's lie, and how many they are: for as long as the caller keeps these items. For a caller
+ * that holds Python's lock. A bad argument is an item that is no bytes object. */
+int64_t linnet_python_texts(void *list, uint64_t n, const uint8_t **texts, uint64_t *sizes, const linnet_python *python);
 
 /* ── Kernels ── */
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
@@ -210,6 +211,44 @@ def test_the_same_ids_of_random_text(pattern: str) -> None:
         ids, ends = tokenizer._encoder.encode_batch([text_to_bytes(text) for text in texts], n_threads)
         borders = [0, *ends.tolist()]
         assert [ids[start:end].tolist() for start, end in pairwise(borders)] == plain
+
+
+def test_texts_of_a_batch_lie_where_they_are_or_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not copied where Python says where its bytes lie; else they are put together."""
+    chance = random.Random(6)
+    encoder = train_bpe([random_text(chance, 60) for _ in range(200)], 400, pattern="gpt2")._encoder
+    for count in (0, 1, 2, 300):
+        texts = [chance.randbytes(chance.choice((0, 1, 7, 100, 3000))) for _ in range(count)] + [b"\0", b""] * (count > 1)
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(native, "python_functions", lambda: None)
+            ids, ends = encoder.encode_batch(texts, 2)
+        for given in (texts, tuple(texts)):
+            found, found_ends = encoder.encode_batch(given, 2)
+            assert found.tolist() == ids.tolist()
+            assert found_ends.tolist() == ends.tolist()
+    for wrong in ([b"a", "b"], [b"a", None], [memoryview(b"a")], [b"a", 3]):
+        with pytest.raises(TypeError, match="bytes"):
+            encoder.encode_batch(wrong, 2)
+
+
+def test_numbers_of_ids_are_those_of_tolist(monkeypatch: pytest.MonkeyPatch) -> None:
+    luck = np.random.default_rng(3)
+    numbers = native.Numbers(70_000)
+    for size in (0, 1, 2, 15, 16, 17, 1000, 100_000):
+        ids = luck.integers(0, 70_000, size, dtype=np.uint32)
+        assert numbers.of(ids) == ids.tolist()
+        assert all(type(number) is int for number in numbers.of(ids))
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(native, "python_functions", lambda: None)
+            assert numbers.of(ids) == ids.tolist()
+    assert numbers.of(np.arange(10, dtype=np.uint32)[::3]) == [0, 3, 6, 9]
+    one = numbers.objects[60_001]
+    before = sys.getrefcount(one)
+    for _ in range(100):
+        numbers.of(np.full(50, 60_001, np.uint32))
+    assert sys.getrefcount(one) == before  # what was lent is given back
+    with pytest.raises(ValueError, match="NULL"):
+        numbers.of(np.array([1, 70_000], np.uint32))
 
 
 def test_long_chunks_like_many_short_steps() -> None:

@@ -36,6 +36,40 @@ pub fn look(case: &mut Case) -> Held {
     Ok(())
 }
 
+/// Lines cut into documents.
+pub fn cut(case: &mut Case) -> Held {
+    let mark: Box<[u8]> = case.chance.pick::<&[u8]>(&[b"<|endoftext|>", b"-", b"ab", b"\xC3\xA9 "]).to_vec().into();
+    let mut lines = Vec::new();
+    for _ in 0..case.chance.below(40) {
+        match case.chance.below(4) {
+            0 => lines.extend_from_slice(&mark),
+            1 => lines.extend_from_slice(&mark[..case.chance.below(mark.len() + 1)]),
+            2 => lines.extend(std::iter::repeat_n(b'x', case.chance.below(150))),
+            _ => lines.extend_from_slice(&case.text()[..]),
+        }
+        lines.extend_from_slice(case.chance.pick::<&[u8]>(&[b"\n", b"\n", b"\r\n", b"\r\r\n", b"\r", b""]));
+    }
+    let lines: Box<[u8]> = lines.into();
+    let n_ends = lines.len() / (mark.len() + 1) + 2;
+    let (mut texts, mut ends) = (Room::<u8>::new(lines.len()), Room::<u64>::new(n_ends));
+    let n = unsafe {
+        let (to, to_ends) = (texts.pointer(), ends.pointer());
+        linnet_documents_cut(lines.as_ptr(), lines.len() as u64, mark.as_ptr(), mark.len() as u64, to, to_ends, n_ends as u64)
+    };
+    law!((1..=n_ends as i64).contains(&n), "linnet_documents_cut: {n} parts, at most {n_ends} can be");
+    let (texts, mut ends) = (texts.written("linnet_documents_cut")?, ends.written("linnet_documents_cut")?[..n as usize].to_vec());
+    let room = texts.len() as u64;
+    if let Some(last) = ends.last_mut().filter(|last| case.is(Mutant::MoveCut) && **last < room) {
+        *last += 1;
+    }
+    let ascending = ends.windows(2).all(|two| two[0] <= two[1]) && ends.last().is_some_and(|&last| last <= room);
+    law!(ascending, "linnet_documents_cut: {n} parts end at {ends:?}");
+    let (found, expected) = (parts(texts, &ends).collect::<Vec<_>>(), slow::cut(&lines, &mark));
+    law!(found == expected, "linnet_documents_cut at {mark:?}: {found:?}, slowly {expected:?}, of {lines:?}");
+    case.note(ends);
+    Ok(())
+}
+
 /// Words, in a batch and one by one.
 pub fn words(case: &mut Case) -> Held {
     let texts = case.some_texts(6);

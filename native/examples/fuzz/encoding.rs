@@ -100,6 +100,14 @@ impl Encoders {
                 all.len()
             );
         }
+        let (at, sizes): (Vec<*const u8>, Vec<u64>) = all.iter().map(|text| (text.as_ptr(), text.len() as u64)).unzip();
+        let n = all.len() as u64;
+        let handle = unsafe { linnet_encode_texts(self.encoders[which].0, at.as_ptr(), sizes.as_ptr(), n, n_threads) };
+        let (mut elsewhere, elsewhere_ends) = taken(case, handle, "linnet_encode_texts")?;
+        if let Some(last) = elsewhere.last_mut().filter(|_| case.is(Mutant::MoveText)) {
+            *last ^= 1;
+        }
+        law!(elsewhere == ids && elsewhere_ends == ends, "linnet_encode_texts: {elsewhere:?}, where texts lie together {ids:?}");
         case.note(ends);
         Ok(())
     }

@@ -20,6 +20,15 @@ extern "C" {
     pub fn linnet_trainer_learn(trainer: *mut Trainer, pairs: *mut u32, n_merges: u64) -> i64;
     pub fn linnet_trainer_free(trainer: *mut Trainer);
 
+    pub fn linnet_documents_cut(
+        lines: *const u8,
+        n: u64,
+        mark: *const u8,
+        n_mark: u64,
+        texts: *mut u8,
+        ends: *mut u64,
+        n_ends: u64,
+    ) -> i64;
     pub fn linnet_documents_look(
         bytes: *const u8,
         ends: *const u64,
@@ -71,6 +80,13 @@ extern "C" {
         encoder: *const Encoder,
         bytes: *const u8,
         ends: *const u64,
+        n_texts: u64,
+        n_threads: u64,
+    ) -> *mut Ids;
+    pub fn linnet_encode_texts(
+        encoder: *const Encoder,
+        texts: *const *const u8,
+        sizes: *const u64,
         n_texts: u64,
         n_threads: u64,
     ) -> *mut Ids;

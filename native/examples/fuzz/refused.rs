@@ -59,6 +59,12 @@ fn nothing_there(case: &mut Case) -> Held {
             ("bytes of linnet_counter_add", linnet_counter_add(counter, null(), ends, 1, 1)),
             ("ends of linnet_counter_add", linnet_counter_add(counter, bytes, null(), 1, 1)),
             ("a trainer of linnet_trainer_learn", linnet_trainer_learn(null_mut(), to_ids, 1)),
+            ("lines of linnet_documents_cut", linnet_documents_cut(null(), n, bytes, 1, to_small, to, n + 2)),
+            ("a mark of linnet_documents_cut", linnet_documents_cut(bytes, n, null(), 1, to_small, to, n + 2)),
+            ("an empty mark", linnet_documents_cut(bytes, n, bytes, 0, to_small, to, n + 2)),
+            ("texts of linnet_documents_cut", linnet_documents_cut(bytes, n, bytes, 1, null_mut(), to, n + 2)),
+            ("ends of linnet_documents_cut", linnet_documents_cut(bytes, n, bytes, 1, to_small, null_mut(), n + 2)),
+            ("too few ends", linnet_documents_cut(bytes, n, bytes, 1, to_small, to, n / 2 + 1)),
             ("bytes of linnet_documents_look", linnet_documents_look(null(), ends, 1, to_small, to, to_small)),
             ("ends of linnet_documents_look", linnet_documents_look(bytes, null(), 1, to_small, to, to_small)),
             ("fingerprints of linnet_documents_look", linnet_documents_look(bytes, ends, 1, null_mut(), to, to_small)),
@@ -97,6 +103,7 @@ fn nothing_there(case: &mut Case) -> Held {
             ("ends of linnet_encoder_new", linnet_encoder_new(0, bytes, null(), 1, null(), 0, 0).is_null()),
             ("an encoder of linnet_encode", linnet_encode(null(), bytes, n).is_null()),
             ("an encoder of linnet_encode_batch", linnet_encode_batch(null(), bytes, ends, 1, 1).is_null()),
+            ("an encoder of linnet_encode_texts", linnet_encode_texts(null(), &bytes, ends, 1, 1).is_null()),
             ("ids of linnet_ids_look", linnet_ids_look(null(), &mut count, &mut other, &mut at).is_null()),
         ])?;
         linnet_trainer_free(null_mut());

@@ -156,7 +156,8 @@ fn keep_laws(case: &mut Case, encoders: &Encoders) -> Held {
         68_000..=74_999 => documents::look(case),
         75_000..=81_999 => documents::close(case),
         82_000..=87_999 => documents::words(case),
-        88_000..=93_999 => documents::minhash(case),
+        88_000..=91_999 => documents::minhash(case),
+        92_000..=94_999 => documents::cut(case),
         _ => refused::refuse(case),
     }
 }

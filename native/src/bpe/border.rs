@@ -8,7 +8,7 @@ use std::slice::{from_raw_parts, from_raw_parts_mut};
 use super::count::{Counted, Counter};
 use super::encode::Encoder;
 use super::learn::Trainer;
-use super::list::{list, Python};
+use super::list::{list, places, Python};
 use super::merge::{Merger, Rule};
 use super::scan::{self, Pattern};
 use crate::{boxed, caught, free, parts, BAD_ARGUMENT};
@@ -179,6 +179,28 @@ pub unsafe extern "C" fn linnet_encode_batch(
 }
 
 /// # Safety
+/// `encoder` comes from `linnet_encoder_new` and is not freed; `texts` and `sizes` hold `n_texts`, each text as many bytes as its size says.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_encode_texts(
+    encoder: *const Encoder,
+    texts: *const *const u8,
+    sizes: *const u64,
+    n_texts: u64,
+    n_threads: u64,
+) -> *mut Ids {
+    if encoder.is_null() || texts.is_null() || sizes.is_null() {
+        return null_mut();
+    }
+    boxed(|| {
+        let (texts, sizes) = (from_raw_parts(texts, n_texts as usize), from_raw_parts(sizes, n_texts as usize));
+        let text = |(&at, &size): (&*const u8, &u64)| (!at.is_null()).then(|| from_raw_parts(at, size as usize));
+        let texts: Vec<&[u8]> = texts.iter().zip(sizes).map(text).collect::<Option<_>>()?;
+        let (ids, ends) = (*encoder).encode_batch(&texts, n_threads as usize);
+        Some(Ids { ids, ends })
+    })
+}
+
+/// # Safety
 /// `encoder` comes from `linnet_encoder_new` and is not used again; NULL is allowed.
 #[no_mangle]
 pub unsafe extern "C" fn linnet_encoder_free(encoder: *mut Encoder) {
@@ -250,4 +272,24 @@ pub unsafe extern "C" fn linnet_python_list(
     }
     let work = || list(from_raw_parts(ids, n as usize), from_raw_parts(numbers, n_numbers as usize), *python);
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(null_mut())
+}
+
+/// # Safety
+/// The calling thread holds Python's lock; `list` is a list of Python's of at least n items, `texts` and `sizes` have room for n, and `python`
+/// holds Python's functions.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_python_texts(
+    list: *mut c_void,
+    n: u64,
+    texts: *mut *const u8,
+    sizes: *mut u64,
+    python: *const Python,
+) -> i64 {
+    if list.is_null() || texts.is_null() || sizes.is_null() || python.is_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        let (texts, sizes) = (from_raw_parts_mut(texts, n as usize), from_raw_parts_mut(sizes, n as usize));
+        places(list, texts, sizes, *python).map_or(BAD_ARGUMENT, |()| 0)
+    })
 }

@@ -1,16 +1,17 @@
-//! Ids as a list of Python's, of numbers that are there already: making each anew, as every other way does, takes longer than
-//! finding the ids.
+//! Lists of Python's: ids as one of numbers that are there already, since making each anew, as every other way does, takes longer
+//! than finding the ids; and where the texts of one lie, since putting them together takes what only one thread can do.
 //!
 //! Only functions of Python's stable interface are used; the caller says where they are, and holds Python's lock.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null_mut;
 
 use super::prefetch;
 
 type Object = *mut c_void;
 
-/// `PyList_New`, `PyList_SetItem` (which takes a reference over), `Py_IncRef`, `Py_DecRef`.
+/// `PyList_New`, `PyList_SetItem` (which takes a reference over), `Py_IncRef`, `Py_DecRef`, `PyList_GetItem` (which lends one),
+/// `PyBytes_AsStringAndSize`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Python {
@@ -18,6 +19,8 @@ pub struct Python {
     set_item: unsafe extern "C" fn(Object, isize, Object) -> c_int,
     inc_ref: unsafe extern "C" fn(Object),
     dec_ref: unsafe extern "C" fn(Object),
+    get_item: unsafe extern "C" fn(Object, isize) -> Object,
+    bytes_at: unsafe extern "C" fn(Object, *mut *mut c_char, *mut isize) -> c_int,
 }
 
 const AHEAD: usize = 16; // ids whose numbers are asked for before they are needed: a vocabulary's numbers fill more than a cache
@@ -46,4 +49,20 @@ pub unsafe fn list(ids: &[u32], numbers: &[Object], python: Python) -> Object {
         }
     }
     list
+}
+
+/// Where the bytes of each item of a list lie, and how many they are; None where one is no bytes, which Python then has an error for.
+///
+/// # Safety
+/// The calling thread holds Python's lock, and `list` is a list of at least as many items.
+pub unsafe fn places(list: Object, at: &mut [*const u8], sizes: &mut [u64], python: Python) -> Option<()> {
+    for (i, (at, size)) in at.iter_mut().zip(sizes).enumerate() {
+        let item = (python.get_item)(list, i as isize);
+        let (mut bytes, mut n) = (null_mut(), 0);
+        if item.is_null() || (python.bytes_at)(item, &mut bytes, &mut n) != 0 {
+            return None;
+        }
+        (*at, *size) = (bytes.cast(), n as u64);
+    }
+    Some(())
 }

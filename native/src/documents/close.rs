@@ -4,6 +4,9 @@
 /// Added to the side of a text whose document does not end with it.
 const DIVIDED: u8 = 4;
 
+/// In a table of bytes, which stays in a near cache, for whatever the large one has to be asked: a special token, or one of many bytes.
+const LONG: u8 = u8::MAX;
+
 /// Ids as they stand on disk, the lowest byte of each first: bytes, because nobody says that they lie where numbers may.
 pub type Side<'a, const WIDTH: usize> = &'a mut [[u8; WIDTH]];
 
@@ -37,13 +40,17 @@ pub fn close<const WIDTH: usize>(
     if u64::from(vocabulary.end_id) >= n_ids || n_ids > 1 << (8 * WIDTH) {
         return None;
     }
+    let short: Vec<u8> = vocabulary.bytes.iter().map(|&said| said.min(LONG as u32) as u8).collect();
     let mut done = [0, 0];
     for (number, ids) in texts.iter().enumerate() {
         let side = (which[number] & 3) as usize - 1;
         let room = &mut sides[side][done[side]..];
         let (mut bytes, mut special) = (0, 0);
         for (place, &id) in room.iter_mut().zip(*ids) {
-            let said = *vocabulary.bytes.get(id as usize)?;
+            let mut said = *short.get(id as usize)? as u32;
+            if said == LONG as u32 {
+                said = vocabulary.bytes[id as usize];
+            }
             bytes += (said & 0x7fff_ffff) as u64;
             special += (said >> 31) as u64;
             *place = on_disk(id);

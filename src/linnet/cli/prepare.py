@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from linnet.data.corpus import Corpus
 
 PREPARED = Path("prepared")
+TABLES = 100_000  # new objects before garbage is looked for: a vocabulary is so many, and none of them is any
 
 
 def prepare(
@@ -77,6 +79,7 @@ def prepare(
     Memory stays small however much text there is. Stopped or killed, the same command
     goes on where it was. Asked again, it finds what is there.
     """
+    gc.set_threshold(TABLES)
     from linnet.core.errors import ConfigError, explain
     from linnet.core.names import nearest
     from linnet.core.refusals import alternatives
@@ -153,7 +156,7 @@ class Bar:
     def __init__(self, console: Console) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        self.console, self.stage = console, ""
+        self.console, self.stage, self.shown = console, "", 0.0
         self.bar = Progress(
             BarColumn(bar_width=24),
             TextColumn("{task.fields[share]}"),
@@ -162,7 +165,7 @@ class Bar:
             TimeRemainingColumn(),
             console=console,
             disable=console.quiet or not console.is_terminal,
-            refresh_per_second=4,
+            auto_refresh=False,  # which takes a thread, and a process that has threads cannot be copied to work
         )
         self.task = self.bar.add_task("", total=None, share="")
 
@@ -175,7 +178,9 @@ class Bar:
 
     def __call__(self, done: float | None, message: str) -> None:
         share = {"total": None, "share": ""} if done is None else {"total": 1.0, "completed": done, "share": f"{done:4.0%}"}
-        self.bar.update(self.task, description=message, **share)
+        now = time.perf_counter()
+        self.bar.update(self.task, description=message, **share, refresh=now > self.shown + 0.25)
+        self.shown = now if now > self.shown + 0.25 else self.shown
         stage = message.partition(":")[0]
         if stage != self.stage and not self.console.is_terminal and done != 1.0:
             self.console.print(stage, highlight=False)

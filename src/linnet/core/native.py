@@ -12,7 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-INTERFACE = 9  # of native/include/linnet.h; a library that was built from another one is not used
+INTERFACE = 10  # of native/include/linnet.h; a library that was built from another one is not used
+
+
+# of Python, in the order of linnet_python in native/include/linnet.h
+CALLED = ("PyList_New", "PyList_SetItem", "Py_IncRef", "Py_DecRef", "PyList_GetItem", "PyBytes_AsStringAndSize")
 
 
 @cache
@@ -47,19 +51,21 @@ def native_version() -> str | None:
 
 
 @cache
-def python_functions() -> tuple[Any, Any] | None:
-    """(`linnet_python_list`, Python's functions that it calls); None where there is no library, or another Python than CPython.
+def python_functions() -> tuple[Any, Any, Any] | None:
+    """(`linnet_python_list`, `linnet_python_texts`, Python's functions that these call); None where there is no library, or another
+    Python than CPython.
 
-    It is called through ctypes, which keeps Python's lock for it; a call through cffi gives the lock up.
+    They are called through ctypes, which keeps Python's lock for them; a call through cffi gives the lock up.
     """
     if native_problem() or not hasattr(ctypes, "pythonapi"):
         return None
     (path,) = Path(importlib.import_module("linnet._native").__file__ or "").parent.glob("lib_native.*")
-    function = ctypes.PyDLL(str(path)).linnet_python_list
-    function.restype = ctypes.py_object
-    function.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p]
-    named = [getattr(ctypes.pythonapi, name) for name in ("PyList_New", "PyList_SetItem", "Py_IncRef", "Py_DecRef")]
-    return function, (ctypes.c_void_p * len(named))(*(ctypes.cast(each, ctypes.c_void_p).value for each in named))
+    lib, place, number = ctypes.PyDLL(str(path)), ctypes.c_void_p, ctypes.c_uint64
+    as_list, texts = lib.linnet_python_list, lib.linnet_python_texts
+    as_list.restype, as_list.argtypes = ctypes.py_object, [place, number, place, number, place]
+    texts.restype, texts.argtypes = ctypes.c_int64, [ctypes.py_object, number, place, place, place]
+    named = [getattr(ctypes.pythonapi, name) for name in CALLED]
+    return as_list, texts, (place * len(named))(*(ctypes.cast(each, place).value for each in named))
 
 
 def pointer(kind: str, array: Any) -> Any:

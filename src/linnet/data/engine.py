@@ -9,6 +9,7 @@ killed ends with its next word.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import logging
@@ -34,6 +35,8 @@ Engine = Literal["auto", "here", "processes", "ray"]
 Told = Iterator[tuple[int, Event | None]]
 
 AGAIN = "the same command again, which goes on where this one stopped"
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+KEPT_BYTES = 2**26
 FEW_BYTES = 2**25  # so little text is read before other processes have started
 
 
@@ -136,6 +139,12 @@ class Processes:
             yield number, event
         for thread in threads:
             thread.join()
+
+    def renew(self) -> None:
+        """Let those that are copies of this process be copied anew, with what it knows by now."""
+        for worker in [worker for worker in self.workers if worker.process is None]:
+            worker.end()
+            self.workers.remove(worker)
 
     def close(self) -> None:
         """End all workers."""
@@ -281,6 +290,7 @@ def answer(work: Work, units: Iterable[bytes], answers: BinaryIO) -> None:
     """Do one unit after the other, and tell what comes of each."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is interrupted is the master
     work = dataclasses.replace(work, n_threads=1)
+    keep_memory()
 
     def tell(event: Event | None) -> None:
         answers.write(json.dumps(event).encode("utf-8") + b"\n")
@@ -295,6 +305,15 @@ def answer(work: Work, units: Iterable[bytes], answers: BinaryIO) -> None:
             return  # the master is gone
         except Exception as error:  # passed on as what it is
             tell(as_event(error))
+
+
+def keep_memory() -> None:
+    """Let what is freed stay with this process, where the C library can be told: the next batch takes as much, and new pages cost as much as
+    copying does."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from linnet.core.names import nearest
 from linnet.core.native import checked, native_available, opened, pointer
 from linnet.core.refusals import kind_of
 from linnet.data.look import Texts
-from linnet.data.reading import LONGEST_LINE, Block, Encoding, blocks, byte_blocks
+from linnet.data.reading import LONGEST_LINE, Block, Encoding, Lines, blocks, byte_blocks
 from linnet.tokenizer.base import END_OF_TEXT
 
 # tried in this order when the spec names no field
@@ -91,7 +91,7 @@ def read_plain(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
                 if line.strip():
                     yield f":{number}", line
         return
-    decoded = (block.text.encode("utf-8") for block in _blocks(pieces, name, options, longest=LONGEST_LINE))
+    decoded: Iterator[Lines] = ([block.text.encode("utf-8")] for block in _blocks(pieces, name, options, longest=LONGEST_LINE))
     texts = (text for batch in cut_plain(decoded, options) for text in batch)
     number, held = 0, next(texts, None)
     for number, text in enumerate(texts, 1):
@@ -105,37 +105,38 @@ def plain_texts(pieces: Iterable[bytes], name: str, options: Options) -> Iterato
     """What `read_plain` gives, as UTF-8 and many at a time; whether it is UTF-8 is left to whoever looks at it next."""
     found = byte_blocks(pieces, name, encoding=options.encoding, longest=LONGEST_LINE, begins=not options.offset)
     if options.encoding != "utf-8":
-        found = (block.text.encode("utf-8") for block in _blocks(pieces, name, options, longest=LONGEST_LINE))
+        found = ([block.text.encode("utf-8")] for block in _blocks(pieces, name, options, longest=LONGEST_LINE))
     elif not options.offset:
-        found = (data if number else data.removeprefix(BOM_UTF8) for number, data in enumerate(found))
+        found = (data if number else [b"".join(data).removeprefix(BOM_UTF8)] for number, data in enumerate(found))
     if options.separator == "\n":
-        yield from (Texts.of([line for line in data.split(b"\n") if line.strip()]) for data in found)
+        yield from (Texts.of([line for line in b"".join(data).split(b"\n") if line.strip()]) for data in found)
     else:
         yield from cut_plain(found, options)
 
 
-def cut_plain(blocks_of_lines: Iterable[bytes], options: Options) -> Iterator[Texts]:
+def cut_plain(blocks_of_lines: Iterable[Lines], options: Options) -> Iterator[Texts]:
     """Blocks of whole lines cut into documents, as `read_plain` says, some at a time."""
     mark = separator_line(options)
-    parts: list[bytes] = []  # of a document that may go on
+    parts: Lines = []  # of a document that may go on
     size = 0
     separated = options.separated
     for data in blocks_of_lines:
-        if size + len(data) < PIECE:  # the common case, a block at a time
+        more = sum(map(len, data))
+        if size + more < PIECE:  # the common case, a block at a time
             whole = size < HELD  # else it is looked first whether anything is cut
-            found = cut(b"".join([*parts, data]) if whole else data, mark)
+            found = cut(b"".join([*parts, *data] if whole else data), mark)
             if len(found) == 1:
-                parts.append(data)
-                size += len(data)
+                parts += data
+                size += more
                 continue
             if not whole:
-                found = cut(b"".join([*parts, data]), mark)
+                found = cut(b"".join([*parts, *data]), mark)
             last = found[len(found) - 1]
             yield found.before(len(found) - 1)
             parts, size, separated = [last], len(last), True
             continue
         texts: list[bytes] = []
-        for line in _lines(data, b"\n"):
+        for line in _lines(b"".join(data), b"\n"):
             if line.rstrip(b"\r\n") == mark:
                 texts.append(b"".join(parts).removesuffix(b"\n").removesuffix(b"\r"))
                 parts, size, separated = [], 0, True

@@ -74,7 +74,7 @@ def prepare(
     engine      who works: this process, others, a cluster; auto: others where there is much text and more than one core
     workers     how many processes; None: one a core
 
-    Needs room for the corpus's cleaned text while it runs, and about 50 bytes of memory a document.
+    Needs room for the corpus's cleaned text while it runs (not for plain text that cleaning leaves as it is), and about 50 bytes of memory a document.
     Raises DataError for anything wrong with the text, TokenizerError for a tokenizer that loses bytes, LinnetError
     for a full disk; whatever it raises, nothing half written stays. Killed or interrupted, it goes on when asked again.
     """
@@ -296,10 +296,14 @@ class Preparation:
         if self.journal.entries.get("trained") != {"fingerprint": tokenizer.fingerprint} or not path.exists():
             tokenizer.save(path)
             self.journal.add("trained", {"fingerprint": tokenizer.fingerprint})
+        self.work.tokenizer = tokenizer
+        self.work.warm()
 
     def encode(self, spools: list[Spool], plans: list[SourcePlan], tokenizer: Tokenizer, fingerprint: str) -> dict[str, Any]:
         """Write all shards; the index."""
-        self.work.tokenizer, maker = tokenizer, tokenizer.fingerprint
+        maker = tokenizer.fingerprint
+        if isinstance(self.crew, Processes):
+            self.crew.renew()
         units: list[Unit] = []
         shards: dict[tuple[int, int], dict[str, Any]] = {}
         for i, (spool, plan) in enumerate(zip(spools, plans)):

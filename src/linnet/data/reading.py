@@ -2,7 +2,7 @@
 
     path -> chunks of bytes (gz and zst unpacked) -> Blocks of whole lines, decoded
 
-Everything streams: a reader holds one block (about 1 MiB) at a time, whatever the size of the file. A file that is
+Everything streams: a reader holds one block (about 2 MiB) at a time, whatever the size of the file. A file that is
 cut short, is not text, or is not in its encoding raises a DataError with the file, the byte offset (after
 unpacking) and the line. Deliberately no guessing of encodings: text is UTF-8 unless the spec says otherwise.
 """
@@ -22,10 +22,13 @@ from linnet.core.extras import need
 
 Encoding = Literal["utf-8", "latin-1", "cp1252"]  # all three keep "\n" one byte, so that blocks can be cut at it
 
-CHUNK = 2**20  # bytes read at a time
+CHUNK = 2**21  # bytes read at a time
 LONGEST_LINE = 2**24  # bytes; plain text without a line end for so long is cut at a character
 BINARY_PROBE = 8000  # a NUL byte among so many first ones marks a binary file, as in git's buffer_is_binary
 COMPRESSED = (".gz", ".zst")
+
+
+Lines = list[bytes | memoryview]  # some whole lines in pieces, which begin and end anywhere
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,8 @@ def blocks(
 
     Raises DataError for a binary stream (a NUL among the first bytes) and for bytes that are not in `encoding`.
     """
-    for data in byte_blocks(pieces, name, encoding=encoding, longest=longest, begins=not offset):
+    for lines in byte_blocks(pieces, name, encoding=encoding, longest=longest, begins=not offset):
+        data = b"".join(lines)
         text = _decode(data, name, encoding, offset, line)
         yield Block(text if offset else text.removeprefix("\ufeff"), line)
         offset += len(data)
@@ -171,9 +175,9 @@ def blocks(
 
 def byte_blocks(
     pieces: Iterable[bytes], name: str, *, encoding: Encoding = "utf-8", longest: int | None = None, begins: bool = True
-) -> Iterator[bytes]:
-    """The same blocks as they stand, not decoded. `begins`: whether it is the beginning of a file, which tells a binary one."""
-    carry: list[bytes] = []
+) -> Iterator[Lines]:
+    """The same blocks as they stand, neither decoded nor joined. `begins`: whether it is the beginning of a file, which tells a binary one."""
+    carry: Lines = []
     held = 0
     first = begins
     for piece in pieces:
@@ -182,12 +186,12 @@ def byte_blocks(
             first = False
         end = piece.rfind(b"\n") + 1
         if end:
-            whole = b"".join([*carry, memoryview(piece)[:end]])
+            whole: Lines = [*carry, memoryview(piece)[:end]]
         elif longest is not None and held + len(piece) > longest:
             joined = b"".join([*carry, piece])
             end = len(joined) if encoding != "utf-8" else character_start(joined)
-            whole, piece, end = joined[:end], joined[end:], 0
-            if not whole:  # not even one character yet
+            whole, piece, end = [joined[:end]], joined[end:], 0
+            if not whole[0]:  # not even one character yet
                 carry, held = [piece], len(piece)
                 continue
         else:
@@ -198,7 +202,7 @@ def byte_blocks(
         held = sum(map(len, carry))
         yield whole
     if carry:
-        yield b"".join(carry)
+        yield carry
 
 
 def character_start(data: bytes) -> int:

@@ -70,6 +70,10 @@ class Work:
         """The tokenizer, and what its ids are closed with."""
         return Closing(self.tokenizer or load_tokenizer(self.folder / FILE_NAME))
 
+    def warm(self) -> None:
+        """Make now what the first text would make, for copies of this process."""
+        self.closing.tokenizer.encode_joined(b"", np.empty(0, np.uint64))
+
     @cached_property
     def against(self) -> list[NGrams]:
         """What is looked for in documents."""

@@ -136,7 +136,18 @@ class Encoder:
 
     def encode_batch(self, texts: Sequence[bytes], n_threads: int | None = None) -> tuple[Ids, Ends]:
         """The ids (N,) of many texts, one after the other, and where those of each text end. n_threads: all cores by default."""
-        return self.encode_joined(b"".join(texts), ends_of(texts), n_threads)
+        functions = python_functions()
+        if functions is None:
+            return self.encode_joined(b"".join(texts), ends_of(texts), n_threads)
+        ffi, lib, _ = opened()
+        _, python_texts, python = functions
+        kept = list(texts)  # nobody else's, so that none of them goes while Python's lock is free
+        at, sizes = np.empty(len(kept), np.uint64), np.empty(len(kept), np.uint64)
+        checked(python_texts(kept, len(kept), at.ctypes.data, sizes.ctypes.data, python), "linnet_python_texts")
+        places = ffi.cast("uint8_t **", pointer("uint64_t", at))
+        threads = n_cores() if n_threads is None else n_threads
+        ids = lib.linnet_encode_texts(self._handle, places, pointer("uint64_t", sizes), len(kept), threads)
+        return _look(ids, "linnet_encode_texts")
 
     def encode_joined(self, joined: bytes | memoryview, ends: Ends, n_threads: int | None = None) -> tuple[Ids, Ends]:
         """The same of texts that lie one after the other up to the ends (texts,)."""
@@ -161,7 +172,7 @@ class Numbers:
             found: list[int] = self.objects[ids].tolist()
             return found
         ids = np.ascontiguousarray(ids, np.uint32)
-        as_list, python = functions
+        as_list, _, python = functions
         numbers: list[int] = as_list(ids.ctypes.data, len(ids), self.objects.ctypes.data, len(self.objects), python)
         return numbers
 

@@ -18,6 +18,25 @@ pub fn look(text: &[u8]) -> (u64, u8) {
     (text.iter().filter(|&byte| byte & 0xC0 != 0x80).count() as u64, flags)
 }
 
+/// Lines cut at those that are `mark`: all parts but the last without the line end before it.
+pub fn cut(lines: &[u8], mark: &[u8]) -> Vec<Vec<u8>> {
+    let mut texts = vec![Vec::new()];
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        let bare = line.strip_suffix(b"\n").unwrap_or(line);
+        let returns = bare.iter().rev().take_while(|&&byte| byte == b'\r').count();
+        let last = texts.last_mut().expect("there is one from the start");
+        if &bare[..bare.len() - returns] == mark {
+            for end in [b"\n", b"\r"] {
+                last.truncate(last.strip_suffix(end).unwrap_or(last).len());
+            }
+            texts.push(Vec::new());
+        } else {
+            last.extend_from_slice(line);
+        }
+    }
+    texts
+}
+
 /// The scripts whose characters are a word each, as in `linnet/data/grams.py`.
 const ALONE: [(u32, u32); 14] = [
     (0x0E00, 0x0EFF),
