@@ -139,7 +139,7 @@ typedef struct {
 } linnet_python;
 
 /* A list of Python's: of n ids, the object that `numbers` holds for each. For a caller that holds Python's lock meanwhile, which calls through
- * cffi do not. NULL where an id is not below n_numbers, or there is no memory. */
+ * cffi do not. NULL where an id is not below n_numbers, or there is no memory; Python has an error for either. */
 void *linnet_python_list(const uint32_t *ids, uint64_t n, void *const *numbers, uint64_t n_numbers, const linnet_python *python);
 
 /* Where the bytes of the first n items of a list of Python's lie, and how many they are: for as long as the caller keeps these items. For a caller

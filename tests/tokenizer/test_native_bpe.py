@@ -222,8 +222,8 @@ def test_texts_of_a_batch_lie_where_they_are_or_together(monkeypatch: pytest.Mon
         with monkeypatch.context() as elsewhere:
             elsewhere.setattr(native, "python_functions", lambda: None)
             ids, ends = encoder.encode_batch(texts, 2)
-        for given in (texts, tuple(texts)):
-            found, found_ends = encoder.encode_batch(given, 2)
+        for several in (texts, tuple(texts)):
+            found, found_ends = encoder.encode_batch(several, 2)
             assert found.tolist() == ids.tolist()
             assert found_ends.tolist() == ends.tolist()
     for wrong in ([b"a", "b"], [b"a", None], [memoryview(b"a")], [b"a", 3]):
@@ -247,7 +247,7 @@ def test_numbers_of_ids_are_those_of_tolist(monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(100):
         numbers.of(np.full(50, 60_001, np.uint32))
     assert sys.getrefcount(one) == before  # what was lent is given back
-    with pytest.raises(ValueError, match="NULL"):
+    with pytest.raises(SystemError, match="bad argument"):
         numbers.of(np.array([1, 70_000], np.uint32))
 
 

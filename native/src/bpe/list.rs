@@ -25,13 +25,13 @@ pub struct Python {
 
 const AHEAD: usize = 16; // ids whose numbers are asked for before they are needed: a vocabulary's numbers fill more than a cache
 
-/// A new list of `numbers[id]` for every id; NULL where one is beyond `numbers`, or there is no memory.
+/// A new list of `numbers[id]` for every id; NULL where one is beyond `numbers`, or there is no memory, and Python has an error for either.
 ///
 /// # Safety
 /// The calling thread holds Python's lock, and `numbers` are Python's objects.
 pub unsafe fn list(ids: &[u32], numbers: &[Object], python: Python) -> Object {
     if ids.iter().any(|&id| id as usize >= numbers.len()) {
-        return null_mut();
+        return (python.list_new)(-1); // which is refused: ctypes cannot take NULL where no error was set
     }
     let list = (python.list_new)(ids.len() as isize);
     if list.is_null() {
