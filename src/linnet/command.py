@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from linnet.asked import asked_of, change
+from linnet.asked import asked_of, change, passed_over
 from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
 from linnet.core.extras import has
 from linnet.core.spec import dump, load
@@ -82,6 +82,8 @@ def run(
     else:
         asked = ask(what, minutes=minutes, steps=steps, set=set)
         spec, table = asked.spec, asked.table
+        for line in passed_over(what, table) if not quiet else ():
+            console.print(Text(line), soft_wrap=True)
         folder = folder or (RUNS / asked.name if resume else folder_of(asked))
     result = done_before(folder, spec, table, console, quiet=quiet) if resume else None
     if result is None:

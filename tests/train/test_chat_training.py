@@ -23,6 +23,7 @@ from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared
 from linnet.data.spec import DataSpec
 from linnet.evaluate.ngram import KneserNey
+from linnet.generate.decode import Decoder
 from linnet.interop.native import seal
 from linnet.language_model import LanguageModel, lately
 from linnet.model import Network
@@ -235,6 +236,61 @@ def test_what_was_said_first_is_left_out_where_there_is_no_room() -> None:
     )  # the system's turn, the question, the reply
 
 
+def one_letter(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a model write one letter, for ever."""
+    letter = model.tokenizer.encode("a")[0]
+    always = torch.nn.functional.one_hot(torch.tensor([letter]), model.tokenizer.vocab_size).float() * 99
+    monkeypatch.setattr(model.network, "logits", lambda hidden: always.expand(*hidden.shape[:-1], -1))
+    monkeypatch.setattr("linnet.generate.decode.one_token", lambda *args: None)
+
+
+def test_a_reply_ends_where_the_context_does(talked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the system's turn and the question are read for every token of it."""
+    model = linnet.load(talked)
+    one_letter(model, monkeypatch)
+    read_again: list[Any] = []
+    right = Decoder._read_from_start
+    monkeypatch.setattr(Decoder, "_read_from_start", lambda self: read_again.append(self.rows) or right(self))
+    turns = [Turn("system", "Be brief."), Turn("user", "Why?")]
+    ids = ChatML().render(model.tokenizer, turns, reply=True).ids
+    context = model.manifest.context_length
+    assert context // 2 < len(ids) < context
+    said = model.chat(turns, max_tokens=1000, temperature=0)
+    assert said == "a" * (context - len(ids))
+    assert len(read_again) == 1  # the prompt itself
+    with pytest.raises(LinnetError, match=rf"of the last question.*needed: fewer than the model's context of {context}"):
+        model.chat([turns[0], Turn("user", "Why? " * context)])
+
+
+def test_what_is_said_at_the_door_of_a_chat_is_looked_at(
+    talked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = linnet.load(talked)
+    asked = [{"role": "user", "content": "Who is 3?"}]
+    assert model.chat(asked, max_tokens=4) == model.chat("Who is 3?", max_tokens=4)
+    for arguments in (("",), ("Who?", "--system", " ")):
+        code, out, err = tiny_run.linnet(capsys, "chat", talked, *arguments)
+        assert (code, out, "turn 1 says nothing" in err) == (2, "", True)
+    code, out, err = tiny_run.linnet(capsys, "chat", talked, "Who?", "--system", "\udcff")
+    assert (code, out, "0xff at place 0" in err) == (2, "", True)
+
+    def broken(prompt: str = "") -> str:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")
+
+    monkeypatch.setattr("builtins.input", broken)
+    code, _, err = tiny_run.linnet(capsys, "chat", talked)
+    assert (code, "not UTF-8" in err) == (2, True)
+
+
+def test_the_terminal_says_how_to_leave(
+    talked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda prompt="": "")
+    assert tiny_run.linnet(capsys, "chat", talked)[1:] == ("", "")
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    assert "Ctrl-D ends" in tiny_run.linnet(capsys, "chat", talked)[2]
+
+
 def test_resumed_is_uninterrupted(tmp_path: Path, talked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = chat_run(write_chats(tmp_path / "chats.jsonl"))
     stopped = tmp_path / "run"
@@ -257,7 +313,7 @@ def test_resumed_is_uninterrupted(tmp_path: Path, talked: Path, monkeypatch: pyt
 
 def test_a_template_in_a_manifest_is_checked(tmp_path: Path, talked: Path) -> None:
     net = network().eval()
-    model = LanguageModel.assemble(net, BYTES, context_length=16, template=ChatML())
+    model = LanguageModel.assemble(net, BYTES, context_length=48, template=ChatML())
     model.save(tmp_path / "model")
     assert linnet.load(tmp_path / "model").chat("x", max_tokens=2) == model.chat("x", max_tokens=2)
     with pytest.raises(TokenizerError, match="without the special tokens"):
