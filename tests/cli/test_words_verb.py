@@ -14,6 +14,7 @@ def test_words_says_everything_that_a_run_file_can_say(
 ) -> None:
     from linnet.core.meanings import first_line, meanings
     from linnet.core.spec import words
+    from linnet.data.sources import Source
     from linnet.train.catalogue import GROUPS, SENTENCE, accepted, fields_of, tables
     from linnet.train.spec import RunSpec, TrainSpec
 
@@ -41,6 +42,8 @@ def test_words_says_everything_that_a_run_file_can_say(
     page = " ".join(tiny_run.linnet(capsys, "words", "train.steps")[1].split())
     assert "batch_size 16 rows a step a whole number, at least 1" in page
     assert accepted(TrainSpec.model_fields["compile"]) == "auto, yes or no"
+    weight = accepted(words(Source)["stories"].model_fields["weight"])  # type: ignore[type-abstract]
+    assert weight == "a number, more than 0, at most 1e+100, or a table of from, to, begin, end"
     assert "muon" in tiny_run.linnet(capsys, "words", "optimizer")[1]
 
 

@@ -196,6 +196,7 @@ def show(console: Console, card: DataCard) -> None:
     from rich.table import Table
 
     from linnet.data.card import share
+    from linnet.data.mixture import as_course
 
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("source", overflow="fold")
@@ -203,7 +204,8 @@ def show(console: Console, card: DataCard) -> None:
     left_out |= {"near\ncopies": "near_dropped"} if card.near is not None else {}
     left_out |= {"overlaps": "overlaps_dropped"} if card.against else {}
     learned = ("learned\n%",) if card.learned else ()
-    for title in ("documents", *left_out, "tokens", *learned, "asked %", "actual %", "bytes/\ntoken"):
+    course = ("on the way\n%",) if any(source.asked_course for source in card.sources) else ()
+    for title in ("documents", *left_out, "tokens", *learned, "asked %", *course, "actual %", "bytes/\ntoken"):
         table.add_column(title, justify="right", no_wrap=True)
     for source in card.sources:
         table.add_row(
@@ -213,6 +215,7 @@ def show(console: Console, card: DataCard) -> None:
             f"{sum(source.tokens.values()):,}",
             *(share(source.learned or source.tokens, source.tokens) for _ in learned),
             f"{source.asked_percent:.2f}",
+            *(as_course(source.asked_course) for _ in course),
             f"{source.actual_percent:.2f}",
             f"{source.bytes_per_token:.2f}",
         )

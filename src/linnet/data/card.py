@@ -1,7 +1,7 @@
 """The data card: what a model was fed, as JSON for programs and Markdown for people.
 
 Two shares of each source are shown, each column adding up to 100.00 %: *asked*, its share of the rows that training
-draws (its weight ÷ the sum of weights), and *actual*, its share of the training tokens that there are. Where the
+draws (its weight ÷ the sum of weights; where these change, over a whole run), and *actual*, its share of the training tokens that there are. Where the
 two differ, `passes` says what that means: how often the source is gone through while as many tokens are drawn as the
 whole training part holds.
 """
@@ -19,9 +19,10 @@ from pydantic import AfterValidator
 
 from linnet.core.errors import DataError
 from linnet.core.spec import fitting
+from linnet.data.mixture import as_course
 
 Number = TypeVar("Number", int, float)
-OF_CONVERSATIONS = ("learned", "template", "learn")  # fields of cards
+ONLY_WHERE_SAID = ("asked_course", "learned", "template", "learn")  # fields of cards: of ramps, of conversations
 
 
 def of_both(counts: dict[str, Number]) -> dict[str, Number]:
@@ -40,6 +41,7 @@ class SourceCard:
     counts in both).
 
     overlapping      evaluation text → documents that overlap with it, left out or not
+    asked_course     where weights change over a run, the asked share in per cent at its start, wherever it turns, at its end
     learned          tokens that are learned, by split; empty: all are
     template, learn  how conversations are written down, and whose words are learned
     """
@@ -64,6 +66,7 @@ class SourceCard:
     near_dropped: int = 0
     overlaps_dropped: int = 0
     overlapping: dict[str, int] = field(default_factory=dict)
+    asked_course: tuple[float, ...] = ()
     learned: dict[str, int] = field(default_factory=dict)
     template: dict[str, Any] | None = None
     learn: tuple[str, ...] = ()
@@ -102,7 +105,7 @@ class DataCard:
     learned: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for card.json; of conversations nothing where there are none."""
+        """Plain data, for card.json; of ramps and of conversations nothing where there are none."""
         return _told(self) | {"sources": [_told(source) for source in self.sources]}
 
     @classmethod
@@ -143,7 +146,7 @@ class DataCard:
             ),
             f"{what} Pairs are training + validation. {asked}",
             self.table(),
-            "asked %: share of the rows drawn; actual %: share of the training tokens there are; "
+            f"asked %: share of the rows drawn{self.over_a_run()}; actual %: share of the training tokens there are; "
             "passes: times through a source for as many tokens as the training part holds.",
             *[f"One document of {s.name} is divided, and counts on both sides." for s in self.sources if s.divided],
             "## Cleaning (documents changed or dropped, by step)",
@@ -156,6 +159,10 @@ class DataCard:
         hashes = [f"- `{file}` `{sha256}`" for source in self.sources for file, sha256 in source.sha256.items()]
         blocks += ["## SHA-256 of each shard", "\n".join(hashes)]
         return "\n\n".join(blocks) + "\n"
+
+    def over_a_run(self) -> str:
+        """What else has to be said of shares that change."""
+        return " over a whole run, and on the way from its start to its end" if any(s.asked_course for s in self.sources) else ""
 
     def conversations(self) -> list[str]:
         """A line for each source of conversations: how they are written down, and how much of them is learned."""
@@ -205,6 +212,9 @@ class DataCard:
             else [],
             "bytes/token": [*[f"{s.bytes_per_token:.3f}" for s in sources], f"{total / sum(self.tokens.values()):.3f}"],
             "asked %": shares(lambda s: s.asked_percent),
+            "asked on the way %": [*[as_course(s.asked_course) for s in sources], ""]
+            if any(s.asked_course for s in sources)
+            else [],
             "actual %": shares(lambda s: s.actual_percent),
             "passes": [*[f"{s.passes:.2f}" for s in sources], ""],
         }
@@ -220,8 +230,8 @@ class DataCard:
 
 
 def _told(card: SourceCard | DataCard) -> dict[str, Any]:
-    """The fields of a card, but for those of conversations that say nothing."""
-    return {name: value for name, value in dataclasses.asdict(card).items() if value or name not in OF_CONVERSATIONS}
+    """The fields of a card, but for those of ramps and of conversations that say nothing."""
+    return {name: value for name, value in dataclasses.asdict(card).items() if value or name not in ONLY_WHERE_SAID}
 
 
 def pair(counts: dict[str, int]) -> str:

@@ -6,8 +6,9 @@ The tokens of a source are one sequence t_0 … t_{N-1}. In epoch e it is cut in
 
 so that each token is predicted once an epoch (but for the fewer than T at either end), and the windows are drawn in a
 random order that is computed, not stored (`shuffle.Permutation`). A row of a batch is one window. Which source a row
-comes from is decided by the largest debt: the source whose rows lag most behind its share. Both are functions of
-how many rows were drawn, so a position is three integers a source, and the memory is one batch.
+comes from is decided by the largest debt: the source whose rows lag most behind its share (`mixture.py`). Both are functions of
+how many rows were drawn, so a position is three integers a source, and the memory is one batch. Where shares change over the
+run, what was asked of each source so far is in it, too: a sum, added up row by row, so that no batch size changes its rounding.
 
 Documents that share a row are told apart by `documents`; the end token belongs to the document that it ends. The
 first token of a document is predicted from the end of the one before, with weight 1, like everywhere.
@@ -30,12 +31,13 @@ from torch import Tensor
 from linnet.core.errors import CheckpointError, DataError, explain
 from linnet.core.seeds import stream_seed
 from linnet.data.batch import Batch
+from linnet.data.mixture import Dealer, Ramp, mixture_of
 from linnet.data.shards import Split, Stream
 from linnet.data.shuffle import Permutation
 from linnet.data.spec import Rows
 
 MOST_EPOCHS_OF_NOTHING = 4  # so often a stream may be gone through without a row that teaches anything
-POSITION_OF = ("data", "split", "seed", "context_length", "rows")  # what a saved position belongs to
+POSITION_OF = ("data", "split", "seed", "context_length", "rows", "run_rows")  # what a saved position belongs to
 
 
 def beginnings(stream: Stream, context_length: int, rows: Rows) -> int:
@@ -148,11 +150,12 @@ class PackedBatches:
     document_mask    give `documents`, where a row holds a document's end before its last place; else rows are one document
     rank, world_size the k-th global batch has world_size · B rows, and rank r gets rows r·B … (r + 1)·B - 1 of it
     weights          source → weight; default: those of the data spec
+    run_rows         rows of the whole run, of all ranks, over which ramps go; needed where a weight is one, unused elsewhere
     rows             windows: each token is predicted once an epoch; documents: each row begins with the end token before
                      a document, so that nothing is read without its beginning, and a beginning is learned as it is
                      asked for in generation (an epoch is then one row from each document but the first)
 
-    Raises DataError if a source is shorter than one window.
+    Raises DataError if a source is shorter than one window, or a ramp does not know how long the run is.
     """
 
     def __init__(
@@ -165,8 +168,9 @@ class PackedBatches:
         document_mask: bool = True,
         rank: int = 0,
         world_size: int = 1,
-        weights: Mapping[str, float] | None = None,
+        weights: Mapping[str, float | Ramp] | None = None,
         rows: Rows = "windows",
+        run_rows: int | None = None,
     ) -> None:
         if context_length < 1 or batch_size < 1 or not 0 <= rank < world_size:
             raise DataError(
@@ -178,7 +182,7 @@ class PackedBatches:
         self.split, self.context_length, self.batch_size, self.seed = split, context_length, batch_size, seed
         self.document_mask, self.rank, self.world_size, self.rows = document_mask, rank, world_size, rows
         self.walks = [Walk(stream, context_length, seed, rows) for stream in split.streams]
-        self.shares = _shares(split, weights)
+        self.dealer = Dealer(mixture_of(weights_of(split, weights)), run_rows)
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches from where the source stands; a second iterator goes on where the first one is."""
@@ -188,7 +192,7 @@ class PackedBatches:
     def next_batch(self) -> Batch:
         """The next batch of this rank. When it is handed out, the position stands behind it."""
         rows = self.batch_size * self.world_size
-        chosen = self._choose(rows)
+        chosen = self.dealer.deal([walk.drawn for walk in self.walks], rows)
         starts = np.empty(rows, np.int64)
         for number, walk in enumerate(self.walks):
             here = chosen == number
@@ -202,20 +206,6 @@ class PackedBatches:
             return as_batch(windows, self.split.end_id, document_mask=self.document_mask)
         marks = [marks_of(stream, row, start, self.split.end_id) for row, (stream, start) in zip(windows, places)]
         return as_batch(windows, self.split.end_id, document_mask=self.document_mask, marks=marks)
-
-    def _choose(self, rows: int) -> NDArray[np.int64]:
-        """The source of each of the next rows of the global batch, (rows,): always the one most in debt, the first of equals."""
-        if len(self.walks) == 1:
-            return np.zeros(rows, np.int64)
-        drawn = [walk.drawn for walk in self.walks]
-        total = sum(drawn)
-        chosen = np.empty(rows, np.int64)
-        for row in range(rows):
-            debts = [share * (total + row + 1) - count for share, count in zip(self.shares, drawn)]
-            best = debts.index(max(debts))
-            chosen[row] = best
-            drawn[best] += 1
-        return chosen
 
     def drawn(self) -> dict[str, int]:
         """Rows drawn from each source so far, over all ranks: the actual mixture of a run."""
@@ -235,36 +225,41 @@ class PackedBatches:
             "context_length": self.context_length,
             "rows": self.rows,
             "sources": {walk.stream.source: walk.place() for walk in self.walks},
+            **self.dealer.state_dict([walk.stream.source for walk in self.walks]),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Stand where a saved position says. Raises CheckpointError if it is one of other data, seed, context or sources."""
+        """Stand where a saved position says. Raises CheckpointError if it is one of other data, seed, context or sources, or, where
+        weights change over the run, of a run of another length: what was drawn till then was asked by another course."""
         mine = self.state_dict()
         sources = state.get("sources")
-        wrong = [f"{key} {state.get(key)!r}" for key in POSITION_OF if state.get(key) != mine[key]]
+        wrong = [f"{key} {state.get(key)!r}" for key in POSITION_OF if state.get(key) != mine.get(key)]
         if not isinstance(sources, Mapping) or set(sources) != set(mine["sources"]):
             wrong.append(f"sources {sorted(sources) if isinstance(sources, Mapping) else sources!r}")
         if wrong:
-            needed = ", ".join(f"{key} {mine[key]!r}" for key in POSITION_OF)
+            needed = ", ".join(f"{key} {mine.get(key)!r}" for key in POSITION_OF if key in mine or key in state)
+            same = f"data, seed{', number of steps' if self.dealer.moves else ''} and context_length"
             raise CheckpointError(
                 explain(
                     f"a data position of {', '.join(wrong)}",
                     need=f"one of {needed}, sources {sorted(mine['sources'])}",
-                    hint="resuming with the same data, seed and context_length",
+                    hint=f"resuming with the same {same}",
                 )
             )
         assert isinstance(sources, Mapping)
         for walk in self.walks:
             walk.stand(sources[walk.stream.source])
+        self.dealer.stand(state, {walk.stream.source: walk.drawn for walk in self.walks})
 
 
-def _shares(split: Split, weights: Mapping[str, float] | None) -> list[float]:
-    """Each stream's share of the rows; they add up to 1."""
-    names = [stream.source for stream in split.streams]
-    if weights is not None and (set(weights) != set(names) or not all(weight > 0 for weight in weights.values())):
-        raise DataError(explain(f"weights {dict(weights)}", need=f"a number above 0 for each of {', '.join(names)}"))
-    values = [weights[stream.source] if weights is not None else stream.weight for stream in split.streams]
-    return [value / sum(values) for value in values]
+def weights_of(split: Split, others: Mapping[str, float | Ramp] | None = None) -> dict[str, float | Ramp]:
+    """The weights of a split's streams, or others in their place. Raises DataError where these are not for the same sources."""
+    own = {stream.source: stream.weight for stream in split.streams}
+    if others is None:
+        return own
+    if set(others) != set(own) or not all(isinstance(weight, Ramp) or weight > 0 for weight in others.values()):
+        raise DataError(explain(f"weights {dict(others)}", need=f"a number above 0, or a ramp, for each of {', '.join(own)}"))
+    return {source: others[source] for source in own}
 
 
 class Marks(NamedTuple):

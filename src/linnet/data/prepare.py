@@ -382,7 +382,7 @@ class Preparation:
             "end_id": tokenizer.end_id,
             "tokenizer": tokenizer.fingerprint,
             "spec": dump(self.spec),
-            "weights": {spool.name: source.weight for spool, source in zip(spools, self.spec.described())},
+            "weights": {spool.name: dump(source.weight) for spool, source in zip(spools, self.spec.described())},
             "splits": splits,
         }
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from linnet.core.errors import DataError, explain
 from linnet.core.files import read_json, sha256_file
 from linnet.core.spec import fitting
+from linnet.data.mixture import Ramp, Weight, as_weight
 
 FORMAT = "linnet-tokens"
 VERSION = 2
@@ -91,7 +92,7 @@ class Index:
     tokenizer: str
     recipe: str
     spec: dict[str, Any]
-    weights: dict[str, float]
+    weights: dict[str, Weight]
     splits: IndexedSplits
 
 
@@ -126,7 +127,7 @@ class Stream:
     """
 
     source: str
-    weight: float
+    weight: float | Ramp
     tokens: int
     bytes: int
     documents: int
@@ -263,7 +264,7 @@ def open_splits(folder: Path, index: dict[str, Any], *, verify: bool = False) ->
             masks = tuple(_mapped(folder / shard["mask"]["file"], np.dtype("u1")) for shard in masked)
             _check_counts(entry, folder / "index.json", masks if verify else None)
             learned = (entry.get("n_learned"), entry.get("learned_bytes"))
-            weight = index["weights"][entry["source"]]
+            weight = as_weight(index["weights"][entry["source"]])
             sizes = (entry["tokens"], entry["bytes"], entry["documents"])
             streams.append(Stream(entry["source"], weight, *sizes, maps, starts, masks, *learned))
         splits[name] = Split(name, tuple(streams), index["end_id"], index["fingerprint"])

@@ -39,6 +39,7 @@ from linnet.data.encode import Encoder, TextEncoder
 from linnet.data.files import FORMATS, encoded, ending, find_files, is_plain, read_file, read_slice, refuse_slice
 from linnet.data.formats import Options, one_line
 from linnet.data.look import Looks, Texts
+from linnet.data.mixture import Weight
 from linnet.data.portions import Slice, portion_size, slices, together
 from linnet.data.reading import CHUNK, COMPRESSED, Encoding
 
@@ -124,13 +125,13 @@ class Described(Source):
     """What every word of the family can be told.
 
     name      what cards and folders call it; default: from its path or kind
-    weight    its share of the training rows is weight ÷ the sum of the weights
+    weight    its share of the training rows is weight ÷ the sum of the weights; a table makes it change over the run
     licence   for the data card
     part      both: divided into training and validation; or all of it is training, or all of it validation
     """
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$", max_length=LONGEST_NAME)
-    weight: float = Field(default=1.0, gt=0, le=1e100, allow_inf_nan=False)  # what adds up to a finite sum
+    weight: Weight = 1.0
     licence: str = "unknown"
     part: Literal["both", "train", "validation"] = "both"
 

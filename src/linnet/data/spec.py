@@ -18,6 +18,7 @@ from linnet.data import warc as warc
 from linnet.data import wikipedia as wikipedia
 from linnet.data.clean import DEFAULT_STEPS, CleanStep
 from linnet.data.contamination import Against
+from linnet.data.mixture import Mixture
 from linnet.data.near import Near
 from linnet.data.sources import Described, Source
 from linnet.data.split import SplitKind
@@ -30,7 +31,7 @@ Rows = Literal["windows", "documents"]
 class DataSpec(Spec):
     """Sources and what is done with their documents.
 
-    sources         where text comes from; mixed by their weights
+    sources         where text comes from; mixed by their weights, which may change over the run
     prepared        the folder in which `linnet prepare` left these sources' tokens; then nothing else has to be said
     validation      the share of the text that is never trained on
     split           hash: by each document's content; tail: the last part; auto: as fits each source
@@ -67,6 +68,7 @@ class DataSpec(Spec):
                     "near": {"threshold": 0.8},
                     "against": [{"path": "exam.jsonl"}],
                 },
+                {"sources": [{"kind": "stories", "weight": {"from": 4, "to": 1}}, {"kind": "python_docs"}]},
                 {"prepared": "prepared/notes"},
             )
         )
@@ -100,6 +102,8 @@ class DataSpec(Spec):
             raise ValueError("every source is validation only; at least one must be for training")
         if all(source.part == "train" for source in self.described()):
             raise ValueError("every source is training only; at least one must have validation text")
+        if problem := Mixture(tuple(source.weight for source in self.described() if source.part != "validation")).problem():
+            raise ValueError(problem)
         return self
 
     def described(self) -> tuple[Described, ...]:

@@ -8,10 +8,23 @@ from linnet.core.errors import DataError, explain
 from linnet.core.spec import dump
 from linnet.data.card import DataCard, SourceCard, percentages
 from linnet.data.chats import Conversations
+from linnet.data.mixture import as_weight, mixture_of
 from linnet.data.shards import SPLITS, files_of
 from linnet.data.sides import COPY, NEAR_COPY, OVERLAPPING, SourcePlan
 from linnet.data.spec import DataSpec
 from linnet.data.spool import Spool
+
+
+def _mixed(weights: dict[str, Any], names: list[str]) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
+    """By name, in what proportion rows are drawn over a whole run, and, where a weight is a ramp, the shares on the way, in per cent.
+
+    names: of the sources with training text. Raises DataError where all their weights are 0 at some moment.
+    """
+    mixture = mixture_of({name: as_weight(weights[name]) for name in names})
+    if not mixture.moves:
+        return {name: weights[name] for name in names}, {}
+    courses = [tuple(round(100 * share, 2) for share in course) for course in mixture.courses()]
+    return dict(zip(names, mixture.fixed_shares())), dict(zip(names, courses))
 
 
 def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index: dict[str, Any], *, exact: bool) -> DataCard:
@@ -28,9 +41,9 @@ def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index:
         return {split: sum(entry[what] for entry in found[split].values()) for split in SPLITS}
 
     names = [spool.name for spool in spools]
-    weights = [index["weights"][name] if name in found["train"] else 0.0 for name in names]
+    weights, courses = _mixed(index["weights"], [name for name in names if name in found["train"]])
     train = [count("tokens", name)["train"] for name in names]
-    asked, actual = percentages(weights), percentages(train)
+    asked, actual = percentages([weights.get(name, 0.0) for name in names]), percentages(train)
     cards = []
     for i, (spool, plan, source) in enumerate(zip(spools, plans, spec.described())):
         tokens, size, records = count("tokens", spool.name), count("bytes", spool.name), len(plan.fates)
@@ -55,10 +68,11 @@ def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index:
                 bytes_per_token=sum(size.values()) / max(sum(tokens.values()), 1),
                 asked_percent=asked[i],
                 actual_percent=actual[i],
-                passes=weights[i] / sum(weights) * sum(train) / train[i] if train[i] else 0.0,
+                passes=weights[spool.name] / sum(weights.values()) * sum(train) / train[i] if train[i] else 0.0,
                 sha256={
                     file["file"]: file["sha256"] for entry in entries for shard in entry["shards"] for file in files_of(shard)
                 },
+                asked_course=courses.get(spool.name, ()),
                 learned=count("n_learned", spool.name) if any("n_learned" in entry for entry in entries) else {},
                 template=dump(source.template) if isinstance(source, Conversations) else None,
                 learn=source.learn if isinstance(source, Conversations) else (),

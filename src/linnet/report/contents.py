@@ -70,12 +70,19 @@ def read_contents(folder: Path) -> RunContents:
         scorecard=_rows(_table(folder / "scorecard.json", warnings).get("rows")),
         model=_model_metrics(evaluation.get("model")),
         yardsticks=[row for row in _rows(evaluation.get("yardsticks")) if row.get("name")],
-        sources=_rows(card.get("sources")),
+        sources=_with_rows_drawn(_rows(card.get("sources")), summary.get("rows_drawn")),
         data_notes=_texts(card.get("notes")),
         summary=summary,
         run_yaml=run_yaml.read_text("utf-8", errors="replace") if run_yaml.is_file() else "",
         warnings=_texts(summary.get("warnings")) + warnings,
     )
+
+
+def _with_rows_drawn(sources: list[dict[str, Any]], drawn: Any) -> list[dict[str, Any]]:
+    """The sources of a card, where there are several with how many rows were drawn of each: the mixture that there really was."""
+    if not isinstance(drawn, dict) or len(sources) < 2:
+        return sources
+    return [source | {"rows_drawn": drawn.get(source.get("name"), 0)} for source in sources]
 
 
 def number(value: Any) -> float:

@@ -16,6 +16,7 @@ from linnet.core.refusals import LIMITS, alternatives
 from linnet.core.spec import Spec, is_family, words
 from linnet.data.clean import CleanStep
 from linnet.data.contamination import Against
+from linnet.data.mixture import Ramp
 from linnet.data.near import Near
 from linnet.data.sources import Source
 from linnet.model.spec import (
@@ -61,7 +62,7 @@ OF_A_SENTENCE: dict[str, type[Spec]] = {
     "position in attention": AttentionPosition,
     "linear": Linear,
 }
-TABLES_OF_DATA: dict[str, type[Spec]] = {"near": Near, "against": Against}
+TABLES_OF_DATA: dict[str, type[Spec]] = {"weight": Ramp, "near": Near, "against": Against}
 GROUPS = PARTS | OF_DATA | OF_A_SENTENCE
 
 # the tables of a sentence that is written out, from the outermost in, by the names that they stand under
@@ -131,6 +132,9 @@ def accepted(field: FieldInfo) -> str:
         for said, short in LIMITS.values()
         if getattr(each, short, None) is not None
     ]
+    choices = [each for each in get_args(field.annotation) if each is not type(None)]
+    if limits and len(choices) == 2 and is_table(choices[1]):  # the limits are those of the number
+        return ", ".join([_kind_accepted(choices[0]), *limits, f"or {_kind_accepted(choices[1])}"])
     return ", ".join([_kind_accepted(field.annotation), *limits])
 
 

@@ -28,7 +28,8 @@ from linnet.core.errors import ConfigError, explain
 from linnet.core.files import explained_disk_errors, sweep, write_json, write_text
 from linnet.core.spec import dump, refusal
 from linnet.core.yaml import to_yaml
-from linnet.data.loader import PackedBatches
+from linnet.data.loader import PackedBatches, weights_of
+from linnet.data.mixture import Mixture, as_course, mixture_of
 from linnet.interop.native import make_manifest, save_model
 from linnet.model.count import count
 from linnet.model.describe import describe
@@ -172,14 +173,6 @@ class Run:
         self.micro = min(train.micro_batch_size or train.batch_size, train.batch_size)
         self.read_rows = rows_in_a_run(self.micro, self.precision)
         check_room(self.folder, self.cost, self.micro, self.context, self.device.type)
-        self.source = PackedBatches(
-            self.prepared.train,
-            context_length=self.context,
-            batch_size=train.batch_size,
-            seed=spec.seed,
-            document_mask=spec.data.document_mask,
-            rows=spec.data.rows,
-        )
         if not self.goes_on:  # from here on the folder holds a run; what was wrong with the question was said before
             write_text(
                 self.folder / "run.yaml",
@@ -212,8 +205,10 @@ class Run:
         )
         portion = f"{train.batch_size} × {self.context} tokens a step, {self.precision.name}"
         memory, disk = needs.memory / 2**20, needs.disk / 2**20
+        mixture = mixture_of(weights_of(self.prepared.train))
         lines = {
             "data": self.prepared.card.announcement(),
+            **({"mixture": self.course(mixture)} if mixture.moves else {}),
             "tokens": f"{tokenizer.vocab_size:,} ids, {self.prepared.train.bytes_per_token:.2f} bytes a token",
             "model": describe(self.sentence),
             "": f"{cost.parameters:,} parameters, {cost.body:,} of them in the layers; "
@@ -225,11 +220,30 @@ class Run:
         for word, text in lines.items():
             self.talk.fact(word, text)
 
+    def course(self, mixture: Mixture) -> str:
+        """How the sources' shares of the rows go, where they change."""
+        courses = zip(self.prepared.train.streams, mixture.courses())
+        length = "the run" if self.spec.train.minutes is None else f"{self.estimate.steps:,} steps, as many as are expected"
+        if self.goes_on and self.spec.train.minutes is not None:
+            length = "as many steps as were expected when it began"
+        shares = [f"{stream.source} {as_course([100 * share for share in course])} %" for stream, course in courses]
+        return f"{', '.join(shares)} of the rows, over {length}"
+
     # ---- training -------------------------------------------------------------------------------------------------
 
     def build(self, saved: Checkpoint | None) -> Training:
         """Everything that the loop needs, standing where `saved` does. Opens the metrics file."""
         spec, train, before = self.spec, self.spec.train, progress_of(saved)
+        planned = self.estimate.steps * train.batch_size
+        self.source = PackedBatches(
+            self.prepared.train,
+            context_length=self.context,
+            batch_size=train.batch_size,
+            seed=spec.seed,
+            document_mask=spec.data.document_mask,
+            rows=spec.data.rows,
+            run_rows=planned if train.minutes is None else before.source.get("run_rows", planned),  # as when it began
+        )
         network = Network(self.sentence, seed=spec.seed).to(self.device).train()
         network.decoder.recompute = train.recompute
         optimizers = spec.optimizer.build(network)
@@ -308,6 +322,7 @@ class Run:
             "versions": manifest.versions,
             "machine": describe_machine(self.device),
             "warnings": self.talk.warnings,
+            "rows_drawn": self.source.drawn(),
         }
         write_json(self.folder / "summary.json", summary)
         if not self.goes_on:  # a run in several sittings has no single estimate to score

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from linnet.core.errors import BudgetError, ConfigError, explain
 from linnet.core.spec import dump, load, refusal
 from linnet.data.corpus import Corpus, prepare_corpus
-from linnet.data.loader import beginnings
+from linnet.data.loader import beginnings, weights_of
+from linnet.data.mixture import mixture_of
 from linnet.data.prepared import Prepared, open_named
 from linnet.data.workplace import Progress
 from linnet.model.count import count
@@ -149,11 +150,12 @@ def settle(
 ) -> RunSpec:
     """The spec with steps where nothing says how long, and with a size and a batch where a time budget decides them.
 
-    Raises DataError for a text that is too short for one row, before anything is timed or said of it. Whoever leaves the size open leaves open, too, what keeps a model from learning a short text by heart.
+    Raises DataError for a text that is too short for one row, and for weights of which none is left, before anything is timed or said of it. Whoever leaves the size open leaves open, too, what keeps a model from learning a short text by heart.
     """
     context = spec.train.context_length or spec.model.reads or DEFAULT_CONTEXT
     for stream in prepared.train.streams:
         beginnings(stream, context, spec.data.rows)
+    mixture_of(weights_of(prepared.train))
     if spec.train.minutes is None and spec.train.steps is None:
         spec = spec.replace(train=spec.train.replace(steps=DEFAULT_STEPS))
     if is_sized(spec, asked):
