@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from linnet.train import run
 from linnet.train.evaluation import final_metrics, measure_yardsticks
 from linnet.train.resume import prepared_before
 from linnet.train.sample import opening
+from linnet.train.settle import settle
+from linnet.train.spec import RunSpec
 from linnet.zoo import Family
 
 BYTES = byte_tokenizer(ChatML().special_names())
@@ -234,6 +237,23 @@ def test_what_was_said_first_is_left_out_where_there_is_no_room() -> None:
     assert (
         BYTES.decode(lately(template, BYTES, turns, 1)).count("<|im_start|>") == 3
     )  # the system's turn, the question, the reply
+
+
+def test_what_is_read_over_and_over_is_noticed_where_rows_are_passed_over(tmp_path: Path) -> None:
+    """Counted in all tokens it is less than a pass."""
+    with open(tmp_path / "long.jsonl", "w") as file:
+        for number in range(400):
+            said = [("user", f"{number} " + "long question " * 90), ("assistant", f"A {BIRDS[number % 4]}.")]
+            file.write(json.dumps({"messages": [{"role": role, "content": content} for role, content in said]}) + "\n")
+    table = {"sources": [{"kind": "conversations", "path": str(tmp_path / "long.jsonl")}]}
+    prepared = prepare(load(DataSpec, table), BYTES, tmp_path / "prepared")
+    asked = {"data": table, "train": {"steps": 400, "batch_size": 8, "context_length": 64}, "model": {"kind": "linnet"}}
+    spec, said_of_it = load(RunSpec, asked), list[str]()
+    assert 400 * 8 * 64 < prepared.train.tokens
+    told = {"precision": None, "began": 0.0, "peak_flops": 1.0, "say": said_of_it.append}
+    settled = settle(spec, asked, prepared, **told)  # type: ignore[arg-type]
+    assert settled.model.dropout > 0  # type: ignore[attr-defined]
+    assert re.search(r"the text is read [4-9]\.\d times", said_of_it[0])
 
 
 def one_letter(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:

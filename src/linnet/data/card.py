@@ -22,6 +22,7 @@ from linnet.core.spec import fitting
 from linnet.data.mixture import as_course
 
 Number = TypeVar("Number", int, float)
+PASSED_OVER = "Rows in which nothing is learned are passed over, so that conversations are gone through more often than that."
 ONLY_WHERE_SAID = ("asked_course", "learned", "template", "learn")  # fields of cards: of ramps, of conversations
 
 
@@ -148,6 +149,7 @@ class DataCard:
             self.table(),
             f"asked %: share of the rows drawn{self.over_a_run()}; actual %: share of the training tokens there are; "
             "passes: times through a source for as many tokens as the training part holds.",
+            *([PASSED_OVER] if self.learned else []),
             *[f"One document of {s.name} is divided, and counts on both sides." for s in self.sources if s.divided],
             "## Cleaning (documents changed or dropped, by step)",
             "\n".join(cleaning),

@@ -7,14 +7,14 @@ The tokens of a source are one sequence t_0 … t_{N-1}. In epoch e it is cut in
 so that each token is predicted once an epoch (but for the fewer than T at either end), and the windows are drawn in a
 random order that is computed, not stored (`shuffle.Permutation`). A row of a batch is one window. Which source a row
 comes from is decided by the largest debt: the source whose rows lag most behind its share (`mixture.py`). Both are functions of
-how many rows were drawn, so a position is three integers a source, and the memory is one batch. Where shares change over the
+how many rows were drawn, and passed over, so a position is three integers a source, and the memory is one batch. Where shares change over the
 run, what was asked of each source so far is in it, too: a sum, added up row by row, so that no batch size changes its rounding.
 
 Documents that share a row are told apart by `documents`; the end token belongs to the document that it ends. The
 first token of a document is predicted from the end of the one before, with weight 1, like everywhere.
 
 Of conversations a mask says which tokens are learned: the others have weight 0 as targets, and a window in which nothing is
-learned is passed over. Where they end, the stream's document starts say: a template may write end tokens within one.
+learned is passed over, so that fewer rows are one time through (`tokens_a_pass`). Where they end, the stream's document starts say: a template may write end tokens within one.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ from linnet.data.shards import Split, Stream
 from linnet.data.shuffle import Permutation
 from linnet.data.spec import Rows
 
-MOST_EPOCHS_OF_NOTHING = 4  # so often a stream may be gone through without a row that teaches anything
+LOOK = 4096  # windows that are looked through at a time for those in which something is learned
 POSITION_OF = ("data", "split", "seed", "context_length", "rows", "run_rows")  # what a saved position belongs to
 
 
 def beginnings(stream: Stream, context_length: int, rows: Rows) -> int:
-    """Documents that a whole row can begin with. Raises DataError where the stream is too short for rows of that kind."""
+    """Documents that a whole row can begin with. Raises DataError where the stream is too short for rows of that kind, or no row of it
+    would teach anything."""
     if stream.tokens <= context_length:
         raise DataError(
             explain(
@@ -60,7 +61,31 @@ def beginnings(stream: Stream, context_length: int, rows: Rows) -> int:
                 hint="rows: windows",
             )
         )
+    reach = first_places(stream, context_length, rows, found) if rows == "documents" else np.zeros(1, np.int64)
+    if not stream.any_learned(reach + 1, context_length if rows == "documents" else stream.tokens - 1).any():
+        got = f"no row of {context_length:,} tokens of source {stream.source!r} holds anything that is learned"
+        raise DataError(explain(got, need="longer rows, or shorter turns before", hint="a larger train.context_length"))
     return found
+
+
+def first_places(stream: Stream, context_length: int, rows: Rows, documents: int) -> NDArray[np.int64]:
+    """The first tokens of all windows of an epoch, in order, (n,), where offsets count from 0; documents: as `beginnings` counts them."""
+    if rows == "documents":
+        return stream.starts[1 : documents + 1].astype(np.int64) - 1  # the end token before each
+    return np.arange((stream.tokens - 1) // context_length, dtype=np.int64) * context_length
+
+
+def tokens_a_pass(split: Split, context_length: int, rows: Rows) -> int:
+    """Tokens of the rows that are drawn while a split is gone through once: all of a text; of conversations those of rows that teach
+    something, as many as there are where windows begin with the first token."""
+    found = 0
+    for stream in split.streams:
+        if stream.masks:
+            places = first_places(stream, context_length, rows, beginnings(stream, context_length, rows))
+            found += context_length * max(1, int(stream.any_learned(places + 1, context_length).sum()))
+        else:
+            found += stream.tokens
+    return max(1, found)
 
 
 class Walk:
@@ -109,14 +134,14 @@ class Walk:
             )
 
     def take(self, count: int) -> NDArray[np.int64]:
-        """The first tokens of the next `count` windows in which something is learned, (count,). Raises DataError where none is."""
+        """The first tokens of the next `count` windows in which something is learned, (count,); it stands behind the last of them."""
         starts = []
         self.drawn += count
-        passed = 0  # windows in which nothing is learned, one after the other
+        ahead = count  # windows that are looked at: more and more, where few of them teach anything
         while count:
             if self.position == self.windows:
                 self._enter(self.epoch + 1, 0)
-            now = min(count, self.windows - self.position)
+            now = min(ahead if self.stream.masks else count, self.windows - self.position)
             places = np.arange(self.position, self.position + now, dtype=np.uint64)
             drawn = self.order(places).astype(np.int64)
             begins = (
@@ -124,20 +149,21 @@ class Walk:
                 if self.rows == "documents"
                 else self.offset + drawn * self.context_length
             )
-            self.position += now
             if self.stream.masks:
-                begins = begins[[self.stream.learned(at + 1, at + self.context_length + 1).any() for at in begins.tolist()]]
-                passed = 0 if len(begins) else passed + now
-                self._refuse_nothing(passed)
+                teaching = np.flatnonzero(self.stream.any_learned(begins + 1, self.context_length))[:count]
+                now = int(teaching[-1]) + 1 if len(teaching) == count else now
+                begins, ahead = begins[teaching], max(count, min(2 * ahead, LOOK))
+            self.position += now
             starts.append(begins)
             count -= len(begins)
         return np.concatenate(starts) if starts else np.empty(0, np.int64)
 
-    def _refuse_nothing(self, passed: int) -> None:
-        """Raise DataError where so many windows without anything to learn are more than bad luck."""
-        if passed > MOST_EPOCHS_OF_NOTHING * max(self.windows, self.context_length):
-            got = f"no row of {self.context_length:,} tokens of source {self.stream.source!r} holds anything that is learned"
-            raise DataError(explain(got, need="longer rows, or shorter turns before", hint="a larger train.context_length"))
+    @property
+    def read(self) -> float:
+        """Tokens that it has gone through: those drawn; of conversations those passed over, too."""
+        if not self.stream.masks:
+            return self.drawn * self.context_length
+        return (self.epoch + self.position / self.windows) * self.stream.tokens
 
 
 class PackedBatches:
@@ -213,8 +239,8 @@ class PackedBatches:
 
     @property
     def epoch(self) -> float:
-        """Passes over the whole split so far: tokens drawn ÷ tokens there."""
-        return sum(walk.drawn for walk in self.walks) * self.context_length / self.split.tokens
+        """Passes over the whole split so far: tokens gone through ÷ tokens there."""
+        return sum(walk.read for walk in self.walks) / self.split.tokens
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands, in plain JSON types. The same on every rank, and good for any number of ranks and any batch size."""

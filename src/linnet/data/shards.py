@@ -34,7 +34,7 @@ FORMAT = "linnet-tokens"
 VERSION = 2
 SPLITS = ("train", "validation")
 MASK = ".mask"
-MANY = 2**22  # bytes of a mask that are looked through at a time
+MANY = 2**22  # bytes of a mask, or tokens, that are looked through at a time
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,24 @@ class Stream:
             bits = np.unpackbits(self.masks[number][low // 8 : mask_bytes(high)], bitorder="little")
             parts.append(bits[low % 8 : low % 8 + high - low].astype(bool))
         return np.concatenate(parts) if parts else np.empty(0, bool)
+
+    @cached_property
+    def learned_stretches(self) -> NDArray[np.int64]:
+        """(n, 2): the first token of each stretch of learned ones, and the first behind it; about two numbers a turn."""
+        edges, before = [], False
+        for start in range(0, self.tokens, MANY):
+            marks = self.learned(start, min(start + MANY, self.tokens))
+            edges.append(start + np.flatnonzero(np.diff(marks, prepend=before)))
+            before = bool(marks[-1])
+        return np.concatenate([*edges, [self.tokens] * before]).astype(np.int64).reshape(-1, 2)
+
+    def any_learned(self, starts: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
+        """Whether any of the `length` tokens from each of some places (n,) on is learned, (n,)."""
+        if not self.masks:
+            return np.ones(len(starts), bool)
+        firsts, behind = self.learned_stretches.T
+        following = np.searchsorted(behind, starts, side="right")  # the first stretch that does not end before the place
+        return np.append(firsts, self.tokens + length)[following] < starts + length
 
     def ends(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Which of tokens start … stop - 1 are the last of a document, (stop - start,): by where documents begin, for a conversation may
