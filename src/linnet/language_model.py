@@ -128,7 +128,8 @@ class LanguageModel:
             )
         max_tokens = min(max_tokens, context - len(ids))
         options = self._options(max_tokens, temperature, stop, template.marks(self.tokenizer), seed, sampling)
-        return (piece.text for piece in stream(self.network, self.tokenizer, [ids], **options) if piece.text)
+        pieces = (piece.text for piece in stream(self.network, self.tokenizer, [ids], **options) if piece.text)
+        return without_space(pieces) if begins_with_space(self.tokenizer) else pieces
 
     def stream(
         self,
@@ -185,6 +186,19 @@ class LanguageModel:
             "context_length": self.manifest.context_length,
             "fresh_documents": self.manifest.document_mask,
         }
+
+
+def begins_with_space(tokenizer: Tokenizer) -> bool:
+    """Whether a tokenizer puts a space before every text, as SentencePiece's do, and so before every turn."""
+    return b"".join(map(tokenizer.token_bytes, tokenizer.encode("x"))) == b" x"
+
+
+def without_space(pieces: Iterator[str]) -> Iterator[str]:
+    """A reply without the space before it, so that it is encoded again as it was written."""
+    for number, piece in enumerate(pieces):
+        text = piece.removeprefix(" ") if number == 0 else piece
+        if text:
+            yield text
 
 
 def lately(template: ChatTemplate, tokenizer: Tokenizer, turns: Sequence[Turn], room: int) -> list[int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -28,6 +29,8 @@ from linnet.data.look import Texts
 from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.shards import Stream
+from linnet.data.sources import Stdin, Stories
+from linnet.data.spec import DataSpec
 from linnet.data.split import fingerprint
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.bpe_tokenizer import train_bpe
@@ -356,6 +359,47 @@ def test_a_tokenizer_that_is_trained_gets_the_special_tokens_and_learns_what_it_
     )
     with pytest.raises(TokenizerError, match=r"without the special tokens <\|im_start\|>, <\|im_end\|>.*try: .*plain"):
         prepare_corpus(given, tmp_path / "out", lambda done, what: None)
+
+
+def test_a_tokenizer_of_characters_knows_the_frames_of_roles_that_nobody_has(tmp_path: Path) -> None:
+    talks = [[Turn("user", f"who {number}"), Turn("assistant", "no")] for number in range(30)]
+    corpus = load(Corpus, {"data": {"sources": [chats(write_talks(tmp_path / "a.jsonl", talks))]}, "tokenizer": "char"})
+    prepared = prepare_corpus(corpus, tmp_path / "out", lambda done, what: None)
+    ids = ChatML().render(prepared.tokenizer, [Turn("system", "no"), Turn("user", "who")]).ids
+    assert prepared.tokenizer.special["<|unknown|>"] not in ids  # y and m of "system" among them
+
+
+def test_a_source_that_is_never_divided_need_not_be_conversations(tmp_path: Path) -> None:
+    """Words of somebody's own may be whole; the card says of conversations what is theirs."""
+
+    class Poems(Stories):
+        kind: Literal["poems"] = "poems"  # type: ignore[assignment]
+        whole: ClassVar[bool] = True
+
+    spec = DataSpec(sources=(Poems(count=60),))  # type: ignore[arg-type]
+    card = prepare(spec, BYTES, tmp_path / "out", engine="here").card
+    assert (card.sources[0].kind, card.sources[0].template, card.sources[0].learn) == ("poems", None, ())
+
+
+def test_nothing_is_left_where_preparing_was_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text(json.dumps({"messages": [{"role": "user", "content": "x"}]}) + "\n")
+    (tmp_path / "there").mkdir()
+    for place in ("new/bad", "there"):
+        with pytest.raises(DataError, match="no turn of assistant"):
+            prepare(spec_of(chats(tmp_path / "bad.jsonl")), BYTES, tmp_path / place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.jsonl", "there"]
+
+
+def test_conversations_that_are_piped_in_are_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def piped(content: bytes) -> list[str]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return [document.text for document in Stdin().documents()]
+
+    line = json.dumps({"messages": as_messages(TALKS[1])}).encode()
+    with pytest.raises(DataError, match="standard input begins with a conversation"):
+        piped(line + b"\n" + line)
+    for text in (b'{"a": 1}\n', b"{ broken\n", b"a text\n" + line):
+        assert piped(text) == [text.decode()]
 
 
 def test_unknown_characters_are_counted_and_lost_bytes_are_refused(tmp_path: Path) -> None:

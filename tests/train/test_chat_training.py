@@ -25,11 +25,13 @@ from linnet.data.prepared import Prepared
 from linnet.data.spec import DataSpec
 from linnet.evaluate.ngram import KneserNey
 from linnet.generate.decode import Decoder
+from linnet.generate.generate import Piece
 from linnet.interop.native import seal
-from linnet.language_model import LanguageModel, lately
+from linnet.language_model import LanguageModel, begins_with_space, lately
 from linnet.model import Network
 from linnet.model.training_programs import TrainingPrograms
 from linnet.objective.next_token import NextToken
+from linnet.tokenizer import load_tokenizer
 from linnet.tokenizer.chat import ChatML, Plain, Turn
 from linnet.tokenizer.simple import ByteTokenizer, byte_tokenizer
 from linnet.train import run
@@ -249,7 +251,7 @@ def test_what_is_read_over_and_over_is_noticed_where_rows_are_passed_over(tmp_pa
     prepared = prepare(load(DataSpec, table), BYTES, tmp_path / "prepared")
     asked = {"data": table, "train": {"steps": 400, "batch_size": 8, "context_length": 64}, "model": {"kind": "linnet"}}
     spec, said_of_it = load(RunSpec, asked), list[str]()
-    assert 400 * 8 * 64 < prepared.train.tokens
+    assert prepared.train.tokens > 400 * 8 * 64
     told = {"precision": None, "began": 0.0, "peak_flops": 1.0, "say": said_of_it.append}
     settled = settle(spec, asked, prepared, **told)  # type: ignore[arg-type]
     assert settled.model.dropout > 0  # type: ignore[attr-defined]
@@ -280,6 +282,52 @@ def test_a_reply_ends_where_the_context_does(talked: Path, monkeypatch: pytest.M
     assert len(read_again) == 1  # the prompt itself
     with pytest.raises(LinnetError, match=rf"of the last question.*needed: fewer than the model's context of {context}"):
         model.chat([turns[0], Turn("user", "Why? " * context)])
+
+
+def test_a_reply_is_encoded_as_it_was_written_by_a_tokenizer_that_begins_with_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the history of a conversation is what was learned."""
+    path = next(
+        (p for up in (2, 3, 4) if (p := Path(__file__).parents[up] / "shared/data/tokenizers/llama2/tokenizer.model").exists()),
+        None,
+    )
+    if path is None:
+        pytest.skip("shared/data/tokenizers/llama2 is not there")
+    spaced = load_tokenizer(path)
+    assert [begins_with_space(each) for each in (spaced, BYTES)] == [True, False]
+    ids = spaced.encode("A linnet.")
+    pieces = [Piece(0, spaced.token_bytes(token).decode()) for token in ids]
+    monkeypatch.setattr("linnet.language_model.stream", lambda *args, **options: iter(pieces))
+    net = Network(load(Family, MODEL).sentence(spaced.vocab_size), seed=1)  # type: ignore[type-abstract]
+    reply = LanguageModel.assemble(net, spaced, context_length=48, template=Plain()).chat("Who?")
+    assert (reply, spaced.encode(reply)) == ("A linnet.", ids)
+
+
+def test_a_model_that_conversations_only_measure_is_not_taught_any(tmp_path: Path) -> None:
+    talks = {"kind": "conversations", "path": str(write_chats(tmp_path / "chats.jsonl")), "part": "validation"}
+    (tmp_path / "text.txt").write_text("\n<|endoftext|>\n".join(f"A story of {number} birds." for number in range(40)))
+    text = {"kind": "files", "path": str(tmp_path / "text.txt"), "part": "train"}
+    spec = load(DataSpec, {"sources": [talks, text]})
+    assert (spec.taught, spec.template) == (None, ChatML())
+    table = tiny_run.tiny(data={"sources": [talks, text]}, model=MODEL, train__steps=2, train__batch_size=2)
+    tiny_run.go(tmp_path / "run", table)
+    with pytest.raises(LinnetError, match="was taught no conversations"):
+        linnet.load(tmp_path / "run").chat("x")
+
+
+def test_a_sample_goes_on_from_the_first_source_of_conversations(tmp_path: Path, prepared: Prepared) -> None:
+    """Which need not be the first of the validation part."""
+    (tmp_path / "more.txt").write_text("\n<|endoftext|>\n".join(f"A tale of {number} wrens." for number in range(40)))
+    talks = {"kind": "conversations", "path": str(tmp_path / "chats.jsonl"), "part": "both"}
+    text = {"kind": "files", "path": str(tmp_path / "more.txt"), "part": "validation"}
+    both = prepare(load(DataSpec, {"sources": [text, talks]}), BYTES, tmp_path / "both")
+    assert not both.validation.streams[0].masks
+    asked = opening(both, "")
+    assert BYTES.decode(asked).startswith("<|im_start|>user\nWho is")  # type: ignore[arg-type]
+
+
+def test_conversations_as_a_text_to_score_say_what_can_be_done(talked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = tiny_run.linnet(capsys, "eval", talked, talked.parent / "chats.jsonl")
+    assert (code, "chats.jsonl holds conversations" in err, "part: validation" in err) == (2, True, True)
 
 
 def test_what_is_said_at_the_door_of_a_chat_is_looked_at(

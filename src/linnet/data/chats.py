@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
 
@@ -26,7 +26,7 @@ from linnet.data.reading import Encoding
 from linnet.data.records import first_record, record_files, records_of_slice
 from linnet.data.rendering import Rendering
 from linnet.data.sources import Described, Document, Portion, as_label, parts_of, portions_of, signature_of
-from linnet.tokenizer.chat import ChatML, ChatTemplate, Role
+from linnet.tokenizer.chat import ChatML, ChatTemplate, Role, Turn
 
 
 class Conversations(Described):
@@ -107,6 +107,11 @@ class Conversations(Described):
 
     def said(self, texts: Texts) -> Texts:
         return turns.said(texts)
+
+    def first_lessons(self) -> Iterable[str]:
+        """What stands around the turns of each role: somebody may speak in one that no conversation has."""
+        frames = self.template.texts([Turn(role, "") for role in get_args(Role)])
+        return (text for text in frames if text)
 
     def lessons(self, text: str) -> Iterable[str]:
         return self.template.texts(turns.turns_in(text))
