@@ -538,4 +538,5 @@ def test_the_card_says_how_much_is_learned(tmp_path: Path) -> None:
     assert f"({share:.2f} %)" in card.to_markdown()
     assert "written as chatml; learned: what assistant says" in card.to_markdown()
     assert "are learned" in card.announcement()
+    assert "Rows in which nothing is learned are passed over" in card.to_markdown()
     assert type(card).from_json(json.loads(json.dumps(card.to_json()))) == card

@@ -56,6 +56,7 @@ def test_variants() -> None:
         (Turn("system", "Be brief."), Turn("user", "Shorten.\n\nA long text."), Turn("assistant", "Text."))
     )
     assert read({"instruction": "Who sings?", "output": "A linnet."}, "here") == RECORDS["alpaca"][1]
+    assert read({"messages": [*PAIR, PAIR[0]]}, "here") == Conversation((ASKED, ANSWERED, ASKED))  # which nobody answers
     worse = [PAIR[0], {"role": "assistant", "content": "Nobody."}]
     right = RECORDS["preference"][1]
     assert read({"chosen": PAIR, "rejected": worse}, "here") == right

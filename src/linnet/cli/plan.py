@@ -75,6 +75,7 @@ def plan(
 
 def plan_for_text(console: Console, what: list[str], minutes: float | None, steps: int | None, set: list[str]) -> None:
     """The run itself, up to its first step."""
+    from linnet.asked import passed_over
     from linnet.command import ask, folder_of
     from linnet.data.loader import tokens_a_pass
     from linnet.train.plan import millions
@@ -83,6 +84,8 @@ def plan_for_text(console: Console, what: list[str], minutes: float | None, step
 
     asked = ask(what[0] if len(what) == 1 else what, minutes=minutes, steps=steps, set=set)
     folder, talk = folder_of(asked), Talk(console)
+    for line in passed_over(what[0] if len(what) == 1 else what, asked.table):
+        talk.say(line)
     run = rehearse(asked.spec, folder, asked=asked.table, talk=talk, began=began())
     read = run.estimate.steps * run.spec.train.batch_size * run.context
     once = tokens_a_pass(run.prepared.train, run.context, run.spec.data.rows)

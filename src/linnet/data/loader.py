@@ -61,8 +61,13 @@ def beginnings(stream: Stream, context_length: int, rows: Rows) -> int:
                 hint="rows: windows",
             )
         )
-    reach = first_places(stream, context_length, rows, found) if rows == "documents" else np.zeros(1, np.int64)
-    if not stream.any_learned(reach + 1, context_length if rows == "documents" else stream.tokens - 1).any():
+    if rows == "documents":
+        teaches = (
+            not stream.masks or stream.any_learned(first_places(stream, context_length, rows, found) + 1, context_length).any()
+        )
+    else:  # some epoch's windows reach each token but the first
+        teaches = stream.any_learned(np.ones(1, np.int64), stream.tokens - 1).any()
+    if not teaches:
         got = f"no row of {context_length:,} tokens of source {stream.source!r} holds anything that is learned"
         raise DataError(explain(got, need="longer rows, or shorter turns before", hint="a larger train.context_length"))
     return found
