@@ -76,7 +76,7 @@ def test_where_the_text_is_and_what_stands_between_two(
     assert sum(posts["bytes"].values()) == len("".join(NOTES)) + len(" told") * len(NOTES)
     code, _, err = tiny_run.linnet(capsys, "prepare", "stories", "--text", "body")
     assert code == 2
-    assert "which has no files among its sources" in err
+    assert "--text for stories, which has no files among its sources" in err
     Path("alpaca.jsonl").write_text("".join(json.dumps({"instruction": n, "output": n, "text": n}) + "\n" for n in NOTES))
     code, out, _ = tiny_run.linnet(capsys, "prepare", "alpaca.jsonl", "--vocab-size", "300")
     assert (code, "read as conversations (alpaca)" in out, "--set data.sources.0.kind=files" in out) == (0, True, True)

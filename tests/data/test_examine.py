@@ -183,8 +183,8 @@ def test_a_folder_of_conversations_and_texts(tmp_path: Path) -> None:
     talk = json.dumps({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}).encode()
     found = found_in(tmp_path, a_jsonl=talk, b_jsonl=b'{"text": "z"}', c_txt=b"w")
     assert found.documents == 3
-    assert found.problems["format"].places == [
-        f"{tmp_path} holds conversations ({tmp_path}/a.jsonl) and texts ({tmp_path}/b.jsonl); needed: one or the other in a source"
+    assert found.problems["mixed"].places == [
+        f"{tmp_path} holds conversations ({tmp_path}/a.jsonl) and texts ({tmp_path}/b.jsonl)"
     ]
 
 

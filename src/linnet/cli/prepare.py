@@ -141,7 +141,7 @@ def asked(
     if fields:
         files = [source for source in table["data"].get("sources", ()) if source.get("kind") == "files"]
         if not files:
-            got = f"{' and '.join(f'--{field}' for field in fields)} for {called}, which has no files among its sources"
+            got = f"{' and '.join(f'--{field}' for field in fields)} for {', '.join(what)}, which has no files among its sources"
             raise ConfigError(explain(got, need="files of texts among them", hint="leaving that out"))
         for source in files:
             source |= fields

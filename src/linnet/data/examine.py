@@ -3,6 +3,7 @@
 encoding     the first byte of a file that is no UTF-8, and where it stands
 damaged      the same of a file that is mostly UTF-8
 format       lines and rows that a reader refuses
+mixed        conversations and texts under one path
 empty        documents without a visible character
 giant        documents of more than GIANT characters: several in one?
 copies       documents that are there already, to the letter
@@ -49,6 +50,7 @@ WAYS_OUT = {
     "encoding": "encoding: cp1252 (or latin-1) in the source, or iconv -f WINDOWS-1252 -t UTF-8",
     "damaged": "mending that place, or getting the text anew; no other encoding",
     "format": "mend or leave out these lines; of texts, another `text:` in the source, if it names another field",
+    "mixed": "a source for the conversations and one for the texts, each with a path or a glob of its own",
     "empty": "nothing: they are left out when the text is prepared",
     "giant": "`separator:` in the source, if there are several documents in one file",
     "copies": "nothing: copies are left out when the text is prepared (deduplicate: true)",
@@ -104,7 +106,7 @@ def examine(paths: Sequence[str], options: Options | None = None) -> Findings:
         with contextlib.suppress(DataError):  # a file that cannot be read is found below
             kinds = kinds_in(files) if options is None or options.text is None else (None, None)
             if kinds[0] is not None and kinds[1] is not None:
-                found.refuse(both_kinds(path, kinds[0], kinds[1]))
+                found.add("mixed", str(both_kinds(path, kinds[0], kinds[1])).split("; needed: ")[0])
         for file in files:
             found.files += 1
             before = found.noted
