@@ -11,10 +11,11 @@ from data_helpers import small_parts, spec_of
 
 from linnet.core.errors import DataError
 from linnet.data.batch import Batch
-from linnet.data.loader import PackedBatches, Walk, beginnings, evaluation_batches, tokens_a_pass
+from linnet.data.loader import PackedBatches, evaluation_batches
 from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared
 from linnet.data.shards import Split, Stream
+from linnet.data.walk import Walk, beginnings, tokens_a_pass
 from linnet.tokenizer.chat import ChatML, Turn
 from linnet.tokenizer.simple import byte_tokenizer
 

@@ -77,7 +77,7 @@ def plan_for_text(console: Console, what: list[str], minutes: float | None, step
     """The run itself, up to its first step."""
     from linnet.asked import passed_over
     from linnet.command import ask, folder_of
-    from linnet.data.loader import tokens_a_pass
+    from linnet.data.walk import tokens_a_pass
     from linnet.train.plan import millions
     from linnet.train.rehearse import rehearse
     from linnet.train.talk import Talk

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from linnet.core.errors import BudgetError, ConfigError, explain
 from linnet.core.spec import dump, load, refusal
 from linnet.data.corpus import Corpus, prepare_corpus
-from linnet.data.loader import beginnings, tokens_a_pass, weights_of
+from linnet.data.loader import weights_of
 from linnet.data.mixture import mixture_of
 from linnet.data.prepared import Prepared, open_named
+from linnet.data.walk import beginnings, tokens_a_pass
 from linnet.data.workplace import Progress
 from linnet.model.count import count
 from linnet.model.spec import Model
