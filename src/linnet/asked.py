@@ -16,7 +16,7 @@ from linnet.core.spec import Spec, words
 from linnet.core.yaml import override, read_yaml
 from linnet.data.archives import Archives
 from linnet.data.prepared import is_prepared
-from linnet.data.records import holds_conversations
+from linnet.data.records import also_text, holds_conversations
 from linnet.data.sources import LONGEST_NAME, Source
 
 Paths = str | Path | Sequence[str | Path]
@@ -25,8 +25,9 @@ RUN_FIELDS = ("name", "model", "objective", "optimizer", "schedule", "train", "v
 GENERATED = {"stories": {"kind": "stories"}, "python-docs": {"kind": "python_docs"}, "-": {"kind": "stdin"}}
 
 
-def asked_of(what: Paths) -> tuple[dict[str, Any], str, str]:
-    """What was asked as a plain table, a name for its folder, and what to call it in messages."""
+def asked_of(what: Paths, *, as_text: bool = False) -> tuple[dict[str, Any], str, str]:
+    """What was asked as a plain table, a name for its folder, and what to call it in messages. as_text: whether files are texts, whatever
+    they hold. Raises ConfigError, and DataError for a path of conversations and of texts."""
     if isinstance(what, (str, Path)) and str(what).endswith((".yaml", ".yml")):
         return *read_run_file(Path(what)), str(what)
     paths = [str(what)] if isinstance(what, (str, Path)) else [str(path) for path in what]
@@ -57,7 +58,7 @@ def asked_of(what: Paths) -> tuple[dict[str, Any], str, str]:
                 hint="ls",
             )
         )
-    sources = [GENERATED.get(path) or {"kind": kind_of_source(path), "path": path} for path in paths]
+    sources = [GENERATED.get(path) or {"kind": kind_of_source(path, as_text=as_text), "path": path} for path in paths]
     return {"data": {"sources": deepcopy(sources)}}, _name_of("stdin" if paths[0] == "-" else paths[0]), "the run"
 
 
@@ -68,11 +69,27 @@ def _name_of(path: str) -> str:
     return re.sub(r"[^\w-]+", "-", last.lstrip(".").split(".")[0]).strip("-")[:LONGEST_NAME] or "run"
 
 
-def kind_of_source(path: str) -> str:
+def kind_of_source(path: str, *, as_text: bool = False) -> str:
     """The word for a path: dumps and archives have endings of their own; what begins with a conversation is conversations, all else files."""
     archives = {kind: word for kind, word in words(Source).items() if issubclass(word, Archives)}  # type: ignore[type-abstract]
-    usual = "conversations" if holds_conversations(path) else "files"
-    return next((kind for kind, word in archives.items() if path.lower().endswith(word.endings)), usual)
+    known = next((kind for kind, word in archives.items() if path.lower().endswith(word.endings)), None)
+    return known or ("conversations" if not as_text and holds_conversations(path) else "files")
+
+
+def passed_over(what: Any, table: dict[str, Any]) -> list[str]:
+    """A line for each source of conversations in a table whose records could be read as texts, too: what was chosen, and the other way.
+    None where `what` was asked is a run file, or a table, which says so itself."""
+    named = isinstance(what, (str, Path)) or (isinstance(what, (list, tuple)) and len(what) > 1)
+    data = table.get("data") if named and not str(what).endswith((".yaml", ".yml")) else None
+    sources = data.get("sources") if isinstance(data, dict) else None
+    lines = []
+    for number, source in enumerate(sources if isinstance(sources, list) else ()):
+        if isinstance(source, dict) and source.get("kind") == "conversations" and isinstance(source.get("path"), str):
+            form, text = also_text(source["path"])
+            if text is not None:
+                other = f"--set data.sources.{number}.kind=files for its {text!r} as text"
+                lines.append(f"{source['path']}: read as conversations ({form}); {other}")
+    return lines
 
 
 def read_run_file(path: Path) -> tuple[dict[str, Any], str]:

@@ -13,11 +13,12 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from linnet.asked import asked_of, change
+from linnet.asked import asked_of, change, passed_over
 from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
 from linnet.core.extras import has
 from linnet.core.spec import dump, load
 from linnet.data.prepared import Prepared, open_prepared
+from linnet.data.records import holds_conversations
 from linnet.data.sources import Files
 from linnet.evaluate.bootstrap import neighbours
 from linnet.evaluate.metrics import count_words, metrics
@@ -82,6 +83,8 @@ def run(
     else:
         asked = ask(what, minutes=minutes, steps=steps, set=set)
         spec, table = asked.spec, asked.table
+        for line in passed_over(what, table) if not quiet else ():
+            console.print(Text(line), soft_wrap=True)
         folder = folder or (RUNS / asked.name if resume else folder_of(asked))
     result = done_before(folder, spec, table, console, quiet=quiet) if resume else None
     if result is None:
@@ -185,6 +188,9 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
             )
         scored = final_metrics(network, prepared, context, document_mask=mask)
         return {"model": scored.to_dict(), "yardsticks": measure_yardsticks(prepared)}
+    if holds_conversations(str(text)):
+        hint = "a source of kind: conversations with part: validation in a run, which linnet eval then scores by itself"
+        raise DataError(explain(f"{text} holds conversations", need="a text", hint=hint))
     texts = [document.text for document in Files(path=str(text)).documents(seed=0)]
     whole = "".join(texts)
     if not whole.strip():

@@ -18,7 +18,7 @@ from linnet.generate.sampler import Sampling
 from linnet.interop.native import Manifest, load_model, make_manifest, save_model, template_of
 from linnet.model.network import Network
 from linnet.tokenizer.base import Tokenizer
-from linnet.tokenizer.chat import ChatTemplate, Role, Turn
+from linnet.tokenizer.chat import ChatTemplate, Said, Turn, as_turns
 
 
 @dataclass(frozen=True)
@@ -82,18 +82,22 @@ class LanguageModel:
             self.network, self.tokenizer, rows, **self._options(max_tokens, temperature, stop, stop_tokens, seed, sampling)
         )
 
-    def chat(self, turns: Sequence[Turn | tuple[Role, str]] | str, **options: Any) -> str:
+    def chat(self, turns: Said, **options: Any) -> str:
         """What the model replies to a conversation so far, whose last turn is the user's; a text alone is that turn.
 
-        >>> model.chat([("system", "Be brief."), ("user", "Who sings?")])   # doctest: +SKIP
+        >>> model.chat([("system", "Be brief."), ("user", "Who sings?")])                       # doctest: +SKIP
+        >>> model.chat([{"role": "user", "content": "Who sings?"}], temperature=0)   # doctest: +SKIP
 
-        Options as for `complete`. Raises LinnetError for a model that was taught no conversations, DataError for turns in another order.
+        options   max_tokens, temperature, stop, seed, and the sampling options of `complete`
+
+        Raises LinnetError for a model that was taught no conversations, and for a question that is longer than its context; DataError for
+        turns in another order, or that say nothing.
         """
         return "".join(self.stream_chat(turns, **options))
 
     def stream_chat(
         self,
-        turns: Sequence[Turn | tuple[Role, str]] | str,
+        turns: Said,
         *,
         max_tokens: int = 256,
         temperature: float = 0.8,
@@ -101,9 +105,10 @@ class LanguageModel:
         seed: int = 0,
         **sampling: Any,
     ) -> Iterator[str]:
-        """The same, piece by piece as it is written; it ends with the mark that ends an assistant's turn.
+        """The same, piece by piece as it is written; it ends with the mark that ends an assistant's turn, or where the context does.
 
-        What was said first is left out where the conversation would leave less than half of the model's context for the reply.
+        What was said first is left out where the conversation would leave less than half of the model's context for the reply; the system's
+        turn and the last question stay, and are before the model until the reply ends.
         """
         template = template_of(self.manifest)
         if template is None:
@@ -114,10 +119,17 @@ class LanguageModel:
                     hint="generate",
                 )
             )
-        said = [Turn("user", turns)] if isinstance(turns, str) else [Turn(*turn) for turn in turns]
-        ids = lately(template, self.tokenizer, said, max(1, self.manifest.context_length // 2))
+        context = self.manifest.context_length
+        ids = lately(template, self.tokenizer, as_turns(turns), max(1, context // 2))
+        if len(ids) >= context:
+            got = f"{len(ids):,} tokens of the last question and the system's turn, if there is one"
+            raise LinnetError(
+                explain(got, need=f"fewer than the model's context of {context:,}", hint="saying it in fewer words")
+            )
+        max_tokens = min(max_tokens, context - len(ids))
         options = self._options(max_tokens, temperature, stop, template.marks(self.tokenizer), seed, sampling)
-        return (piece.text for piece in stream(self.network, self.tokenizer, [ids], **options) if piece.text)
+        pieces = (piece.text for piece in stream(self.network, self.tokenizer, [ids], **options) if piece.text)
+        return without_space(pieces) if begins_with_space(self.tokenizer) else pieces
 
     def stream(
         self,
@@ -174,6 +186,19 @@ class LanguageModel:
             "context_length": self.manifest.context_length,
             "fresh_documents": self.manifest.document_mask,
         }
+
+
+def begins_with_space(tokenizer: Tokenizer) -> bool:
+    """Whether a tokenizer puts a space before every text, as SentencePiece's do, and so before every turn."""
+    return b"".join(map(tokenizer.token_bytes, tokenizer.encode("x"))) == b" x"
+
+
+def without_space(pieces: Iterator[str]) -> Iterator[str]:
+    """A reply without the space before it, so that it is encoded again as it was written."""
+    for number, piece in enumerate(pieces):
+        text = piece.removeprefix(" ") if number == 0 else piece
+        if text:
+            yield text
 
 
 def lately(template: ChatTemplate, tokenizer: Tokenizer, turns: Sequence[Turn], room: int) -> list[int]:

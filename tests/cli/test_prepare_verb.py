@@ -76,7 +76,14 @@ def test_where_the_text_is_and_what_stands_between_two(
     assert sum(posts["bytes"].values()) == len("".join(NOTES)) + len(" told") * len(NOTES)
     code, _, err = tiny_run.linnet(capsys, "prepare", "stories", "--text", "body")
     assert code == 2
-    assert "which has no files among its sources" in err
+    assert "--text for stories, which has no files among its sources" in err
+    Path("alpaca.jsonl").write_text("".join(json.dumps({"instruction": n, "output": n, "text": n}) + "\n" for n in NOTES))
+    code, out, _ = tiny_run.linnet(capsys, "prepare", "alpaca.jsonl", "--vocab-size", "300")
+    assert (code, "read as conversations (alpaca)" in out, "--set data.sources.0.kind=files" in out) == (0, True, True)
+    for way in (("--text", "text"), ("--set", "data.sources.0.kind=files")):
+        code, out, _ = tiny_run.linnet(capsys, "prepare", "alpaca.jsonl", "--vocab-size", "300", "--quiet", *way)
+        assert code == 0
+        assert json.loads((Path(out.strip()) / "card.json").read_text())["sources"][0]["kind"] == "files"
 
 
 def test_the_same_losses_as_a_run_that_prepares_by_itself(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from linnet.data.loader import PackedBatches, evaluation_batches
 from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared
 from linnet.data.shards import Split, Stream
+from linnet.data.walk import Walk, beginnings, tokens_a_pass
 from linnet.tokenizer.chat import ChatML, Turn
 from linnet.tokenizer.simple import byte_tokenizer
 
@@ -114,9 +115,9 @@ def test_the_place_is_found_again_where_windows_are_passed_over(mixed: Prepared)
 def test_evaluation_scores_every_learned_token_once(mixed: Prepared, rows: str, context: int) -> None:
     split = mixed.validation
     batches = list(evaluation_batches(split, context, 5, rows=rows))  # type: ignore[arg-type]
-    scored = [(int(t), int(d)) for b in batches for t, d in zip(b.targets[b.weights > 0], b.targets[b.weights > 0])]
+    scored = [int(token) for batch in batches for token in batch.targets[batch.weights > 0]]
     right = [token for stream in split.streams for token, mark in zip(*everything(stream)[:2]) if mark]
-    assert [token for token, _ in scored] == right
+    assert scored == right
     assert sum(float(batch.weights.sum()) for batch in batches) == split.n_learned == len(right)
     assert all((batch.weights.sum(1) > 0).all() for batch in batches)
 
@@ -137,8 +138,8 @@ def test_marks_of_plain_do_not_divide_a_conversation(tmp_path: Path) -> None:
     assert batch.documents[0].tolist() == [0] * len(ids) + [1] * 10
 
 
-def test_a_mask_of_sources_beside_each_other(mixed: Prepared) -> None:
-    """The weights of a batch over both are those that reading the ids gives, for ChatML."""
+def test_the_mask_of_a_source_beside_another_is_what_reading_the_ids_gives(mixed: Prepared) -> None:
+    """For ChatML, whose marks can be read."""
     if mixed.spec.template != ChatML():
         pytest.skip("read for ChatML alone")
     (talks, _) = mixed.train.streams
@@ -146,11 +147,56 @@ def test_a_mask_of_sources_beside_each_other(mixed: Prepared) -> None:
     assert talks.learned(0, talks.tokens).tolist() == chatml_mask(BYTES, whole)
 
 
+def long_questions(path: Path, count: int = 40) -> Prepared:
+    """Conversations of which a hundredth is learned."""
+    talks = [[Turn("user", f"{number} long " + "question " * 40), Turn("assistant", "x")] for number in range(count)]
+    return prepare(spec_of({"kind": "conversations", "path": str(write_talks(path / "a.jsonl", talks))}), BYTES, path / "out")
+
+
 def test_rows_that_are_too_short_to_teach_anything_are_refused(tmp_path: Path) -> None:
-    talks = [[Turn("user", "long " * 40 + str(number)), Turn("assistant", "x")] for number in range(30)]
-    spec = spec_of({"kind": "conversations", "path": str(write_talks(tmp_path / "a.jsonl", talks))})
-    prepared = prepare(spec, BYTES, tmp_path / "out")
-    batches = PackedBatches(prepared.train, context_length=20, batch_size=2, seed=0, rows="documents")
+    """Before anything is drawn; where the question is cut there are rows that teach."""
+    prepared = long_questions(tmp_path)
     with pytest.raises(DataError, match=r"no row of 20 tokens of source 'a' holds anything that is learned.*context_length"):
-        batches.next_batch()
+        beginnings(prepared.train.streams[0], 20, "documents")
+    with pytest.raises(DataError, match="no row of 20 tokens"):
+        PackedBatches(prepared.train, context_length=20, batch_size=2, seed=0, rows="documents")
     assert PackedBatches(prepared.train, context_length=20, batch_size=2, seed=0).next_batch().weights.sum() > 0
+
+
+def test_stretches_say_what_the_bits_say(mixed: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linnet.data.shards.MANY", 100)
+    for stream in mixed.train.streams:
+        places = np.arange(stream.tokens - 9)
+        right = [stream.learned(at, at + 9).any() for at in places.tolist()]
+        assert stream.any_learned(places, 9).tolist() == right
+
+
+@pytest.mark.parametrize("rows", ["windows", "documents"])
+def test_windows_are_passed_over_one_by_one(mixed: Prepared, rows: str) -> None:
+    """However many are looked at together, and however many are asked for at once."""
+    stream, context = mixed.train.streams[0], 50
+    many, one, plain = (Walk(stream, context, 3, rows) for _ in range(3))  # type: ignore[arg-type]
+    found: list[int] = []
+    while len(found) < 200:
+        if plain.position == plain.windows:
+            plain._enter(plain.epoch + 1, 0)
+        number = int(plain.order(np.array([plain.position], np.uint64))[0])
+        at = int(stream.starts[number + 1]) - 1 if rows == "documents" else plain.offset + number * context
+        plain.position += 1
+        found += [at] * bool(stream.learned(at + 1, at + context + 1).any())
+    assert np.concatenate([many.take(40) for _ in range(5)]).tolist() == found
+    assert [int(one.take(1)[0]) for _ in range(200)] == found
+    assert {(walk.epoch, walk.position) for walk in (many, one)} == {(plain.epoch, plain.position)}
+
+
+@pytest.mark.parametrize("rows", ["windows", "documents"])
+def test_what_is_passed_over_counts_as_gone_through(tmp_path: Path, rows: str) -> None:
+    prepared, context = long_questions(tmp_path), 40 if rows == "windows" else 600
+    once = tokens_a_pass(prepared.train, context, rows)  # type: ignore[arg-type]
+    batch = once // context
+    batches = PackedBatches(prepared.train, context_length=context, batch_size=batch, seed=0, rows=rows)  # type: ignore[arg-type]
+    for _ in range(5):
+        batches.next_batch()
+    assert batches.epoch == pytest.approx(5, rel=0.1)
+    if rows == "windows":
+        assert once < prepared.train.tokens / 5

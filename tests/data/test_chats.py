@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -27,6 +29,8 @@ from linnet.data.look import Texts
 from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.shards import Stream
+from linnet.data.sources import Stdin, Stories
+from linnet.data.spec import DataSpec
 from linnet.data.split import fingerprint
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.bpe_tokenizer import train_bpe
@@ -84,7 +88,7 @@ def test_what_stands_on_disk_is_what_each_conversation_renders_to(
                 prepared = prepare(spec, tokenizer, tmp_path / "out")
         else:
             prepared = prepare(spec, tokenizer, tmp_path / "out")
-    assert len(prepared.train.streams[0].maps) == (1 if not small else len(list(prepared.folder.glob("train/*.learned"))))
+    assert len(prepared.train.streams[0].maps) == (1 if not small else len(list(prepared.folder.glob("train/*.mask"))))
     right = [closed(tokenizer, template.render(tokenizer, each), roles) for each in TALKS]
     assert Counter((tuple(ids), tuple(mask)) for ids, mask in both(prepared)) == Counter(
         (tuple(ids), tuple(mask)) for ids, mask in right
@@ -92,9 +96,9 @@ def test_what_stands_on_disk_is_what_each_conversation_renders_to(
     for split in (prepared.train, prepared.validation):
         (stream,) = split.streams
         assert split.n_learned == sum(sum(mask) for _, mask in rows(stream))
-        assert b"".join(prepared.texts(stream)).__len__() == split.bytes
+        assert len(b"".join(prepared.texts(stream))) == split.bytes
         assert len(b"".join(prepared.learned_texts(stream)).replace(b"\n", b"")) <= split.learned_bytes < split.bytes
-        learned = np.concatenate([stream.read(0, stream.tokens)[stream.learned(0, stream.tokens)]])
+        learned = stream.read(0, stream.tokens)[stream.learned(0, stream.tokens)]
         assert len(prepared.text_of(learned)) == split.learned_bytes
     assert open_prepared(prepared.folder, tokenizer, verify=True).fingerprint == prepared.fingerprint
 
@@ -103,7 +107,7 @@ def test_the_mask_is_what_one_finds_by_reading_the_ids(tmp_path: Path) -> None:
     prepared = prepare(spec_of(chats(write_talks(tmp_path / "a.jsonl", TALKS))), BPE, tmp_path / "out")
     for ids, mask in both(prepared):
         assert mask == chatml_mask(BPE, ids)
-    bits = np.fromfile(prepared.folder / "train" / "a.00000.learned", np.uint8)
+    bits = np.fromfile(prepared.folder / "train" / "a.00000.mask", np.uint8)
     stream = prepared.train.streams[0]
     for place in range(0, stream.tokens, 7):  # the lowest bit first, as the format says
         assert bool(bits[place // 8] >> (place % 8) & 1) == stream.learned(place, place + 1)[0]
@@ -114,8 +118,8 @@ def test_the_law_kills_a_mask_that_is_a_token_late(tmp_path: Path, monkeypatch: 
 
     def late(self: rendering.Rendering, *args: Any, **options: Any) -> Any:
         encoded = right(self, *args, **options)
-        assert encoded.learned is not None
-        object.__setattr__(encoded, "learned", tuple(np.roll(mask, 1) for mask in encoded.learned))
+        assert encoded.masks is not None
+        object.__setattr__(encoded, "masks", tuple(np.roll(mask, 1) for mask in encoded.masks))
         return encoded
 
     monkeypatch.setattr(rendering.Rendering, "__call__", late)
@@ -157,7 +161,7 @@ def test_engines_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: b
     here = prepare(spec, BYTES, tmp_path / "here", engine="here")
     others = prepare(spec, BYTES, tmp_path / "others", engine="processes", workers=2)
     assert hashes(here) == hashes(others)
-    assert sum(name.endswith(".learned") for name in hashes(here)) > 5
+    assert sum(name.endswith(".mask") for name in hashes(here)) > 5
 
 
 @pytest.mark.parametrize("stop", range(0, 30, 3))
@@ -187,29 +191,62 @@ def test_stopped_anywhere_it_goes_on(tmp_path: Path, stop: int, monkeypatch: pyt
 
 def test_a_mask_that_was_lost_is_made_again_and_a_damaged_one_is_noticed(tmp_path: Path) -> None:
     prepared = prepare(spec_of(chats(write_talks(tmp_path / "a.jsonl", TALKS))), BYTES, tmp_path / "out")
-    mask = prepared.folder / "train" / "a.00000.learned"
+    mask = prepared.folder / "train" / "a.00000.mask"
     content = mask.read_bytes()
     mask.write_bytes(content[:-1])
-    with pytest.raises(DataError, match=r"a\.00000\.learned has"):
+    with pytest.raises(DataError, match=r"a\.00000\.mask has"):
         open_prepared(prepared.folder, BYTES)
     mask.write_bytes(bytes([content[0] ^ 1]) + content[1:])
-    with pytest.raises(DataError, match=r"a\.00000\.learned has changed"):
+    with pytest.raises(DataError, match=r"a\.00000\.mask has changed"):
         open_prepared(prepared.folder, BYTES, verify=True)
     mask.unlink()
-    with pytest.raises(DataError, match=r"a\.00000\.learned is missing"):
+    with pytest.raises(DataError, match=r"a\.00000\.mask is missing"):
         open_prepared(prepared.folder, BYTES)
     mask.write_bytes(content)
+    assert open_prepared(prepared.folder, BYTES, verify=True)
+
+
+def without_masks(entry: dict[str, Any]) -> None:
+    """An entry of an index as if all of it were learned."""
+    del entry["n_learned"], entry["learned_bytes"]
+    for shard in entry["shards"]:
+        del shard["mask"]
+
+
+def one_count_more(entry: dict[str, Any]) -> None:
+    """Counts that agree with each other, and not with the bits."""
+    entry["n_learned"] += 1
+    entry["shards"][0]["mask"]["n_learned"] += 1
+
+
+WRONG_COUNTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "fewer in a shard": (lambda entry: entry["shards"][0]["mask"].update(n_learned=1), "counts that agree"),
+    "none": (lambda entry: entry.update(n_learned=0), "counts that agree"),
+    "bytes below nothing": (lambda entry: entry.update(learned_bytes=-1), "counts that agree"),
+    "more bytes than there are": (lambda entry: entry.update(learned_bytes=entry["bytes"] + 1), "counts that agree"),
+    "a mask that is not named": (lambda entry: entry["shards"][0].pop("mask"), "counts that agree"),
+    "no masks": (without_masks, "names no masks of 'a'"),
+    "one more than there are bits": (one_count_more, "counts that agree"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_COUNTS)
+def test_counts_of_an_index_agree_with_its_masks(tmp_path: Path, name: str) -> None:
+    prepared = prepare(spec_of(chats(write_talks(tmp_path / "a.jsonl", TALKS))), BYTES, tmp_path / "out")
     index = json.loads((prepared.folder / "index.json").read_text())
-    del index["splits"]["train"][0]["shards"][0]["learned"]
+    spoil, message = WRONG_COUNTS[name]
+    spoil(index["splits"]["train"][0])
     (prepared.folder / "index.json").write_text(json.dumps(index))
-    with pytest.raises(DataError, match="masks of 0 of the 1 shards"):
-        open_prepared(prepared.folder, BYTES)
+    with pytest.raises(DataError, match=message):
+        open_prepared(prepared.folder, BYTES, verify=name.startswith("one more"))  # which only counting again can tell
 
 
 def test_text_has_no_masks_and_its_index_says_nothing_new(tmp_path: Path) -> None:
     prepared = prepared_texts(tmp_path, [f"text {number}" for number in range(50)])
-    assert not list(prepared.folder.rglob("*.learned"))
-    assert "learned" not in (prepared.folder / "index.json").read_text()
+    assert not list(prepared.folder.rglob("*.mask"))
+    index = (prepared.folder / "index.json").read_text()
+    assert "n_learned" not in index
+    assert ".mask" not in index
     assert (prepared.train.n_learned, prepared.train.learned_bytes) == (prepared.train.tokens, prepared.train.bytes)
 
 
@@ -324,6 +361,47 @@ def test_a_tokenizer_that_is_trained_gets_the_special_tokens_and_learns_what_it_
         prepare_corpus(given, tmp_path / "out", lambda done, what: None)
 
 
+def test_a_tokenizer_of_characters_knows_the_frames_of_roles_that_nobody_has(tmp_path: Path) -> None:
+    talks = [[Turn("user", f"who {number}"), Turn("assistant", "no")] for number in range(30)]
+    corpus = load(Corpus, {"data": {"sources": [chats(write_talks(tmp_path / "a.jsonl", talks))]}, "tokenizer": "char"})
+    prepared = prepare_corpus(corpus, tmp_path / "out", lambda done, what: None)
+    ids = ChatML().render(prepared.tokenizer, [Turn("system", "no"), Turn("user", "who")]).ids
+    assert prepared.tokenizer.special["<|unknown|>"] not in ids  # y and m of "system" among them
+
+
+def test_a_source_that_is_never_divided_need_not_be_conversations(tmp_path: Path) -> None:
+    """Words of somebody's own may be whole; the card says of conversations what is theirs."""
+
+    class Poems(Stories):
+        kind: Literal["poems"] = "poems"  # type: ignore[assignment]
+        whole: ClassVar[bool] = True
+
+    spec = DataSpec(sources=(Poems(count=60),))  # type: ignore[arg-type]
+    card = prepare(spec, BYTES, tmp_path / "out", engine="here").card
+    assert (card.sources[0].kind, card.sources[0].template, card.sources[0].learn) == ("poems", None, ())
+
+
+def test_nothing_is_left_where_preparing_was_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text(json.dumps({"messages": [{"role": "user", "content": "x"}]}) + "\n")
+    (tmp_path / "there").mkdir()
+    for place in ("new/bad", "there"):
+        with pytest.raises(DataError, match="no turn of assistant"):
+            prepare(spec_of(chats(tmp_path / "bad.jsonl")), BYTES, tmp_path / place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.jsonl", "there"]
+
+
+def test_conversations_that_are_piped_in_are_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def piped(content: bytes) -> list[str]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return [document.text for document in Stdin().documents()]
+
+    line = json.dumps({"messages": as_messages(TALKS[1])}).encode()
+    with pytest.raises(DataError, match="standard input begins with a conversation"):
+        piped(line + b"\n" + line)
+    for text in (b'{"a": 1}\n', b"{ broken\n", b"a text\n" + line):
+        assert piped(text) == [text.decode()]
+
+
 def test_unknown_characters_are_counted_and_lost_bytes_are_refused(tmp_path: Path) -> None:
     names = ChatML().special_names()
     file = write_talks(tmp_path / "a.jsonl", TALKS)
@@ -351,9 +429,22 @@ BAD: dict[str, tuple[Any, str]] = {
     "nothing to learn": ({"messages": as_messages([Turn("user", "x")])}, "line 3: no turn of assistant"),
     "half a character": (
         {"messages": as_messages([Turn("user", "\ud83d"), Turn("assistant", "x")])},
-        "line 3.*half a surrogate pair",
+        r"line 3: turn 1, character 0, U\+D83D, is half a surrogate pair",
     ),
     "no table": (["x"], "line 3 is a list"),
+    "a tool": (
+        {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "tool_calls": [{"id": 1}]}]},
+        "line 3, turn 2: it has tool_calls",
+    ),
+    "a weight between": (
+        {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "weight": 0.5}]},
+        "line 3, turn 2: its weight is 0.5",
+    ),
+    "all of weight 0": (
+        {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "weight": 0}]},
+        "line 3: no turn of assistant of a weight above 0",
+    ),
+    "an empty prompt": ({"prompt": "", "chosen": "x", "rejected": "y"}, "line 3 lacks messages"),
 }
 
 
@@ -404,6 +495,24 @@ def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
         prepare(spec_of({"kind": "files", "path": str(file)}), BYTES, tmp_path / "out")
 
 
+def test_a_turn_of_weight_0_is_read_and_not_learned(tmp_path: Path) -> None:
+    """Of equal words: those with the weight are others, and whatever cleaning changes keeps it."""
+    said = [Turn("user", "a"), Turn("assistant", "b\r\nc", False), Turn("user", "d"), Turn("assistant", "e")]
+    messages = [{**message, "weight": int(turn.learned)} for message, turn in zip(as_messages(said), said)]
+    rows_of_it = [{"messages": messages}, {"messages": as_messages(said)}]
+    lines = [json.dumps(row) for row in rows_of_it] + [json.dumps({"messages": as_messages(each)}) for each in TALKS[:20]]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    prepared = prepare(spec_of(chats(tmp_path / "a.jsonl")), BYTES, tmp_path / "out")
+    assert prepared.card.sources[0].duplicates_dropped == 0
+    half, whole = [
+        [turn._replace(content=turn.content.replace("\r", ""), learned=learned or turn.learned) for turn in said]
+        for learned in (False, True)
+    ]
+    right = [closed(BYTES, ChatML().render(BYTES, each)) for each in (half, whole)]
+    assert sum(right[0][1]) == 2  # "e" and its mark
+    assert all(each in both(prepared) for each in right)
+
+
 def test_of_a_preference_the_better_answer_is_learned(tmp_path: Path) -> None:
     pairs = [{"prompt": f"Who {number}?", "chosen": f"A linnet {number}.", "rejected": "Nobody."} for number in range(30)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
@@ -411,7 +520,7 @@ def test_of_a_preference_the_better_answer_is_learned(tmp_path: Path) -> None:
     assert found[0] == '[["user","Who 0?"],["assistant","A linnet 0."]]'
     assert len(found) == 30
     (tmp_path / "b.jsonl").write_text(json.dumps(pairs[0]) + "\n" + json.dumps(pairs[1] | {"chosen": " "}))
-    with pytest.raises(DataError, match=r"b\.jsonl, line 2: turn 2 says nothing"):
+    with pytest.raises(DataError, match=r"b\.jsonl, line 2, chosen: turn 2 says nothing"):
         list(Conversations(path=str(tmp_path / "b.jsonl")).documents())
 
 
@@ -429,4 +538,5 @@ def test_the_card_says_how_much_is_learned(tmp_path: Path) -> None:
     assert f"({share:.2f} %)" in card.to_markdown()
     assert "written as chatml; learned: what assistant says" in card.to_markdown()
     assert "are learned" in card.announcement()
+    assert "Rows in which nothing is learned are passed over" in card.to_markdown()
     assert type(card).from_json(json.loads(json.dumps(card.to_json()))) == card

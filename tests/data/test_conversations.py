@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 
 from linnet.core.errors import DataError
-from linnet.data.conversations import FORMS, Conversation, Preference, Record, Text, read, read_all, sniff
+from linnet.data.conversations import (
+    FORMS,
+    Conversation,
+    Preference,
+    Record,
+    Text,
+    form_for,
+    form_in,
+    read,
+    read_all,
+    turns_to_learn,
+)
 from linnet.tokenizer.chat import Turn
 
 ASKED, ANSWERED = Turn("user", "Who sings?"), Turn("assistant", "A linnet.")
@@ -35,7 +46,7 @@ RECORDS: dict[str, tuple[dict[str, Any], Record]] = {
 @pytest.mark.parametrize("form", FORMS)
 def test_each_form_is_told_and_read(form: str) -> None:
     record, right = RECORDS[form]
-    assert sniff(record, "here") == form
+    assert form_for(record, "here") == form
     assert read(record, "here") == read(record, "here", form) == right
 
 
@@ -45,17 +56,38 @@ def test_variants() -> None:
         (Turn("system", "Be brief."), Turn("user", "Shorten.\n\nA long text."), Turn("assistant", "Text."))
     )
     assert read({"instruction": "Who sings?", "output": "A linnet."}, "here") == RECORDS["alpaca"][1]
+    assert read({"messages": [*PAIR, PAIR[0]]}, "here") == Conversation((ASKED, ANSWERED, ASKED))  # which nobody answers
     worse = [PAIR[0], {"role": "assistant", "content": "Nobody."}]
     right = RECORDS["preference"][1]
     assert read({"chosen": PAIR, "rejected": worse}, "here") == right
     assert read({"prompt": [PAIR[0]], "chosen": "A linnet.", "rejected": "Nobody."}, "here") == right
+    assert read({"prompt": [PAIR[0]], "chosen": PAIR[1:], "rejected": worse[1:]}, "here") == right  # as TRL writes them
+    assert read({"prompt": "Who sings?", "chosen": PAIR[1:], "rejected": "Nobody."}, "here") == right
+    assert read({"prompt": [PAIR[0]], "chosen": PAIR, "rejected": worse[1:]}, "here") == right  # with the prompt, without it
+
+
+def test_the_first_form_is_taken_that_what_stands_there_fits() -> None:
+    assert form_in({"conversation": 3, "instruction": "Who?", "output": "x"}) == "alpaca"  # a column of numbers
+    assert form_in({"conversation": "3", "instruction": "Who?", "output": "x"}) == "alpaca"  # of a csv
+    assert form_in({"messages": 3, "text": "x"}) == "text"
+    assert form_in({"messages": json.dumps(PAIR), "text": "x"}) == "messages"
+    assert form_in({"messages": 3}) == "messages"  # and broken
+
+
+def test_only_the_better_answer_is_to_be_learned() -> None:
+    found = read(RECORDS["preference"][0], "here")
+    assert turns_to_learn(found, "here") == (ASKED, ANSWERED)
+    with pytest.raises(DataError, match="here: no turn of system"):
+        turns_to_learn(found, "here", ["system"])
+    with pytest.raises(DataError, match="here is a text"):
+        turns_to_learn(Text("x"), "here")
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "nothing known": ({"question": "x"}, "has the fields question"),
     "no fields": ({}, "has the fields none"),
-    "no list": ({"messages": "hello"}, "its 'messages' is text"),
-    "an empty list": ({"messages": []}, "its 'messages' is a list"),
+    "no list": ({"messages": "hello"}, "its 'messages' is no JSON"),
+    "an empty list": ({"messages": []}, "its 'messages' is an empty list"),
     "a turn that is none": ({"messages": ["hello"]}, "turn 1 is text"),
     "an unknown speaker": ({"messages": [{"role": "tool", "content": "x"}]}, "turn 1: role is 'tool'"),
     "a speaker that is a list": ({"messages": [{"role": ["user"], "content": "x"}]}, r"turn 1: role is \['user'\]"),
@@ -68,6 +100,15 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         {"chosen": PAIR, "rejected": [{"role": "user", "content": "Who?"}, PAIR[1]]},
         "two answers to different turns",
     ),
+    "an answer to another prompt": (
+        {"prompt": [PAIR[0]], "chosen": [{"role": "user", "content": "Who?"}, PAIR[1]], "rejected": "Nobody."},
+        "chosen: begins with other turns than its prompt",
+    ),
+    "an answer that is a question": ({"chosen": [PAIR[0]], "rejected": [PAIR[0]]}, "chosen: ends with a turn of user"),
+    "no prompt": ({"chosen": PAIR[1:], "rejected": PAIR[1:]}, "its 'prompt' is nothing"),
+    "an empty prompt": ({"prompt": " ", "chosen": "x", "rejected": "y"}, "chosen: turn 1 says nothing"),
+    "an empty answer": ({"prompt": "x", "chosen": "", "rejected": "y"}, "chosen: turn 2 says nothing"),
+    "an empty worse answer": ({"prompt": "x", "chosen": "y", "rejected": ""}, "rejected: turn 2 says nothing"),
     "a prompt that is none": ({"prompt": 3, "chosen": "x", "rejected": "y"}, "its 'prompt' is a number"),
 }
 

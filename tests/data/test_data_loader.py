@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linnet.core.errors import CheckpointError, DataError
-from linnet.data import loader
 from linnet.data.batch import Batch, BatchSource
 from linnet.data.loader import PackedBatches, document_numbers, evaluation_batches
 from linnet.data.prepared import Prepared
 from linnet.data.shuffle import Permutation
+from linnet.data.walk import Walk
 
 END = 256
 
@@ -97,7 +97,7 @@ def test_an_epoch_is_every_window_once() -> None:
         source.next_batch()  # the first of the next epoch …
         assert walk.epoch == epoch + 1
         walk.stand({"epoch": epoch + 1, "position": 0, "drawn": walk.drawn})  # … which is then drawn from its start
-    assert len({loader.Walk(walk.stream, 8, seed).offset for seed in range(50)}) == 8
+    assert len({Walk(walk.stream, 8, seed).offset for seed in range(50)}) == 8
 
 
 def test_targets_and_documents_against_plain_python() -> None:
@@ -145,14 +145,14 @@ def test_the_law_of_restoring_kills_a_loader_that_forgets(monkeypatch: pytest.Mo
     law = test_any_position_is_restored_bit_for_bit.hypothesis.inner_test  # type: ignore[attr-defined]
     arguments = {"cut": 7, "sources": 2, "batch_size": 5, "context_length": 8, "after": 3}
     law(**arguments)
-    right = loader.Walk.stand
+    right = Walk.stand
     mutants = [
         lambda self, place: right(self, {**place, "position": 0}),
         lambda self, place: right(self, {**place, "epoch": 0}),
         lambda self, place: right(self, {**place, "drawn": 0}),
     ]
     for arguments["cut"], mutant in zip((7, 300, 7), mutants):
-        monkeypatch.setattr(loader.Walk, "stand", mutant)
+        monkeypatch.setattr(Walk, "stand", mutant)
         with pytest.raises(AssertionError):
             law(**arguments)
 

@@ -108,7 +108,7 @@ def test_an_error_of_a_worker_names_the_place(tmp_path: Path) -> None:
                 engine="processes",
                 workers=2,
             )
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_lost_worker_keeps_what_is_done(tmp_path: Path, spec: DataSpec, monkeypatch: pytest.MonkeyPatch) -> None:

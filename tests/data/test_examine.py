@@ -8,11 +8,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from chat_helpers import as_csv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import linnet.data.examine as examining
 from linnet.core.errors import DataError
+from linnet.data.chats import Conversations
 from linnet.data.examine import GARBLED, GIANT, WAYS_OUT, Findings, examine
 from linnet.data.files import read_file
 from linnet.data.formats import Options
@@ -146,7 +148,44 @@ def test_conversations_are_documents_of_their_words(tmp_path: Path) -> None:
         "copies": [f"{tmp_path}/a.jsonl, line 4"],
     }
     pair = {"prompt": "Which?", "chosen": "this", "rejected": "that"}
-    assert found_in(tmp_path / "new", a_jsonl=json.dumps(pair).encode()).characters == len("Which?\nthis\nthat")
+    pairs = [pair, pair | {"rejected": "neither"}]  # which teach the same
+    found = found_in(tmp_path / "new", a_jsonl="".join(json.dumps(each) + "\n" for each in pairs).encode())
+    assert (found.characters, found.problems["copies"].count) == (2 * len("Which?\nthis"), 1)
+
+
+REFUSED: dict[str, object] = {
+    "nothing to learn": {"messages": [{"role": "user", "content": "x"}]},
+    "an empty chosen": {"prompt": "x", "chosen": " ", "rejected": "y"},
+    "an empty prompt": {"prompt": "", "chosen": "x", "rejected": "y"},
+    "half a character": {"messages": [{"role": "user", "content": "\ud83d"}, {"role": "assistant", "content": "x"}]},
+    "a tool": {
+        "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "function_call": {"name": "f"}}]
+    },
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_the_doctor_refuses_conversations_that_preparing_refuses(tmp_path: Path, name: str, kind: str) -> None:
+    record = REFUSED[name]
+    assert isinstance(record, dict)
+    good = {key: "x" if isinstance(value, str) else [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+            for key, value in record.items()}  # fmt: skip
+    rows = [good, record]
+    content = "".join(json.dumps(row) + "\n" for row in rows) if kind == "jsonl" else as_csv(rows)
+    found = found_in(tmp_path, **{f"a_{kind}": content.encode()})
+    with pytest.raises(DataError) as refused:
+        list(Conversations(path=str(tmp_path)).documents())
+    assert found.problems["format"].places == [str(refused.value).split("; try: ")[0]]
+
+
+def test_a_folder_of_conversations_and_texts(tmp_path: Path) -> None:
+    talk = json.dumps({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}).encode()
+    found = found_in(tmp_path, a_jsonl=talk, b_jsonl=b'{"text": "z"}', c_txt=b"w")
+    assert found.documents == 3
+    assert found.problems["mixed"].places == [
+        f"{tmp_path} holds conversations ({tmp_path}/a.jsonl) and texts ({tmp_path}/b.jsonl)"
+    ]
 
 
 LINES = [b'{"text": "one"}', b'{"content": "two"}', b'{"text": 3}', b'{"text": "a\\u0000b"}', b"[1]", b"", b'{"text": "\0"}']

@@ -11,14 +11,15 @@ import pytest
 from chat_helpers import as_csv, as_messages, talk
 
 import tiny_run
+from linnet.asked import asked_of, passed_over
 from linnet.core.errors import DataError
 from linnet.core.spec import load
-from linnet.data import turns
+from linnet.data import parquet, turns
 from linnet.data.chats import Conversations
 from linnet.data.examine import examine
 from linnet.data.records import form_of, holds_conversations, records_of
 from linnet.data.samples import parsed
-from linnet.data.sources import Source
+from linnet.data.sources import Files, Source
 from linnet.tokenizer.chat import Turn
 
 TALKS = [talk(number) for number in range(40)]
@@ -57,12 +58,12 @@ def test_a_table_holds_what_a_jsonl_holds(tmp_path: Path, form: str, kind: str, 
         content = as_csv(rows, delimiter=",").encode() if "csv" in kind else plain_tsv(rows)
         path.write_bytes(gzip.compress(content) if kind.endswith(".gz") else content)
     else:
-        pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        pyarrow, tables = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
         told = [
             {k: v if isinstance(v, str) or kind != "parquet of JSON" else json.dumps(v) for k, v in row.items()} for row in rows
         ]
         plain = tmp_path / "plain.parquet"
-        parquet.write_table(pyarrow.Table.from_pylist(told), plain, row_group_size=7)
+        tables.write_table(pyarrow.Table.from_pylist(told), plain, row_group_size=7)
         path.write_bytes(gzip.compress(plain.read_bytes()) if kind.endswith(".gz") else plain.read_bytes())
     monkeypatch.setattr("linnet.data.sources.portion_size", lambda total: 500)
     assert lines(path) == right
@@ -96,9 +97,9 @@ def test_what_is_wrong_with_a_table_names_the_line(tmp_path: Path, name: str) ->
 
 
 def test_what_is_wrong_with_a_parquet_names_the_row(tmp_path: Path) -> None:
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pyarrow, tables = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     rows = [*MESSAGES[:9], {"id": "x", "messages": None}]
-    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet", row_group_size=3)
+    tables.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet", row_group_size=3)
     with pytest.raises(DataError, match=r"a\.parquet, row 10: its 'messages' is nothing"):
         lines(tmp_path / "a.parquet")
     assert examine([str(tmp_path / "a.parquet")]).problems["format"].count == 1
@@ -114,9 +115,114 @@ def test_a_table_of_conversations_read_as_text_says_what_to_write(tmp_path: Path
         list(source.documents())
 
 
+def parquet_of(path: Path, columns: dict[str, Any], **options: Any) -> Path:
+    """A parquet of some columns, given as arrays of pyarrow or as lists."""
+    pyarrow, tables = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    tables.write_table(pyarrow.table(columns), path, **options)
+    return path
+
+
+def test_columns_that_nobody_asks_for_are_not_read(tmp_path: Path) -> None:
+    """A time beyond those that Python knows, or one in nanoseconds, where pandas is missing, says nothing of a text beside it."""
+    pyarrow = pytest.importorskip("pyarrow")
+    far = pyarrow.array([2**62] * 3, pyarrow.timestamp("us"))
+    for name, columns in (("text", {"text": list("abc")}), ("talk", {"instruction": list("abc"), "output": list("def")})):
+        path = parquet_of(tmp_path / f"{name}.parquet", {"at": far, **columns, "picture": [b"\xff" * 99] * 3})
+        assert holds_conversations(str(path)) == (name == "talk")
+        assert [each.parts[-1][1] for each in parsed([str(path)], 3)] == list("abc" if name == "text" else "def")
+        assert not examine([str(path)]).problems
+    path = parquet_of(tmp_path / "none.parquet", {"at": far, "picture": [b"x"] * 3})
+    assert not holds_conversations(str(path))
+    with pytest.raises(DataError, match="row 1 has the fields at, picture"):
+        lines(path)
+
+
+def test_only_one_row_is_read_to_tell_what_a_file_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet_of(tmp_path / "a.parquet", {"instruction": ["x"] * 3000, "output": ["y"] * 3000})
+    told_rows = []
+    right = parquet._values
+    monkeypatch.setattr(parquet, "_values", lambda column, *rest: told_rows.append(len(column)) or right(column, *rest))
+    assert form_of(path) == "alpaca"
+    assert set(told_rows) == {1}
+
+
+def test_a_value_that_python_has_none_for_is_refused_with_its_row_and_column(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    path = parquet_of(
+        tmp_path / "a.parquet", {"instruction": ["x"] * 3, "output": pyarrow.array([0, 1, 2**62], pyarrow.timestamp("us"))}
+    )
+    with pytest.raises(DataError, match=r"a\.parquet, row 3: its 'output' cannot be read as timestamp\[us\]"):
+        list(records_of(path))
+    assert examine([str(path)]).problems["format"].count == 3
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("instruction,output,output\nx,y,z\n")
+    (tmp_path / "b.csv").write_text("text,text\nx,y\n")
+    (tmp_path / "c.csv").write_text("text,n,n\nx,1,2\n")  # which nobody reads
+    pyarrow, table = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for name, names in (("d", ["instruction", "output", "output"]), ("e", ["text", "text", "n"])):
+        table.write_table(pyarrow.Table.from_arrays([pyarrow.array(["x"])] * 3, names=names), tmp_path / f"{name}.parquet")
+    for name in ("a.csv", "d.parquet"):
+        with pytest.raises(DataError, match="two columns are called output"):
+            lines(tmp_path / name)
+    for name in ("b.csv", "e.parquet"):
+        with pytest.raises(DataError, match="two columns are called text"):
+            list(Files(path=str(tmp_path / name)).documents())
+    assert [document.text for document in Files(path=str(tmp_path / "c.csv")).documents()] == ["x"]
+
+
+BOTH: dict[str, tuple[list[dict[str, Any]], str | None]] = {
+    "alpaca as published": ([row | {"text": "### Instruction"} for row in ASKED], "alpaca"),
+    "messages and code": ([row | {"code": "x"} for row in MESSAGES], "messages"),
+    "numbers called messages": ([{"text": f"a {n}", "messages": n} for n in range(3)], None),
+    "notes called conversation": ([{"content": f"a {n}", "conversation": f"no {n}"} for n in range(3)], None),
+    "an index called conversation": ([{"conversation": n, **row} for n, row in enumerate(ASKED)], "alpaca"),
+}
+
+
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_all_doors_tell_the_same_of_a_file_that_could_be_both(tmp_path: Path, name: str, kind: str) -> None:
+    rows, form = BOTH[name]
+    path = tmp_path / f"a.{kind}"
+    if kind == "jsonl":
+        as_jsonl(path, rows)
+    elif kind == "csv":
+        path.write_text(as_csv(rows))
+    else:
+        parquet_of(path, {key: [row[key] for row in rows] for key in rows[0]})
+    assert form_of(path) == form
+    assert [each.form for each in parsed([str(path)], 1)] == [form or "document"]
+    table = asked_of(str(path))[0]
+    assert table["data"]["sources"][0]["kind"] == ("files" if form is None else "conversations")
+    assert not examine([str(path)]).problems.get("format")
+    texts = [document.text for document in Files(path=str(path)).documents()] if name != "an index called conversation" else []
+    assert len(texts) in (0, len(rows))  # asked for as texts they are texts
+    assert asked_of(str(path), as_text=True)[0]["data"]["sources"][0]["kind"] == "files"
+    said = passed_over(str(path), table)
+    assert len(said) == (form is not None and bool(texts))
+    assert all("--set data.sources.0.kind=files" in line for line in said)
+    if form is not None:
+        assert len(lines(path)) == len(rows)
+
+
+def test_a_folder_of_conversations_and_texts_is_refused_at_once(tmp_path: Path) -> None:
+    as_jsonl(tmp_path / "a.jsonl", MESSAGES)
+    assert holds_conversations(str(tmp_path))
+    (tmp_path / "b.txt").write_text("text")
+    with pytest.raises(DataError, match=rf"a\.jsonl\) and texts \({tmp_path}/b\.txt\).*try: '{tmp_path}/\*\*/\*\.jsonl'"):
+        asked_of(str(tmp_path))
+    with pytest.raises(DataError, match=r"such as folder/\*\*/\*\.jsonl"):
+        list(Conversations(path=str(tmp_path)).documents())
+
+
 def test_texts_that_look_like_lists_stay_texts(tmp_path: Path) -> None:
     """An answer may be code: only a list of tables is turns."""
-    rows = [{"prompt": "Sort.", "chosen": said, "rejected": "[broken"} for said in ("[3, 1]", "[]", '["user"]', "[x for x in y]")]
+    rows = [
+        {"prompt": "Sort.", "chosen": said, "rejected": "[broken"}
+        for said in ("[3, 1]", "[]", '["user"]', "[x for x in y]", '[{"a": 1}]', '[{"role": "x"}]')
+    ]
     (tmp_path / "a.csv").write_text(as_csv(rows))
     found = [turns.turns_in(line)[1].content for line in lines(tmp_path / "a.csv")]
     assert found == [row["chosen"] for row in rows]
@@ -148,4 +254,4 @@ def test_parsed_samples_of_every_kind(tmp_path: Path, capsys: pytest.CaptureFixt
         False,
     )
     code, _, err = tiny_run.linnet(capsys, "data", "show", as_jsonl(tmp_path / "d.jsonl", [{"messages": "x"}]))
-    assert (code, "d.jsonl, line 1: its 'messages' is text" in err) == (2, True)
+    assert (code, "d.jsonl, line 1: its 'messages' is no JSON" in err) == (2, True)

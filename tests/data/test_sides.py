@@ -185,7 +185,7 @@ def test_the_card_of_four_sources(tmp_path: Path) -> None:
         assert f"{source.actual_percent:.2f}" in cells
     assert markdown.count("100.00") >= 2
     assert "overlap with evaluation texts" in markdown
-    for text in ("near copies", "overlaps", "duplicates", "100.00", "licence of fourth"):
+    for text in ("near copies", "overlaps", "copies", "100.00", "licence of fourth"):
         assert text in page
 
 
@@ -253,7 +253,7 @@ def test_a_source_of_which_nothing_is_left(tmp_path: Path, options: dict[str, ob
     against = [] if options["near"] else [{"path": str(tmp_path / "exam.txt"), "n": N}]
     with pytest.raises(DataError, match=said):
         prepare(write(tmp_path, corpus, against=against, **options), ByteTokenizer(), tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_marks_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from random_text import random_text
 
-from linnet.core.errors import DataError, TokenizerError
+from linnet.core.errors import ConfigError, DataError, TokenizerError
+from linnet.core.spec import load
 from linnet.tokenizer import END_OF_TEXT, Tokenizer
 from linnet.tokenizer.bpe_tokenizer import train_bpe
-from linnet.tokenizer.chat import ChatML, ChatTemplate, Llama3, Plain, Turn
+from linnet.tokenizer.chat import ChatML, ChatTemplate, Llama3, Plain, Turn, as_turns
 from linnet.tokenizer.sentencepiece import load_sentencepiece
 from linnet.tokenizer.simple import ByteTokenizer
 
@@ -147,3 +149,44 @@ def test_a_tokenizer_without_the_marks_is_refused() -> None:
     with pytest.raises(TokenizerError, match=r"<\|im_start\|>, <\|im_end\|>"):
         ChatML().render(ByteTokenizer(), [Turn("user", "x")])
     assert Plain().render(ByteTokenizer(), [Turn("user", "x")]).ids == list(b"User:\nx\n\n")
+
+
+def test_turns_as_people_write_them() -> None:
+    right = [Turn("system", "Be brief."), Turn("user", "Who?")]
+    assert as_turns("Who?") == right[1:]
+    assert as_turns(right) == as_turns([("system", "Be brief."), ("user", "Who?")]) == right
+    assert as_turns([{"role": "system", "content": "Be brief."}, ["user", "Who?"]]) == right  # type: ignore[list-item]
+    silent = [*right, Turn("assistant", ""), Turn("user", "And?")]  # a model may say nothing, and is asked on
+    assert as_turns(silent) == silent
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("", "turn 1 says nothing"),
+        ([("system", "  "), ("user", "x")], "turn 1 says nothing"),
+        ([("user", None)], "turn 1 is .*needed: a pair of a role"),
+        ([("user", "x"), 3], "turn 2 is 3"),
+        ([("human", "x")], "needed: a pair of a role \\(system, user, assistant\\)"),
+        ([{"role": "user"}], "turn 1 is {'role': 'user'}"),
+        ([{"role": "user", "content": "x", "tool_calls": []}], "turn 1 is"),
+        ([("user", "\ud83d")], "turn 1, character 0, U\\+D83D, is half a surrogate pair"),
+    ],
+)
+def test_turns_that_are_none(said: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        as_turns(said)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"user": "<|endoftext|>"}, "without a special token's"),
+        ({"assistant": "A\nB"}, "a name on one line"),
+        ({"user": " "}, "a name on one line"),
+        ({"user": "Assistant"}, "both called 'Assistant'"),
+    ],
+)
+def test_names_that_nobody_can_have(names: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(ChatTemplate, {"kind": "plain", **names})  # type: ignore[type-abstract]

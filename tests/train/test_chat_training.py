@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,22 @@ from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared
 from linnet.data.spec import DataSpec
 from linnet.evaluate.ngram import KneserNey
+from linnet.generate.decode import Decoder
+from linnet.generate.generate import Piece
 from linnet.interop.native import seal
-from linnet.language_model import LanguageModel, lately
+from linnet.language_model import LanguageModel, begins_with_space, lately
 from linnet.model import Network
 from linnet.model.training_programs import TrainingPrograms
 from linnet.objective.next_token import NextToken
+from linnet.tokenizer import load_tokenizer
 from linnet.tokenizer.chat import ChatML, Plain, Turn
 from linnet.tokenizer.simple import ByteTokenizer, byte_tokenizer
 from linnet.train import run
 from linnet.train.evaluation import final_metrics, measure_yardsticks
 from linnet.train.resume import prepared_before
 from linnet.train.sample import opening
+from linnet.train.settle import settle
+from linnet.train.spec import RunSpec
 from linnet.zoo import Family
 
 BYTES = byte_tokenizer(ChatML().special_names())
@@ -235,6 +241,124 @@ def test_what_was_said_first_is_left_out_where_there_is_no_room() -> None:
     )  # the system's turn, the question, the reply
 
 
+def test_what_is_read_over_and_over_is_noticed_where_rows_are_passed_over(tmp_path: Path) -> None:
+    """Counted in all tokens it is less than a pass."""
+    with open(tmp_path / "long.jsonl", "w") as file:
+        for number in range(400):
+            said = [("user", f"{number} " + "long question " * 90), ("assistant", f"A {BIRDS[number % 4]}.")]
+            file.write(json.dumps({"messages": [{"role": role, "content": content} for role, content in said]}) + "\n")
+    table = {"sources": [{"kind": "conversations", "path": str(tmp_path / "long.jsonl")}]}
+    prepared = prepare(load(DataSpec, table), BYTES, tmp_path / "prepared")
+    asked = {"data": table, "train": {"steps": 400, "batch_size": 8, "context_length": 64}, "model": {"kind": "linnet"}}
+    spec, said_of_it = load(RunSpec, asked), list[str]()
+    assert prepared.train.tokens > 400 * 8 * 64
+    told = {"precision": None, "began": 0.0, "peak_flops": 1.0, "say": said_of_it.append}
+    settled = settle(spec, asked, prepared, **told)  # type: ignore[arg-type]
+    assert settled.model.dropout > 0  # type: ignore[attr-defined]
+    assert re.search(r"the text is read [4-9]\.\d times", said_of_it[0])
+
+
+def one_letter(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a model write one letter, for ever."""
+    letter = model.tokenizer.encode("a")[0]
+    always = torch.nn.functional.one_hot(torch.tensor([letter]), model.tokenizer.vocab_size).float() * 99
+    monkeypatch.setattr(model.network, "logits", lambda hidden: always.expand(*hidden.shape[:-1], -1))
+    monkeypatch.setattr("linnet.generate.decode.one_token", lambda *args: None)
+
+
+def test_a_reply_ends_where_the_context_does(talked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the system's turn and the question are read for every token of it."""
+    model = linnet.load(talked)
+    one_letter(model, monkeypatch)
+    read_again: list[Any] = []
+    right = Decoder._read_from_start
+    monkeypatch.setattr(Decoder, "_read_from_start", lambda self: read_again.append(self.rows) or right(self))
+    turns = [Turn("system", "Be brief."), Turn("user", "Why?")]
+    ids = ChatML().render(model.tokenizer, turns, reply=True).ids
+    context = model.manifest.context_length
+    assert context // 2 < len(ids) < context
+    said = model.chat(turns, max_tokens=1000, temperature=0)
+    assert said == "a" * (context - len(ids))
+    assert len(read_again) == 1  # the prompt itself
+    with pytest.raises(LinnetError, match=rf"of the last question.*needed: fewer than the model's context of {context}"):
+        model.chat([turns[0], Turn("user", "Why? " * context)])
+
+
+def test_a_reply_is_encoded_as_it_was_written_by_a_tokenizer_that_begins_with_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the history of a conversation is what was learned."""
+    path = next(
+        (p for up in (2, 3, 4) if (p := Path(__file__).parents[up] / "shared/data/tokenizers/llama2/tokenizer.model").exists()),
+        None,
+    )
+    if path is None:
+        pytest.skip("shared/data/tokenizers/llama2 is not there")
+    spaced = load_tokenizer(path)
+    assert [begins_with_space(each) for each in (spaced, BYTES)] == [True, False]
+    ids = spaced.encode("A linnet.")
+    pieces = [Piece(0, spaced.token_bytes(token).decode()) for token in ids]
+    monkeypatch.setattr("linnet.language_model.stream", lambda *args, **options: iter(pieces))
+    net = Network(load(Family, MODEL).sentence(spaced.vocab_size), seed=1)  # type: ignore[type-abstract]
+    reply = LanguageModel.assemble(net, spaced, context_length=48, template=Plain()).chat("Who?")
+    assert (reply, spaced.encode(reply)) == ("A linnet.", ids)
+
+
+def test_a_model_that_conversations_only_measure_is_not_taught_any(tmp_path: Path) -> None:
+    talks = {"kind": "conversations", "path": str(write_chats(tmp_path / "chats.jsonl")), "part": "validation"}
+    (tmp_path / "text.txt").write_text("\n<|endoftext|>\n".join(f"A story of {number} birds." for number in range(40)))
+    text = {"kind": "files", "path": str(tmp_path / "text.txt"), "part": "train"}
+    spec = load(DataSpec, {"sources": [talks, text]})
+    assert (spec.taught, spec.template) == (None, ChatML())
+    table = tiny_run.tiny(data={"sources": [talks, text]}, model=MODEL, train__steps=2, train__batch_size=2)
+    tiny_run.go(tmp_path / "run", table)
+    with pytest.raises(LinnetError, match="was taught no conversations"):
+        linnet.load(tmp_path / "run").chat("x")
+
+
+def test_a_sample_goes_on_from_the_first_source_of_conversations(tmp_path: Path, prepared: Prepared) -> None:
+    """Which need not be the first of the validation part."""
+    (tmp_path / "more.txt").write_text("\n<|endoftext|>\n".join(f"A tale of {number} wrens." for number in range(40)))
+    talks = {"kind": "conversations", "path": str(tmp_path / "chats.jsonl"), "part": "both"}
+    text = {"kind": "files", "path": str(tmp_path / "more.txt"), "part": "validation"}
+    both = prepare(load(DataSpec, {"sources": [text, talks]}), BYTES, tmp_path / "both")
+    assert not both.validation.streams[0].masks
+    asked = opening(both, "")
+    assert BYTES.decode(asked).startswith("<|im_start|>user\nWho is")  # type: ignore[arg-type]
+
+
+def test_conversations_as_a_text_to_score_say_what_can_be_done(talked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = tiny_run.linnet(capsys, "eval", talked, talked.parent / "chats.jsonl")
+    assert (code, "chats.jsonl holds conversations" in err, "part: validation" in err) == (2, True, True)
+
+
+def test_what_is_said_at_the_door_of_a_chat_is_looked_at(
+    talked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = linnet.load(talked)
+    asked = [{"role": "user", "content": "Who is 3?"}]
+    assert model.chat(asked, max_tokens=4) == model.chat("Who is 3?", max_tokens=4)
+    for arguments in (("",), ("Who?", "--system", " ")):
+        code, out, err = tiny_run.linnet(capsys, "chat", talked, *arguments)
+        assert (code, out, "turn 1 says nothing" in err) == (2, "", True)
+    code, out, err = tiny_run.linnet(capsys, "chat", talked, "Who?", "--system", "\udcff")
+    assert (code, out, "0xff at place 0" in err) == (2, "", True)
+
+    def broken(prompt: str = "") -> str:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")
+
+    monkeypatch.setattr("builtins.input", broken)
+    code, _, err = tiny_run.linnet(capsys, "chat", talked)
+    assert (code, "not UTF-8" in err) == (2, True)
+
+
+def test_the_terminal_says_how_to_leave(
+    talked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda prompt="": "")
+    assert tiny_run.linnet(capsys, "chat", talked)[1:] == ("", "")
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    assert "Ctrl-D ends" in tiny_run.linnet(capsys, "chat", talked)[2]
+
+
 def test_resumed_is_uninterrupted(tmp_path: Path, talked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = chat_run(write_chats(tmp_path / "chats.jsonl"))
     stopped = tmp_path / "run"
@@ -257,7 +381,7 @@ def test_resumed_is_uninterrupted(tmp_path: Path, talked: Path, monkeypatch: pyt
 
 def test_a_template_in_a_manifest_is_checked(tmp_path: Path, talked: Path) -> None:
     net = network().eval()
-    model = LanguageModel.assemble(net, BYTES, context_length=16, template=ChatML())
+    model = LanguageModel.assemble(net, BYTES, context_length=48, template=ChatML())
     model.save(tmp_path / "model")
     assert linnet.load(tmp_path / "model").chat("x", max_tokens=2) == model.chat("x", max_tokens=2)
     with pytest.raises(TokenizerError, match="without the special tokens"):

@@ -22,7 +22,9 @@ def chat(
         typer.Argument(help="Say this, print the reply and leave; [b]-[/b] reads it from standard input.", show_default=False),
     ] = None,
     system: Annotated[str | None, typer.Option(help="What the model is told before the conversation.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="A reply has at most so many tokens.")] = 256,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="A reply has at most so many tokens, and at most what is left of the model's context.")
+    ] = 256,
     temperature: Annotated[
         float, typer.Option(min=0, help="0 takes the likeliest token; 1 draws from the model as it is.")
     ] = 0.8,
@@ -37,26 +39,32 @@ def chat(
     [b]linnet chat runs/chats "Who sings?"[/b]
     """
     import linnet
-    from linnet.cli.generate import given
+    from linnet.cli.generate import decoded, given
     from linnet.tokenizer.chat import Turn
 
     speaker = linnet.load(model)
-    turns = [Turn("system", system)] if system else []
+    turns = [Turn("system", decoded(system))] if system is not None else []
     options = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
     if message is not None:
         reply(speaker, [*turns, Turn("user", given(message))], options)
         return
+    if sys.stdin.isatty():
+        print("an empty line or Ctrl-D ends the conversation", file=sys.stderr)
     while said := asked():
         turns.append(Turn("user", said))
         turns.append(Turn("assistant", reply(speaker, turns, options)))
 
 
 def asked() -> str:
-    """The next line of whoever sits there; empty at the end."""
+    """The next line of whoever sits there; empty at the end. Raises DataError where it is not UTF-8."""
+    from linnet.core.errors import DataError, explain
+
     try:
         return input("> " if sys.stdin.isatty() else "").strip()
     except EOFError:
         return ""
+    except UnicodeDecodeError as error:
+        raise DataError(explain("a line that is not UTF-8", need="text in UTF-8", hint="iconv -t utf-8")) from error
 
 
 def reply(speaker: LanguageModel, turns: list[Turn], options: dict[str, float | int]) -> str:

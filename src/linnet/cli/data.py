@@ -13,6 +13,7 @@ from linnet.cli.options import Pattern
 
 if TYPE_CHECKING:
     from linnet.data.examine import Findings
+    from linnet.tokenizer.chat import ChatTemplate
 
 app = typer.Typer(
     help="Look at text before and after it becomes tokens: doctor, show, card.",
@@ -76,15 +77,22 @@ def show(
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 3,
     pattern: Pattern = None,
-    template: Annotated[str, typer.Option(help="How conversations are written down: plain, chatml, llama3.")] = "plain",
+    template: Annotated[
+        str | None,
+        typer.Option(
+            help="How conversations are written down: plain, chatml, llama3; by default as the run does, else chatml.",
+            show_default=False,
+        ),
+    ] = None,
     text: Field = None,
 ) -> None:
-    """Print the first documents or conversations as they are read; with a tokenizer as a model sees them: tokens that it learns are coloured.
+    """Print the first documents or conversations as they are read; with a tokenizer as a model sees them: tokens that it learns are
+    coloured, answers that are rejected left out.
 
     [b]linnet data show chats.jsonl[/b]
-    [b]linnet data show chats.jsonl --tokenizer runs/demo --template plain[/b]
+    [b]linnet data show chats.jsonl --tokenizer runs/chats[/b]
     """
-    from linnet.data.samples import samples
+    from linnet.data.samples import samples, template_called
     from linnet.report.tokens import as_text
     from linnet.tokenizer import load_tokenizer
 
@@ -93,7 +101,8 @@ def show(
         show_parsed(console, paths, count, text)
         return
     opened = load_tokenizer(tokenizer, pattern=pattern)
-    for sample in samples(paths, opened, count, template=template, text=text):
+    chosen = template_called(template) if template is not None else template_beside(tokenizer)
+    for sample in samples(paths, opened, count, template=chosen, text=text):
         learned = sum(sample.weights)
         said = f"{sample.form}, {len(sample.ids):,} tokens, {learned:,} of them learned"
         console.print(Text.assemble((sample.place, "bold"), "  ", (said, "dim")), soft_wrap=True)
@@ -101,8 +110,18 @@ def show(
         console.print(as_text(pieces, LEARNED, sample.weights), soft_wrap=True, end="\n\n")
 
 
+def template_beside(tokenizer: Path) -> ChatTemplate | None:
+    """How the run whose tokenizer it is writes conversations down; None where it is of no run, or of one that was taught none."""
+    if not (tokenizer / "manifest.json").is_file():
+        return None
+    from linnet.interop.native import read_manifest, template_of
+
+    return template_of(read_manifest(tokenizer), tokenizer)
+
+
 def show_parsed(console: Console, paths: list[str], count: int, text: str | None) -> None:
     """The first documents or conversations as they were read: who speaks is coloured, what is long is cut."""
+    from linnet.data.records import also_text
     from linnet.data.samples import parsed
 
     for sample in parsed(paths, count, text=text):
@@ -112,6 +131,9 @@ def show_parsed(console: Console, paths: list[str], count: int, text: str | None
             name = (f"{who}: ", f"bold {SPEAKERS[who]}") if who else ""
             console.print(Text.assemble(name, words[:LONGEST_SHOWN], (more, "dim")), soft_wrap=True)
         console.print()
+    other = also_text(paths[0]).text if text is None else None
+    if other is not None:
+        console.print(Text(f"--text {other} shows its texts"), style="dim", soft_wrap=True)
 
 
 @app.command()

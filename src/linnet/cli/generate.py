@@ -13,10 +13,14 @@ from linnet.cli.options import above_zero
 
 def given(text: str) -> str:
     """A text as it was written on the command line, or standard input's where it is `-`. Raises DataError where it is not UTF-8."""
+    return decoded(sys.stdin.buffer.read(), "standard input") if text == "-" else decoded(text)
+
+
+def decoded(text: str | bytes, where: str = "the text") -> str:
+    """A text as Python reads it from the command line, or bytes of standard input, in UTF-8. Raises DataError where it is not."""
     from linnet.core.errors import DataError, explain
 
-    where = "standard input" if text == "-" else "the text"
-    content = sys.stdin.buffer.read() if text == "-" else text.encode("utf-8", "surrogateescape")  # as Python reads arguments
+    content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")  # as Python reads arguments
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

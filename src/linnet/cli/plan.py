@@ -75,16 +75,21 @@ def plan(
 
 def plan_for_text(console: Console, what: list[str], minutes: float | None, steps: int | None, set: list[str]) -> None:
     """The run itself, up to its first step."""
+    from linnet.asked import passed_over
     from linnet.command import ask, folder_of
+    from linnet.data.walk import tokens_a_pass
     from linnet.train.plan import millions
     from linnet.train.rehearse import rehearse
     from linnet.train.talk import Talk
 
     asked = ask(what[0] if len(what) == 1 else what, minutes=minutes, steps=steps, set=set)
     folder, talk = folder_of(asked), Talk(console)
+    for line in passed_over(what[0] if len(what) == 1 else what, asked.table):
+        talk.say(line)
     run = rehearse(asked.spec, folder, asked=asked.table, talk=talk, began=began())
     read = run.estimate.steps * run.spec.train.batch_size * run.context
-    passes = f"the training text read {read / run.prepared.train.tokens:,.1f} times"
+    once = tokens_a_pass(run.prepared.train, run.context, run.spec.data.rows)
+    passes = f"the training text read {read / once:,.1f} times"
     talk.fact(
         "that is", f"{'' if run.spec.train.steps else 'about '}{run.estimate.steps:,} steps, {millions(read)} tokens: {passes}"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -67,11 +67,12 @@ def prepare(
     workers: Annotated[int | None, typer.Option(min=1, help="How many processes; by default one a core.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the folder, and errors.")] = False,
 ) -> None:
-    """Read, clean, split and encode text, of any size, and say what is in it.
+    """Read, clean, split and encode text or conversations, of any size, and say what is in it.
 
     [b]linnet prepare notes/[/b]                        a tokenizer is trained on it
     [b]linnet prepare wiki.jsonl -t tokenizer.json[/b]  with one that is there
     [b]linnet prepare posts.csv --text body[/b]         the column that holds the text
+    [b]linnet prepare chats.jsonl[/b]                   conversations, told by the first: what assistants say is learned
     [b]linnet prepare my.yaml[/b]                       data: and tokenizer: of a run file
     [b]linnet prepare web/ --near --against exams/[/b]  without near copies, and what exams hold
     [b]linnet train prepared/notes[/b]                  then train on it, as often as you like
@@ -100,8 +101,8 @@ def prepare(
     if tokenizer is not None and vocab_size is not None:
         raise ConfigError(explain("--tokenizer and --vocab-size", need="one of them: one that is there, or one to train"))
     fields = {field: said for field, said in (("text", text), ("separator", separator)) if said is not None}
-    corpus, name = asked(what, tokenizer, changes, fields)
     console = Console(quiet=quiet)
+    corpus, name = asked(what, tokenizer, changes, fields, say=lambda line: console.print(Text(line), soft_wrap=True))
     began = time.perf_counter()
     with Bar(console) as tell:
         prepared = prepare_corpus(corpus, out or PREPARED / name, tell, engine=engine, workers=workers)  # type: ignore[arg-type]
@@ -120,28 +121,36 @@ def prepare(
 
 
 def asked(
-    what: list[str], tokenizer: Path | None, changes: list[str], fields: Mapping[str, str] = MappingProxyType({})
+    what: list[str],
+    tokenizer: Path | None,
+    changes: list[str],
+    fields: Mapping[str, str] = MappingProxyType({}),
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Corpus, str]:
     """The corpus that was asked for, with some `a.b=c` changed and what all its files are told, and what its folder is called.
 
+    say   told of what could have been read in another way
+
     Raises ConfigError.
     """
-    from linnet.asked import RUN_FIELDS, asked_of, change
+    from linnet.asked import RUN_FIELDS, asked_of, change, passed_over
     from linnet.core.errors import ConfigError, explain
     from linnet.core.spec import load
     from linnet.data.corpus import Corpus
 
-    table, name, called = asked_of(what[0] if len(what) == 1 else what)
+    table, name, called = asked_of(what[0] if len(what) == 1 else what, as_text="text" in fields)
     if tokenizer is not None:
         table["tokenizer"] = {"kind": "file", "path": str(tokenizer)}
     if fields:
         files = [source for source in table["data"].get("sources", ()) if source.get("kind") == "files"]
         if not files:
-            got = f"{' and '.join(f'--{field}' for field in fields)} for {called}, which has no files among its sources"
-            raise ConfigError(explain(got, need="text files", hint="leaving that out"))
+            got = f"{' and '.join(f'--{field}' for field in fields)} for {', '.join(what)}, which has no files among its sources"
+            raise ConfigError(explain(got, need="files of texts among them", hint="leaving that out"))
         for source in files:
             source |= fields
     change(Corpus, table, changes)
+    for line in passed_over(what[0] if len(what) == 1 else what, table):
+        say(line)
     corpus = load(Corpus, {key: value for key, value in table.items() if key not in RUN_FIELDS}, name=called)
     if corpus.data.prepared is not None:
         raise ConfigError(

@@ -22,10 +22,11 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, bit for bit.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Train a model from a run file or from any text.
+    """Train a model from a run file, from any text, or from conversations.
 
     [b]linnet train book.txt --minutes 10[/b]         everything chosen, to end in time
     [b]linnet train notes/ --set model=llama[/b]      another architecture
+    [b]linnet train chats.jsonl[/b]                   conversations; then linnet chat runs/chats
     [b]linnet train configs/shakespeare.yaml[/b]      a run that was written down
     [b]linnet train runs/notes --resume[/b]           go on after a crash or Ctrl-C
     [b]linnet train runs/notes/run.yaml[/b]           another run like that one

@@ -22,6 +22,7 @@ from linnet.core.spec import fitting
 from linnet.data.mixture import as_course
 
 Number = TypeVar("Number", int, float)
+PASSED_OVER = "Rows in which nothing is learned are passed over, so that conversations are gone through more often than that."
 ONLY_WHERE_SAID = ("asked_course", "learned", "template", "learn")  # fields of cards: of ramps, of conversations
 
 
@@ -37,7 +38,7 @@ Counts = Annotated[dict[str, int], AfterValidator(of_both)]
 
 @dataclass(frozen=True)
 class SourceCard:
-    """One source. Documents: read = dropped + duplicates + near copies + overlaps + train + validation (one that a tail divides
+    """One source. Documents: read = dropped + copies + near copies + overlaps + train + validation (one that a tail divides
     counts in both).
 
     overlapping      evaluation text → documents that overlap with it, left out or not
@@ -148,6 +149,7 @@ class DataCard:
             self.table(),
             f"asked %: share of the rows drawn{self.over_a_run()}; actual %: share of the training tokens there are; "
             "passes: times through a source for as many tokens as the training part holds.",
+            *([PASSED_OVER] if self.learned else []),
             *[f"One document of {s.name} is divided, and counts on both sides." for s in self.sources if s.divided],
             "## Cleaning (documents changed or dropped, by step)",
             "\n".join(cleaning),
@@ -175,7 +177,7 @@ class DataCard:
 
     def left_out_asked(self) -> str:
         """Which copies were to be left out, in words."""
-        exact = f"exact duplicates {'dropped' if self.deduplicate else 'kept'}"
+        exact = f"copies {'dropped' if self.deduplicate else 'kept'}"
         if self.near is None:
             return exact
         return f"{exact}, near copies dropped (about {100 * self.near['threshold']:g} % of {self.near['shingle']} words in a row equal)"
@@ -201,7 +203,7 @@ class DataCard:
             "split": [*[s.split for s in sources], ""],
             "read": counts(lambda s: s.documents_read),
             "cleaned out": counts(lambda s: s.documents_dropped),
-            "duplicates": counts(lambda s: s.duplicates_dropped),
+            "copies": counts(lambda s: s.duplicates_dropped),
             "near copies": counts(lambda s: s.near_dropped) if self.near is not None else [],
             "overlaps": counts(lambda s: s.overlaps_dropped) if self.against else [],
             "documents": pairs(lambda s: s.documents, self.documents),

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from linnet.core.errors import DataError, explain
+from linnet.core.errors import DataError
 from linnet.data import turns
 from linnet.data.clean import CleanStep
 from linnet.data.close import Closing
-from linnet.data.conversations import Preference, Text, read, sniff
+from linnet.data.conversations import LEARNED, form_for, read, turns_to_learn
 from linnet.data.encode import Encoder
 from linnet.data.files import encoded, ending
 from linnet.data.formats import Options, Rows
@@ -41,7 +41,7 @@ class Conversations(Described):
     kind: Literal["conversations"] = "conversations"
     path: str = Field(min_length=1)
     template: ChatTemplate = ChatML()
-    learn: tuple[Role, ...] = Field(default=("assistant",), strict=False, min_length=1)
+    learn: tuple[Role, ...] = Field(default=LEARNED, strict=False, min_length=1)
     encoding: Encoding = "utf-8"
 
     whole: ClassVar[bool] = True
@@ -76,28 +76,18 @@ class Conversations(Described):
             try:
                 yield from encoded(self.lines(part, 1))
             except DataError:
-                if part.start and ending(Path(part.path)) == ".jsonl":  # counted from the slice's first line on
-                    for _ in encoded(self.lines(part, 1 + lines_before(part.path, part.start))):
-                        pass
+                if part.start and ending(Path(part.path)) == ".jsonl":  # its place was counted from the slice's first line on
+                    for _ in self.lines(part, 1 + lines_before(part.path, part.start)):
+                        pass  # what raised above raises here with its line in the file, which only an error is worth counting for
                 raise
 
     def lines(self, part: Slice, line: int) -> Rows:
         """(where, conversation as a line) of a part of a file, whose first line is `line`. Raises DataError with the place."""
+        first = first_record(Path(part.path), self.options()) if part.start else None  # which says the form of all
         form: str | None = None
         for where, record in records_of_slice(part, self.options(), line):
-            if form is None:  # the file's first record says which
-                form = sniff((first_record(Path(part.path), self.options()) if part.start else None) or record, where)
-            found = read(record, where, form)
-            if isinstance(found, Text):
-                raise DataError(explain(f"{where} is a text", need="a conversation", hint="kind: files"))
-            said = (*found.turns, Turn("assistant", found.chosen)) if isinstance(found, Preference) else found.turns
-            if not said[-1].content.strip():  # of the others the reader has said so
-                hint = "leaving the record out"
-                raise DataError(explain(f"{where}: turn {len(said)} says nothing", need="words in every turn", hint=hint))
-            if not any(turn.role in self.learn for turn in said):
-                roles = " and ".join(self.learn)
-                raise DataError(explain(f"{where}: no turn of {roles}", need="something to learn", hint="leaving the record out"))
-            yield where, turns.as_line(said)
+            form = form or form_for(first or record, where)
+            yield where, turns.as_line(turns_to_learn(read(record, where, form), where, self.learn))
 
     def options(self) -> Options:
         """What readers are told."""
@@ -117,6 +107,11 @@ class Conversations(Described):
 
     def said(self, texts: Texts) -> Texts:
         return turns.said(texts)
+
+    def first_lessons(self) -> Iterable[str]:
+        """What stands around the turns of each role: somebody may speak in one that no conversation has."""
+        frames = self.template.texts([Turn(role, "") for role in get_args(Role)])
+        return (text for text in frames if text)
 
     def lessons(self, text: str) -> Iterable[str]:
         return self.template.texts(turns.turns_in(text))

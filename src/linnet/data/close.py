@@ -22,6 +22,11 @@ SPECIAL = np.uint32(1 << 31)  # beside the bytes of a special token
 Ids = NDArray[np.unsignedinteger[Any]]
 
 
+def side_of(which: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The sides of some texts (n,), without what is added to a text that is divided."""
+    return which & np.uint8(DIVIDED - 1)
+
+
 @dataclass(frozen=True)
 class Closed:
     """Some texts as they stand on disk.
@@ -125,7 +130,7 @@ def closed_plainly(closing: Closing, ids: Ids, ends: NDArray[np.uint64], which: 
     is_end[(np.cumsum(lengths)[closes == 1] - np.uint64(1)).astype(np.int64)] = True
     everything = np.empty(len(is_end), closing.dtype)
     everything[is_end], everything[~is_end] = closing.end_id, ids
-    of = np.repeat(which & 3, lengths.astype(np.int64))
+    of = np.repeat(side_of(which), lengths.astype(np.int64))
     return Closed((everything[of == 1], everything[of == 2]), found, special)
 
 

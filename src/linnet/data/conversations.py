@@ -6,19 +6,21 @@
     alpaca       {"instruction": …, "input": …, "output": …}            input may be empty or missing
     preference   {"prompt": …, "chosen": …, "rejected": …}              each a text or messages
 
-`sniff` tells which one a record is; `read` makes turns of it, and says what is wrong with it and where it stood.
+`form_in` tells which one a record is; `read` makes turns of it, and says what is wrong with it and where it stood. Lists of turns may
+stand as text of JSON, as tables keep them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, get_args
 
 from linnet.core.errors import DataError, explain
 from linnet.core.refusals import kind_of, shown
-from linnet.tokenizer.chat import Role, Turn, check_turns
+from linnet.tokenizer.chat import Role, Turn, check_turns, check_words
 
 SPEAKERS: dict[str, Role] = {
     "system": "system",
@@ -31,11 +33,16 @@ SPEAKERS: dict[str, Role] = {
     "bot": "assistant",
     "model": "assistant",
 }
+TURNS = ("messages", "conversation", "conversations")  # fields that hold turns and nothing else
+EITHER = ("prompt", "chosen", "rejected")  # fields that hold turns or a text
+FIELDS = frozenset((*TURNS, *EITHER, "instruction", "input", "output", "system", "text"))  # all that a form may use
+LEARNED: tuple[Role, ...] = ("assistant",)  # whose words are learned where nobody says otherwise
+CALLS = ("tool_calls", "function_call")  # of a turn: what is not text
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """Turns, the assistant's last one at their end."""
+    """Turns; what nobody answers at their end is there to be read."""
 
     turns: tuple[Turn, ...]
 
@@ -60,11 +67,24 @@ Record = Conversation | Preference | Text
 
 
 def form_in(record: Mapping[str, Any]) -> str | None:
-    """The name of the form that a record is in; None for one that is not known."""
-    return next((name for name, (needed, _) in FORMS.items() if needed <= record.keys()), None)
+    """The name of the form that a record is in: the first whose fields it has, with what belongs there; else, for it is broken, the
+    first whose fields it has; None for one that is not known."""
+    known = [name for name, (needed, _) in FORMS.items() if needed <= record.keys()]
+    return next((name for name in known if fits(record, name)), known[0] if known else None)
 
 
-def sniff(record: Mapping[str, Any], where: str) -> str:
+def fits(record: Mapping[str, Any], form: str) -> bool:
+    """Whether what stands in the fields by which a form is told can be of that form: a column of numbers called messages is none."""
+    needed, _ = FORMS[form]
+    return all(
+        isinstance(listed(record[field]), list)
+        if field in TURNS
+        else isinstance(record[field], str) or (field in EITHER and isinstance(record[field], list))
+        for field in needed
+    )
+
+
+def form_for(record: Mapping[str, Any], where: str) -> str:
     """The name of the form that a record is in. Raises DataError with the fields found."""
     form = form_in(record)
     if form is not None:
@@ -78,8 +98,8 @@ def sniff(record: Mapping[str, Any], where: str) -> str:
 
 
 def read(record: Mapping[str, Any], where: str, form: str | None = None) -> Record:
-    """A record as turns. `form`: the name of its form; None: `sniff` it. Raises DataError that names the place."""
-    form = form or sniff(record, where)
+    """A record as turns. `form`: the name of its form; None: as `form_for` tells. Raises DataError that names the place."""
+    form = form or form_for(record, where)
     if form not in FORMS:
         raise DataError(explain(f"records of the form {form!r}", need=f"one of {', '.join(FORMS)}"))
     needed, reader = FORMS[form]
@@ -89,12 +109,25 @@ def read(record: Mapping[str, Any], where: str, form: str | None = None) -> Reco
     return reader(record, where)
 
 
-def read_all(records: Iterator[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Record]]:
-    """(where, record) of records that are all of one form, which the first one tells."""
-    form: str | None = None
+def read_all(records: Iterator[tuple[str, Mapping[str, Any]]], form: str | None = None) -> Iterator[tuple[str, Record]]:
+    """(where, record) of records that are all of one form; None: the one that the first one tells."""
     for where, record in records:
-        form = form or sniff(record, where)
+        form = form or form_for(record, where)
         yield where, read(record, where, form)
+
+
+def turns_to_learn(found: Record, where: str, learn: Collection[Role] = LEARNED) -> tuple[Turn, ...]:
+    """The turns that a record teaches: of a preference those of the better answer. Raises DataError where there is nothing to learn."""
+    if isinstance(found, Text):
+        hint = "a source of kind: files for its file"
+        raise DataError(explain(f"{where} is a text", need="a conversation", hint=hint))
+    turns = (*found.turns, Turn("assistant", found.chosen)) if isinstance(found, Preference) else found.turns
+    if not any(turn.learned and turn.role in learn for turn in turns):
+        roles = " and ".join(learn)
+        silenced = " of a weight above 0" if any(turn.role in learn for turn in turns) else ""
+        got = f"{where}: no turn of {roles}{silenced}"
+        raise DataError(explain(got, need="something to learn", hint="leaving the record out"))
+    return turns
 
 
 def _text(record: Mapping[str, Any], where: str) -> Text:
@@ -104,7 +137,7 @@ def _text(record: Mapping[str, Any], where: str) -> Text:
 def _conversation(
     record: Mapping[str, Any], where: str, field: str, speaker: str = "role", said: str = "content"
 ) -> Conversation:
-    return Conversation(_turns(record[field], where, field, speaker, said))
+    return Conversation(_checked(_turns_in(record[field], where, field, speaker, said), where))
 
 
 def _alpaca(record: Mapping[str, Any], where: str) -> Conversation:
@@ -119,15 +152,31 @@ def _alpaca(record: Mapping[str, Any], where: str) -> Conversation:
 
 def _preference(record: Mapping[str, Any], where: str) -> Preference:
     """The prompt may be a text, messages, or in front of both answers, which are messages then."""
-    chosen, rejected, prompt = record["chosen"], record["rejected"], record.get("prompt")
-    if isinstance(chosen, list) and isinstance(rejected, list):
-        one, other = (_turns(each, where, name, "role", "content") for each, name in ((chosen, "chosen"), (rejected, "rejected")))
-        before, answer, worse = one[:-1], one[-1], other[-1]
-        if before != other[:-1] or answer.role != "assistant" or worse.role != "assistant":
-            raise DataError(explain(f"{where}: two answers to different turns", need="the same turns before both last ones"))
-        return Preference(before, answer.content, worse.content)
-    turns = (Turn("user", prompt),) if isinstance(prompt, str) else _turns(prompt, where, "prompt", "role", "content", reply=True)
-    return Preference(turns, _string(record, "chosen", where), _string(record, "rejected", where))
+    one, other = (_answered(record, name, where) for name in ("chosen", "rejected"))
+    if one[:-1] != other[:-1]:
+        raise DataError(explain(f"{where}: two answers to different turns", need="the same turns before both last ones"))
+    return Preference(one[:-1], one[-1].content, other[-1].content)
+
+
+def _answered(record: Mapping[str, Any], field: str, where: str) -> tuple[Turn, ...]:
+    """A prompt and one of its answers as turns. An answer of messages that does not begin with the assistant holds the prompt itself."""
+    prompt, place = record.get("prompt"), f"{where}, {field}"
+    if isinstance(record[field], list):
+        said = _turns_in(record[field], where, field)
+        if said[0].role == "assistant":
+            said = (*_prompt(prompt, where), *said)
+        elif isinstance(prompt, list) and said[: len(prompt)] != _prompt(prompt, where):
+            raise DataError(explain(f"{place}: begins with other turns than its prompt", need="the same, or the answer alone"))
+    else:
+        said = (*_prompt(prompt, where), Turn("assistant", _string(record, field, where)))
+    turns = _checked(said, place)
+    if turns[-1].role != "assistant":
+        raise DataError(explain(f"{place}: ends with a turn of {turns[-1].role}", need="an answer of the assistant there"))
+    return turns
+
+
+def _prompt(prompt: Any, where: str) -> tuple[Turn, ...]:
+    return (Turn("user", prompt),) if isinstance(prompt, str) else _turns_in(prompt, where, "prompt")
 
 
 Reader = Callable[[Mapping[str, Any], str], Record]
@@ -141,31 +190,47 @@ FORMS: dict[str, tuple[frozenset[str], Reader]] = {
 }  # fields that tell, and how they are read; the first that fits
 
 
-def _turns(value: Any, where: str, field: str, speaker: str, said: str, *, reply: bool = False) -> tuple[Turn, ...]:
-    if not isinstance(value, list) or not value:
-        raise DataError(explain(f"{where}: its {field!r} is {kind_of(value)}", need=f"a list of turns with {speaker} and {said}"))
-    turns = []
-    for number, turn in enumerate(value, 1):
-        place = f"{where}, turn {number}"
-        if not isinstance(turn, Mapping):
-            raise DataError(explain(f"{place} is {kind_of(turn)}", need=f"a table with {speaker} and {said}"))
-        role = turn.get(speaker)
-        if not isinstance(role, str) or role not in SPEAKERS:
-            raise DataError(explain(f"{place}: {speaker} is {shown(role)}", need=f"one of {', '.join(SPEAKERS)}"))
-        turns.append(Turn(SPEAKERS[role], _string(turn, said, place)))
-    return _checked(tuple(turns), where, reply=reply)
-
-
-def _checked(turns: tuple[Turn, ...], where: str, *, reply: bool = False) -> tuple[Turn, ...]:
+def listed(value: Any) -> Any:
+    """What a text of JSON stands for, None for one that is none; all else as it is."""
+    if not isinstance(value, str):
+        return value
     try:
-        check_turns(turns, reply=reply)
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _turns_in(value: Any, where: str, field: str, speaker: str = "role", said: str = "content") -> tuple[Turn, ...]:
+    """A list of turns, in whatever order they are."""
+    found = listed(value)
+    if not isinstance(found, list) or not found:
+        got = "an empty list" if found == [] else "no JSON" if found is None and value is not None else kind_of(found)
+        raise DataError(explain(f"{where}: its {field!r} is {got}", need=f"a list of turns with {speaker} and {said}"))
+    return tuple(_turn(turn, f"{where}, turn {number}", speaker, said) for number, turn in enumerate(found, 1))
+
+
+def _turn(turn: Any, place: str, speaker: str, said: str) -> Turn:
+    if not isinstance(turn, Mapping):
+        raise DataError(explain(f"{place} is {kind_of(turn)}", need=f"a table with {speaker} and {said}"))
+    role, weight = turn.get(speaker), turn.get("weight")
+    if not isinstance(role, str) or role not in SPEAKERS:
+        raise DataError(explain(f"{place}: {speaker} is {shown(role)}", need=f"one of {', '.join(SPEAKERS)}"))
+    calls = [name for name in CALLS if turn.get(name)]
+    if calls:
+        hint = "leaving the record out, or writing the call into its words"
+        raise DataError(explain(f"{place}: it has {calls[0]}", need="words alone: tools are not known here", hint=hint))
+    if weight is not None and (isinstance(weight, bool) or weight not in (0, 1)):
+        raise DataError(explain(f"{place}: its weight is {shown(weight)}", need="1, learned like others, or 0, not learned"))
+    return Turn(SPEAKERS[role], _string(turn, said, place), weight != 0)
+
+
+def _checked(turns: tuple[Turn, ...], where: str) -> tuple[Turn, ...]:
+    """Turns that are a conversation, each with words in it. Raises DataError."""
+    try:
+        check_turns(turns)
+        check_words(turns)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
-    empty = [number for number, turn in enumerate(turns, 1) if not turn.content.strip()]
-    if empty:
-        raise DataError(
-            explain(f"{where}: turn {empty[0]} says nothing", need="words in every turn", hint="leaving the record out")
-        )
     return turns
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.data.close import DIVIDED, Closing, Ids
+from linnet.data.close import DIVIDED, Closing, Ids, side_of
 from linnet.data.look import Texts
 from linnet.data.shard_writer import ShardWriter
 from linnet.data.shards import SPLITS
@@ -25,7 +25,7 @@ class Encoded:
     sides           the ids of training documents and those of validation documents, with end tokens
     lengths         (n,) of each document, its end token counted in
     bytes           (n,) of its text; unknown: (n,) how many of its ids are unknown tokens
-    learned         for each side, whether each id is learned; None: all are
+    masks           for each side, whether each id is learned; None: all are
     learned_bytes   (n,) of what is learned of its text
     """
 
@@ -33,8 +33,18 @@ class Encoded:
     lengths: NDArray[Any]
     bytes: NDArray[Any]
     unknown: NDArray[Any]
-    learned: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+    masks: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
     learned_bytes: NDArray[Any] | None = None
+
+    def append_to(self, writer: ShardWriter, side: int, its: NDArray[np.bool_]) -> None:
+        """Write those documents that are on a side (1 or 2); its: (n,) which these are."""
+        mask, of_mask = (None, 0) if self.masks is None else (self.masks[side - 1], _sum(self.learned_bytes, its))
+        counts = (_sum(self.bytes, its), _sum(self.unknown, its))
+        writer.append(self.sides[side - 1], self.lengths[its], *counts, mask=mask, learned_bytes=of_mask)
+
+
+def _sum(numbers: NDArray[Any] | None, which: NDArray[np.bool_]) -> int:
+    return 0 if numbers is None else int(numbers[which].sum())
 
 
 class Encoder(Protocol):
@@ -104,17 +114,14 @@ def encode_part(
     try:
         for batch, which in batches(texts, sides, cut):
             encoded = encoder(batch, which, n_threads=n_threads)
-            for side, tokens in enumerate(encoded.sides, 1):
-                its = (which & 3) == side
+            for side, split in enumerate(SPLITS, 1):
+                its = side_of(which) == side
                 if not its.any():
                     continue
                 if side not in writers:
-                    split, dtype = SPLITS[side - 1], encoder.closing.dtype
-                    lengths, masked = spool / f"{name}.{split}.lengths", encoded.learned is not None
-                    writers[side] = ShardWriter(built, f"{split}/{name}.bin", lengths, dtype, masked=masked)
-                writers[side].append(tokens, encoded.lengths[its], int(encoded.bytes[its].sum()), int(encoded.unknown[its].sum()))
-                if encoded.learned is not None and encoded.learned_bytes is not None:
-                    writers[side].append_learned(encoded.learned[side - 1], int(encoded.learned_bytes[its].sum()))
+                    lengths, masked = spool / f"{name}.{split}.lengths", encoded.masks is not None
+                    writers[side] = ShardWriter(built, f"{split}/{name}.bin", lengths, encoder.closing.dtype, masked=masked)
+                encoded.append_to(writers[side], side, its)
             done += len(batch.joined)
             if done >= told + REPORT_EVERY:
                 told = done

@@ -3,6 +3,7 @@
 encoding     the first byte of a file that is no UTF-8, and where it stands
 damaged      the same of a file that is mostly UTF-8
 format       lines and rows that a reader refuses
+mixed        conversations and texts under one path
 empty        documents without a visible character
 giant        documents of more than GIANT characters: several in one?
 copies       documents that are there already, to the letter
@@ -16,6 +17,7 @@ control      control characters
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,13 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import DataError
-from linnet.data.conversations import Conversation, Preference, read
+from linnet.data.conversations import read, turns_to_learn
 from linnet.data.files import ending, find_files, read_file
 from linnet.data.formats import Options, conversation_in, field_of, json_records, text_in
 from linnet.data.look import Texts, has_control
 from linnet.data.near import Near, firsts, signatures
 from linnet.data.reading import BINARY_PROBE, chunks, is_binary
-from linnet.data.records import ENDINGS, first_record, records_of
+from linnet.data.records import both_kinds, form_of, kinds_in, records_of
 from linnet.data.split import fingerprint
 
 T = TypeVar("T")
@@ -47,7 +49,8 @@ HALVES = re.compile("[\ud800-\udfff]")  # of UTF-16's pairs, which JSON can spel
 WAYS_OUT = {
     "encoding": "encoding: cp1252 (or latin-1) in the source, or iconv -f WINDOWS-1252 -t UTF-8",
     "damaged": "mending that place, or getting the text anew; no other encoding",
-    "format": "mend or leave out these lines; another `text:` in the source, if it names another field",
+    "format": "mend or leave out these lines; of texts, another `text:` in the source, if it names another field",
+    "mixed": "a source for the conversations and one for the texts, each with a path or a glob of its own",
     "empty": "nothing: they are left out when the text is prepared",
     "giant": "`separator:` in the source, if there are several documents in one file",
     "copies": "nothing: copies are left out when the text is prepared (deduplicate: true)",
@@ -99,7 +102,12 @@ def examine(paths: Sequence[str], options: Options | None = None) -> Findings:
     """Read everything under some paths and note what is wrong. Raises DataError only where there is nothing to read."""
     found, seen, signed = Findings(), set[bytes](), Signed()
     for path in paths:
-        for file in find_files(path):
+        files = find_files(path)
+        with contextlib.suppress(DataError):  # a file that cannot be read is found below
+            kinds = kinds_in(files) if options is None or options.text is None else (None, None)
+            if kinds[0] is not None and kinds[1] is not None:
+                found.add("mixed", str(both_kinds(path, kinds[0], kinds[1])).split("; needed: ")[0])
+        for file in files:
             found.files += 1
             before = found.noted
             for place, text in documents_of(file, options or Options(), found):
@@ -193,7 +201,7 @@ def texts_of(file: Path, options: Options, found: Findings) -> Iterator[tuple[st
     """The same, as the options say."""
     if ending(file) == ".jsonl" and not is_binary(next(chunks(file), b"")[:BINARY_PROBE]):
         yield from lines_of_json(file, options, found)
-    elif ending(file) in ENDINGS and options.text is None and (form := table_of_conversations(file, options)):
+    elif options.text is None and (form := form_if_whole(file, options)) is not None:
         yield from rows_of_conversations(file, options, found, form)
     else:
         yield from until_refused(read_file(file, options), str(file), found)
@@ -218,13 +226,12 @@ def lines_of_json(file: Path, options: Options, found: Findings) -> Iterator[tup
         before += len(line)
 
 
-def table_of_conversations(file: Path, options: Options) -> str | None:
-    """The form of the conversations of a csv, tsv or parquet; None for a table of texts, and for one that its reader refuses."""
+def form_if_whole(file: Path, options: Options) -> str | None:
+    """The form of the conversations of a file; None for texts, and for what its reader will refuse."""
     try:
-        record = first_record(file, options)
+        return form_of(file, options)
     except DataError:
         return None
-    return None if record is None else conversation_in(record)
 
 
 def rows_of_conversations(file: Path, options: Options, found: Findings, form: str) -> Iterator[tuple[str, str]]:
@@ -239,10 +246,8 @@ def rows_of_conversations(file: Path, options: Options, found: Findings, form: s
 
 
 def words_of(record: dict[str, Any], where: str, form: str) -> str:
-    """All words of a conversation. Raises DataError."""
-    said = read(record, where, form)
-    turns = [turn.content for turn in said.turns] if isinstance(said, Conversation | Preference) else []
-    return "\n".join([*turns, said.chosen, said.rejected] if isinstance(said, Preference) else turns)
+    """All words of a conversation that training would read. Raises DataError for what it would refuse."""
+    return "\n".join(turn.content for turn in turns_to_learn(read(record, where, form), where))
 
 
 def until_refused(rows: Iterator[tuple[str, T]], file: str, found: Findings) -> Iterator[tuple[str, T]]:

@@ -86,11 +86,12 @@ def find_files(path: str, known: Callable[[Path], bool] = lambda file: ending(fi
     unknown = sorted(str(file) for file in found if not known(file))
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        kind = next((ending(file) for file in sorted(found) if known(file)), ".txt")
         raise DataError(
             explain(
                 f"{', '.join(unknown[:3])}{more}: an ending that is not known",
                 need=f"one of {kinds}",
-                hint="a glob that leaves them out, such as folder/**/*.txt, or the file by itself if it is text",
+                hint=f"a glob that leaves them out, such as folder/**/*{kind}, or the file by itself if it is text",
             )
         )
     return sorted(found)

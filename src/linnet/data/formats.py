@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, AnyStr
 
@@ -224,7 +224,7 @@ def read_jsonl(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
     """One JSON object a line; blank lines are passed over."""
     field = options.text
     for where, record in json_records(pieces, name, options):
-        if field is None and (form := conversation_in(record)):
+        if field is None and not known_texts(record) and (form := conversation_in(record)):
             hint = "kind: conversations in the source, or text: the field that holds text"
             raise DataError(explain(f"{where} is a conversation ({form})", need="text", hint=hint))
         field = field or field_of(record, where)
@@ -233,7 +233,7 @@ def read_jsonl(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
 
 def field_of(record: dict[str, Any], where: str) -> str:
     """The field that holds the text of a record, and so of all of a file. Raises DataError where none is known to."""
-    return sniff([key for key, value in record.items() if isinstance(value, str)], where)
+    return text_field([key for key, value in record.items() if isinstance(value, str)], where)
 
 
 def text_in(record: dict[str, Any], field: str, where: str) -> str:
@@ -249,12 +249,23 @@ def text_in(record: dict[str, Any], field: str, where: str) -> str:
     raise DataError(explain(f"{where}: {got}", need="a text there", hint="another `text:` in the source, or mending the line"))
 
 
-def conversation_in(record: dict[str, Any]) -> str | None:
-    """The form of a conversation that a record is in; None for one with a field that is known to hold text."""
-    from linnet.data.conversations import form_in
+def conversation_in(record: Mapping[str, Any]) -> str | None:
+    """The form of a conversation that a record is in; None for a text, and for fields of a conversation in which nothing of it stands where
+    there is a field that is known to hold text."""
+    from linnet.data.conversations import fits, form_in
 
-    form = None if any(key.lower().strip() in TEXT_FIELDS for key in record) else form_in(record)
-    return None if form == "text" else form
+    form = form_in(record)
+    if form == "text" or (form is not None and known_texts(record) and not fits(record, form)):
+        return None
+    return form
+
+
+def known_texts(record: Mapping[str, Any]) -> list[str]:
+    """Those of a record's fields that are known to hold text, the likeliest first; one whose value is None may."""
+    folded = {
+        name.lower().strip(): name for name in reversed(list(record)) if record[name] is None or isinstance(record[name], str)
+    }
+    return [folded[candidate] for candidate in TEXT_FIELDS if candidate in folded]
 
 
 def first_field(pieces: Iterable[bytes], name: str, options: Options) -> str | None:
@@ -276,9 +287,11 @@ def read_tsv(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
 def _read_table(pieces: Iterable[bytes], name: str, options: Options, *, tabs: bool) -> Rows:
     rows = table_rows(pieces, name, options, tabs=tabs)
     for _, header in rows:  # the first
-        column = header.index(sniff(header, name, options.text))
+        column = text_field(header, name, options.text)
+        refuse_twice(header, [column], name)
+        place = header.index(column)
         for line, row in rows:
-            yield f":{line}", row[column]
+            yield f":{line}", row[place]
 
 
 def table_rows(pieces: Iterable[bytes], name: str, options: Options, *, tabs: bool) -> Iterator[tuple[int, list[str]]]:
@@ -314,7 +327,7 @@ def table_rows(pieces: Iterable[bytes], name: str, options: Options, *, tabs: bo
         ) from error
 
 
-def sniff(found: Sequence[str], where: str, asked: str | None = None, all_names: Sequence[str] | None = None) -> str:
+def text_field(found: Sequence[str], where: str, asked: str | None = None, all_names: Sequence[str] | None = None) -> str:
     """The name of the text field: the one asked for, or the first of TEXT_FIELDS (case aside) that is there.
 
     Raises DataError with the names found.
@@ -324,10 +337,8 @@ def sniff(found: Sequence[str], where: str, asked: str | None = None, all_names:
         if asked not in found:
             raise DataError(explain(f"{where} has no field {asked!r}", need=f"one of: {names}", hint=nearest(asked, found)))
         return asked
-    folded = {name.lower().strip(): name for name in reversed(found)}
-    for candidate in TEXT_FIELDS:
-        if candidate in folded:
-            return folded[candidate]
+    if known := known_texts(dict.fromkeys(found)):
+        return known[0]
     raise DataError(
         explain(
             f"{where}: no field of it is known to hold text (found: {names})",
@@ -339,3 +350,10 @@ def sniff(found: Sequence[str], where: str, asked: str | None = None, all_names:
             else "another file",
         )
     )
+
+
+def refuse_twice(names: Sequence[str], read: Iterable[str], where: str) -> None:
+    """Raise DataError where a column that is read shares its name with another one."""
+    twice = sorted({name for name in read if names.count(name) > 1})
+    if twice:
+        raise DataError(explain(f"{where}: two columns are called {', '.join(twice)}", need="one", hint="renaming the other"))

@@ -25,7 +25,7 @@ from linnet.core.errors import DataError, explain
 from linnet.core.extras import need
 from linnet.core.names import nearest
 from linnet.data.files import encoded, files_in
-from linnet.data.formats import Rows, sniff
+from linnet.data.formats import Rows, text_field
 from linnet.data.look import Texts
 from linnet.data.portions import MANY
 from linnet.data.sources import Described, Document, Portion, as_label, signature_of
@@ -134,7 +134,7 @@ class Hub(Described):
                 return None
             types = {name: "string" if isinstance(value, str) else type(value).__name__ for name, value in first.items()}
         textual = [name for name, kind in types.items() if kind in ("string", "large_string", "string_view")]
-        column = sniff(textual if self.text is None else list(types), self.dataset, self.text, all_names=list(types))
+        column = text_field(textual if self.text is None else list(types), self.dataset, self.text, all_names=list(types))
         if column not in textual:
             got = f"{self.dataset}: column {column!r} holds {types[column] or 'no text'}"
             raise DataError(explain(got, need=f"text (columns of text: {', '.join(textual) or 'none'})"))

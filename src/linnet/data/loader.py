@@ -7,14 +7,14 @@ The tokens of a source are one sequence t_0 … t_{N-1}. In epoch e it is cut in
 so that each token is predicted once an epoch (but for the fewer than T at either end), and the windows are drawn in a
 random order that is computed, not stored (`shuffle.Permutation`). A row of a batch is one window. Which source a row
 comes from is decided by the largest debt: the source whose rows lag most behind its share (`mixture.py`). Both are functions of
-how many rows were drawn, so a position is three integers a source, and the memory is one batch. Where shares change over the
+how many rows were drawn, and passed over, so a position is three integers a source, and the memory is one batch. Where shares change over the
 run, what was asked of each source so far is in it, too: a sum, added up row by row, so that no batch size changes its rounding.
 
 Documents that share a row are told apart by `documents`; the end token belongs to the document that it ends. The
 first token of a document is predicted from the end of the one before, with weight 1, like everywhere.
 
 Of conversations a mask says which tokens are learned: the others have weight 0 as targets, and a window in which nothing is
-learned is passed over. Where they end, the stream's document starts say: a template may write end tokens within one.
+learned is passed over, so that fewer rows are one time through (`tokens_a_pass`). Where they end, the stream's document starts say: a template may write end tokens within one.
 """
 
 from __future__ import annotations
@@ -29,115 +29,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from linnet.core.errors import CheckpointError, DataError, explain
-from linnet.core.seeds import stream_seed
 from linnet.data.batch import Batch
 from linnet.data.mixture import Dealer, Ramp, mixture_of
 from linnet.data.shards import Split, Stream
-from linnet.data.shuffle import Permutation
 from linnet.data.spec import Rows
+from linnet.data.walk import Walk
 
-MOST_EPOCHS_OF_NOTHING = 4  # so often a stream may be gone through without a row that teaches anything
 POSITION_OF = ("data", "split", "seed", "context_length", "rows", "run_rows")  # what a saved position belongs to
-
-
-def beginnings(stream: Stream, context_length: int, rows: Rows) -> int:
-    """Documents that a whole row can begin with. Raises DataError where the stream is too short for rows of that kind."""
-    if stream.tokens <= context_length:
-        raise DataError(
-            explain(
-                f"source {stream.source!r} has {stream.tokens:,} tokens to train on",
-                need=f"at least {context_length + 1:,}: one context of {context_length:,} and the token after it",
-                hint=f"more text, or train.context_length={max(1, stream.tokens // 4)}",
-            )
-        )
-    last = stream.tokens - context_length - 1  # where the last whole window can begin
-    found = max(0, int(np.searchsorted(stream.starts[: stream.documents], last + 1, side="right")) - 1)
-    if rows == "documents" and found < 1:
-        raise DataError(
-            explain(
-                f"source {stream.source!r} has no document that begins {context_length + 1:,} tokens before its end",
-                need="several documents, for rows that begin with one",
-                hint="rows: windows",
-            )
-        )
-    return found
-
-
-class Walk:
-    """The endless random walk over the windows of one stream.
-
-    epoch, position   the next window is number `position` of epoch `epoch`: all there is to its state
-    drawn             windows drawn so far
-    rows              windows: the stream cut end to end; documents: one window from the end token before each document
-    """
-
-    def __init__(self, stream: Stream, context_length: int, seed: int, rows: Rows = "windows") -> None:
-        self.beginnings = beginnings(stream, context_length, rows)
-        self.stream, self.context_length, self.seed, self.rows = stream, context_length, seed, rows
-        self.drawn = 0
-        self._enter(0, 0)
-
-    def _enter(self, epoch: int, position: int) -> None:
-        """Stand at a place of an epoch; everything else follows from the two numbers."""
-        name = f"data/{self.stream.source}/epoch {epoch}"
-        spare = min(self.context_length, self.stream.tokens - self.context_length)
-        self.epoch, self.position = epoch, position
-        if self.rows == "documents":
-            self.windows = self.beginnings
-            self.order = Permutation(self.windows, self.seed, f"{name}/order")
-            return
-        self.offset = stream_seed(self.seed, f"{name}/offset") % spare
-        self.windows = (self.stream.tokens - 1 - self.offset) // self.context_length
-        self.order = Permutation(self.windows, self.seed, f"{name}/order")
-
-    def place(self) -> dict[str, int]:
-        """Its state."""
-        return {"epoch": self.epoch, "position": self.position, "drawn": self.drawn}
-
-    def stand(self, place: Mapping[str, int]) -> None:
-        """Stand where `place` says. Raises CheckpointError if there is no such place."""
-        keys = ("epoch", "position", "drawn")
-        if set(place) != set(keys) or not all(type(place[key]) is int and place[key] >= 0 for key in keys):
-            raise CheckpointError(
-                explain(f"a place {dict(place)} in source {self.stream.source!r}", need=f"whole numbers for {', '.join(keys)}")
-            )
-        self._enter(place["epoch"], place["position"])
-        self.drawn = place["drawn"]
-        if self.position > self.windows:
-            raise CheckpointError(
-                explain(f"window {self.position:,} of source {self.stream.source!r}", need=f"at most {self.windows:,}")
-            )
-
-    def take(self, count: int) -> NDArray[np.int64]:
-        """The first tokens of the next `count` windows in which something is learned, (count,). Raises DataError where none is."""
-        starts = []
-        self.drawn += count
-        passed = 0  # windows in which nothing is learned, one after the other
-        while count:
-            if self.position == self.windows:
-                self._enter(self.epoch + 1, 0)
-            now = min(count, self.windows - self.position)
-            places = np.arange(self.position, self.position + now, dtype=np.uint64)
-            drawn = self.order(places).astype(np.int64)
-            begins = (
-                self.stream.starts[drawn + 1].astype(np.int64) - 1  # the end token before it
-                if self.rows == "documents"
-                else self.offset + drawn * self.context_length
-            )
-            self.position += now
-            if self.stream.masks:
-                begins = begins[[self.stream.learned(at + 1, at + self.context_length + 1).any() for at in begins.tolist()]]
-                passed = 0 if len(begins) else passed + now
-                self._refuse_nothing(passed)
-            starts.append(begins)
-            count -= len(begins)
-        return np.concatenate(starts) if starts else np.empty(0, np.int64)
-
-    def _refuse_nothing(self, passed: int) -> None:
-        """Raise DataError where so many windows without anything to learn are more than bad luck."""
-        if passed > MOST_EPOCHS_OF_NOTHING * max(self.windows, self.context_length):
-            got = f"no row of {self.context_length:,} tokens of source {self.stream.source!r} holds anything that is learned"
-            raise DataError(explain(got, need="longer rows, or shorter turns before", hint="a larger train.context_length"))
 
 
 class PackedBatches:
@@ -213,8 +111,8 @@ class PackedBatches:
 
     @property
     def epoch(self) -> float:
-        """Passes over the whole split so far: tokens drawn ÷ tokens there."""
-        return sum(walk.drawn for walk in self.walks) * self.context_length / self.split.tokens
+        """Passes over the whole split so far: tokens gone through ÷ tokens there."""
+        return sum(walk.read for walk in self.walks) / self.split.tokens
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands, in plain JSON types. The same on every rank, and good for any number of ranks and any batch size."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from linnet.core.errors import DataError, explain
 from linnet.core.extras import need
-from linnet.data.formats import Options, Rows, sniff
+from linnet.data.formats import Options, Rows, refuse_twice, text_field
 
 ROWS = 1024  # read at a time
-Records = Iterator[tuple[str, dict[str, Any]]]  # (where, record)
+Records = Iterator[tuple[str, dict[str, Any]]]  # (where, record), of tables and of .jsonl alike
 
 
 def read_parquet(pieces: Iterable[bytes], name: str, options: Options) -> Rows:
@@ -49,29 +49,39 @@ def _opened(handle: BinaryIO, name: str) -> Iterator[Any]:
         raise DataError(explain(got, need="an undamaged copy")) from error
 
 
-def parquet_records(pieces: Iterable[bytes], name: str) -> Records:
-    """The rows of a stream as records, lists and structs as Python has them; see `read_parquet`."""
+def parquet_records(pieces: Iterable[bytes], name: str, fields: Collection[str]) -> Records:
+    """The rows of a stream as records, of those columns that are among `fields`; lists and structs as Python has them; see
+    `read_parquet`."""
     with tempfile.TemporaryFile() as handle:
         for piece in pieces:
             handle.write(piece)
         handle.seek(0)
-        yield from _records(handle, name, None)
+        yield from _records(handle, name, fields, None)
 
 
-def parquet_file_records(path: str, groups: Sequence[int] | None = None) -> Records:
+def parquet_file_records(path: str, fields: Collection[str], groups: Sequence[int] | None = None) -> Records:
     """The rows of an uncompressed file as records; of the row groups with these numbers, one after the other."""
     with open(path, "rb") as handle:
-        yield from _records(handle, path, groups)
+        yield from _records(handle, path, fields, groups)
 
 
-def _records(handle: BinaryIO, name: str, groups: Sequence[int] | None) -> Records:
+def first_row(path: str, fields: Collection[str]) -> dict[str, Any] | None:
+    """The first row of an uncompressed file: a value for those columns that are among `fields`, None for all others; None where there is no row."""
+    with open(path, "rb") as handle:
+        return next((record for _, record in _records(handle, path, fields, None, at_once=1)), None)
+
+
+def _records(handle: BinaryIO, name: str, fields: Collection[str], groups: Sequence[int] | None, at_once: int = ROWS) -> Records:
     with _opened(handle, name) as file:
+        names = file.schema_arrow.names
+        refuse_twice(names, fields, name)
+        read = [each for each in names if each in fields]
         number = _rows_before(file, groups)
-        for batch in file.iter_batches(batch_size=ROWS, row_groups=groups):
-            columns = [_values(column, f"{name}, row", number + 1) for column in batch.columns]
-            for cells in zip(*columns):
+        for batch in file.iter_batches(batch_size=at_once, columns=read, row_groups=groups):
+            columns = [_values(batch.column(each), f"{name}, row", number + 1, each) for each in read]
+            for cells in zip(*columns) if read else [()] * batch.num_rows:
                 number += 1
-                yield f"{name}, row {number}", dict(zip(batch.schema.names, cells))
+                yield f"{name}, row {number}", dict.fromkeys(names) | dict(zip(read, cells))
 
 
 def _rows_before(file: Any, groups: Sequence[int] | None) -> int:
@@ -87,27 +97,35 @@ def _rows(handle: BinaryIO, name: str, options: Options, groups: Sequence[int] |
             for field in schema
             if str(field.type).removeprefix("large_") in ("string", "string_view") or "values=string" in str(field.type)
         ]
-        column = sniff(textual if options.text is None else schema.names, name, options.text, all_names=schema.names)
+        column = text_field(textual if options.text is None else schema.names, name, options.text, all_names=schema.names)
+        refuse_twice(schema.names, [column], name)
         if column not in textual:
             got = f"{name}: column {column!r} holds {schema.field(column).type}"
             raise DataError(explain(got, need=f"text (columns of text: {', '.join(textual) or 'none'})"))
         number = _rows_before(file, groups)
         for batch in file.iter_batches(batch_size=ROWS, columns=[column], row_groups=groups):
-            for text in _values(batch.column(0), f"{name}, row", number + 1):
+            for text in _values(batch.column(0), f"{name}, row", number + 1, column):
                 number += 1
                 if text is None:
                     raise DataError(explain(f"{name}, row {number}: its {column!r} is null", need="a text there"))
                 yield f":{number}", text
 
 
-def _values(column: Any, where: str, first: int) -> Iterator[Any]:
-    """What stands in some rows, the first of which has this number. Raises DataError for one that is no UTF-8, behind those before it."""
+def _values(column: Any, where: str, first: int, name: str) -> Iterator[Any]:
+    """What stands in some rows of a column, the first of which has this number. Raises DataError for one that is no UTF-8, or that Python
+    has no value for, behind those before it."""
+    arrow = need("pyarrow", extra="data", to="read parquet files")
     try:
         yield from column.to_pylist()
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError, arrow.ArrowException):
         for number, value in enumerate(column, first):
             try:
                 yield value.as_py()
             except UnicodeDecodeError as error:
                 got = f"{where} {number}: byte {error.start:,} (0x{error.object[error.start]:02x}) of its text is not UTF-8"
                 raise DataError(explain(got, need="text in UTF-8", hint="writing the file anew from its source")) from error
+            except (ValueError, OverflowError, arrow.ArrowException) as error:
+                got = f"{where} {number}: its {name!r} cannot be read as {column.type} ({str(error).splitlines()[0]})"
+                raise DataError(
+                    explain(got, need="text, or turns of text", hint="writing the file anew without that column")
+                ) from error

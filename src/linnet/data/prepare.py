@@ -24,16 +24,7 @@ from typing import Any
 import numpy as np
 
 from linnet.core.errors import DataError, explain
-from linnet.core.files import (
-    make_folder,
-    sha256_file,
-    sweep,
-    sync_file,
-    sync_folder,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from linnet.core.files import sha256_file, sweep, sync_file, sync_folder, write_bytes, write_json, write_text
 from linnet.core.spec import dump
 from linnet.data.engine import Engine, Here, Processes, Ray, engine_for
 from linnet.data.files import UNFINISHED
@@ -49,7 +40,7 @@ from linnet.data.spec import DataSpec
 from linnet.data.spool import CHANGED, Part, Spool
 from linnet.data.tally import card_of
 from linnet.data.work import Event, Unit, Work
-from linnet.data.workplace import Progress, sweep_unfinished, work_folder
+from linnet.data.workplace import Progress, made_folder, sweep_unfinished, work_folder
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.load import FILE_NAME
 
@@ -94,8 +85,7 @@ def prepare(
                 sweep_unfinished(folder / f"{name}{UNFINISHED}")
             return found
 
-    make_folder(folder)
-    with work_folder(folder, name, tell) as place:
+    with made_folder(folder), work_folder(folder, name, tell) as place:
         if name is not None:
             found = _reuse(folder / name, tokenizer, tell)  # another process asked the same, and this one waited for it
             if found is not None:

@@ -21,6 +21,7 @@ from linnet.core.errors import DataError, TokenizerError, explain
 from linnet.core.files import read_json
 from linnet.core.spec import dump, load
 from linnet.data.card import DataCard
+from linnet.data.chats import Conversations
 from linnet.data.shards import Split, Stream, document_ids, open_splits, read_index
 from linnet.data.spec import DataSpec
 from linnet.tokenizer.base import Tokenizer
@@ -89,11 +90,10 @@ class Prepared:
     def texts(self, stream: Stream) -> Iterator[bytes]:
         """The text of each document of a stream, without its end token; of a conversation all but special tokens."""
         for ids in document_ids(stream):
-            whole = ids.tolist()
             if stream.masks:
                 yield self.text_of(ids)
             else:
-                yield self.tokenizer.decode_bytes(whole[:-1] if whole[-1] == self.train.end_id else whole)
+                yield self.tokenizer.decode_bytes((ids[:-1] if ids[-1] == self.train.end_id else ids).tolist())
 
     def learned_texts(self, stream: Stream) -> Iterator[bytes]:
         """What is learned of the text of each document: all of it, or the turns of some roles one after the other, a line each."""
@@ -227,6 +227,11 @@ def open_folder(folder: Path, tokenizer: Tokenizer, *, reused: bool, verify: boo
     splits = open_splits(folder, index, verify=verify)
     card = read_card(folder / "card.json")
     spec = load(DataSpec, index["spec"], name=f"{folder}/index.json")
+    talks = {name for name, source in zip(spec.names(), spec.described()) if isinstance(source, Conversations)}
+    bare = [stream.source for split in splits.values() for stream in split.streams if stream.source in talks and not stream.masks]
+    if bare:
+        got = f"{folder / 'index.json'} names no masks of {bare[0]!r}, which is conversations"
+        raise DataError(explain(got, need="masks that say what of them is learned", hint="preparing the data anew"))
     return Prepared(
         folder, index["fingerprint"], tokenizer, spec, card, index["recipe"], splits["train"], splits["validation"], reused
     )

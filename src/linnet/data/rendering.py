@@ -11,13 +11,13 @@ An end token stands behind every conversation, as behind every document; one tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.data.close import Closing, Ids
+from linnet.data.close import Closing, Ids, side_of
 from linnet.data.encode import Encoded
 from linnet.data.look import Texts
 from linnet.data.turns import Turns, turns_in
@@ -25,7 +25,7 @@ from linnet.tokenizer.chat import ChatTemplate, Role
 
 
 class Written(NamedTuple):
-    """A part of a frame: its ids (n,), the bytes of its ordinary text, its unknown tokens."""
+    """A part of a frame, or what a turn says: its ids (n,), the bytes of its ordinary text, its unknown tokens."""
 
     ids: Ids
     bytes: int
@@ -39,6 +39,26 @@ class Around(NamedTuple):
     mark: Written
     after: Written
     ends: bool
+
+
+class Row:
+    """A conversation as it is put together.
+
+    parts   their ids, one after the other; marks: whether each of these parts is learned
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[Ids] = []
+        self.marks: list[bool] = []
+        self.bytes = self.unknown = self.learned_bytes = 0
+
+    def add(self, part: Written, learned: bool = False) -> None:
+        """One more part behind the others."""
+        self.parts.append(part.ids)
+        self.marks.append(learned)
+        self.bytes += part.bytes
+        self.unknown += part.unknown
+        self.learned_bytes += learned * part.bytes
 
 
 class Rendering:
@@ -56,7 +76,7 @@ class Rendering:
         template.check(closing.tokenizer)
         self.closing, self.template, self.learn = closing, template, frozenset(learn)
         self.begin = self._written(template.begin)
-        self.end = np.array([closing.end_id], closing.dtype)
+        self.end = Written(np.array([closing.end_id], closing.dtype), 0, 0)
         self.frames: dict[str, Around] = {}
         for role in get_args(Role):
             frame = template.frame(role)
@@ -74,43 +94,42 @@ class Rendering:
 
     def __call__(self, texts: Texts, which: NDArray[np.uint8], *, n_threads: int | None = None) -> Encoded:
         conversations = [turns_in(text) for text in texts]
-        words = Texts.of([turn.content.encode("utf-8") for turns in conversations for turn in turns])
-        ids, ends = self.closing.tokenizer.encode_joined(words.joined, words.ends, n_threads=n_threads)
-        unknown, sizes = self.closing.checked(ids, ends, words.sizes), words.sizes
-        ids, borders = ids.astype(self.closing.dtype), [0, *ends.tolist()]
-        parts: list[Ids] = []
-        learned: list[bool] = []
-        table = np.zeros((len(conversations), 4), np.int64)  # lengths, bytes, unknown tokens, learned bytes of each
-        number = 0  # of a turn
-        for row, turns in zip(table, conversations):
-            first = len(parts)
-            parts.append(self.begin.ids)
-            learned.append(False)
-            row[1:3] += self.begin.bytes, self.begin.unknown
-            for turn in turns:
-                around, mine = self.frames[turn.role], turn.role in self.learn
-                parts += around.before.ids, ids[borders[number] : borders[number + 1]], around.mark.ids, around.after.ids
-                learned += False, mine, mine, False
-                size, frame = int(sizes[number]), (around.before, around.mark, around.after)
-                row[1] += size + sum(part.bytes for part in frame)
-                row[2] += int(unknown[number]) + sum(part.unknown for part in frame)
-                row[3] += mine * (size + around.mark.bytes)
-                number += 1
-            if not self.ends(turns):
-                parts.append(self.end)
-                learned.append(False)
-            row[0] = sum(map(len, parts[first:]))
-        everything = np.concatenate(parts)
-        mask = np.repeat(np.array(learned), [len(part) for part in parts])
-        of = np.repeat(which & 3, table[:, 0])
+        words = self._words(conversations, n_threads)
+        rows = [self._row(turns, words) for turns in conversations]
+        lengths = np.array([sum(map(len, row.parts)) for row in rows], np.int64)
+        everything = np.concatenate([part for row in rows for part in row.parts])
+        mask = np.repeat([mark for row in rows for mark in row.marks], [len(part) for row in rows for part in row.parts])
+        of = np.repeat(side_of(which), lengths)
         return Encoded(
             sides=(everything[of == 1], everything[of == 2]),
-            lengths=table[:, 0],
-            bytes=table[:, 1],
-            unknown=table[:, 2],
-            learned=(mask[of == 1], mask[of == 2]),
-            learned_bytes=table[:, 3],
+            lengths=lengths,
+            bytes=np.array([row.bytes for row in rows], np.int64),
+            unknown=np.array([row.unknown for row in rows], np.int64),
+            masks=(mask[of == 1], mask[of == 2]),
+            learned_bytes=np.array([row.learned_bytes for row in rows], np.int64),
         )
+
+    def _words(self, conversations: Sequence[Turns], n_threads: int | None) -> Iterator[Written]:
+        """What is said in some conversations, turn by turn, encoded in one call."""
+        words = Texts.of([turn.content.encode("utf-8") for turns in conversations for turn in turns])
+        ids, ends = self.closing.tokenizer.encode_joined(words.joined, words.ends, n_threads=n_threads)
+        unknown = self.closing.checked(ids, ends, words.sizes).tolist()
+        parts = np.split(ids.astype(self.closing.dtype), ends[:-1].astype(np.int64))
+        return map(Written, parts, words.sizes.tolist(), unknown)
+
+    def _row(self, turns: Turns, words: Iterator[Written]) -> Row:
+        """A conversation; `words`: what its turns say, and then those of the next one."""
+        row = Row()
+        row.add(self.begin)
+        for turn, said in zip(turns, words):
+            around, mine = self.frames[turn.role], turn.learned and turn.role in self.learn
+            row.add(around.before)
+            row.add(said, mine)
+            row.add(around.mark, mine)
+            row.add(around.after)
+        if not self.ends(turns):
+            row.add(self.end)
+        return row
 
     def ends(self, turns: Turns) -> bool:
         """Whether the template itself writes an end token behind a conversation."""

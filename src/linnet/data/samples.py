@@ -7,15 +7,20 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from linnet.core.errors import DataError, explain
 from linnet.core.names import nearest
 from linnet.core.spec import words
-from linnet.data.conversations import Conversation, Preference, Record, read_all
+from linnet.data.chats import Conversations
+from linnet.data.close import Closing
+from linnet.data.conversations import Preference, Record, Text, read_all
 from linnet.data.files import find_files
+from linnet.data.look import Texts
 from linnet.data.records import form_of, records_of
 from linnet.data.sources import Files
 from linnet.tokenizer.base import Tokenizer
-from linnet.tokenizer.chat import ChatTemplate, Rendered, Turn
+from linnet.tokenizer.chat import ChatML, ChatTemplate
 
 
 class Sample(NamedTuple):
@@ -42,21 +47,20 @@ def parsed(paths: Sequence[str], count: int, *, text: str | None = None) -> Iter
 
 def parsed_file(file: Path, text: str | None) -> Iterator[Parsed]:
     form = form_of(file) if text is None else None
-    if form is None or form == "text":
+    if form is None:
         for document in Files(path=str(file), text=text).documents():
             yield Parsed(document.name, "document", [("", document.text)])
         return
-    for place, found in read_all(records_of(file)):
-        yield Parsed(place, form, parts_of(found))
+    for place, found in read_all(records_of(file), form):
+        yield Parsed(place, form, said_in(found))
 
 
-def parts_of(found: Record) -> list[tuple[str, str]]:
+def said_in(found: Record) -> list[tuple[str, str]]:
     """(who says it, what) of a record, in order."""
-    if isinstance(found, Conversation):
-        return [(turn.role, turn.content) for turn in found.turns]
-    if isinstance(found, Preference):
-        return [*((turn.role, turn.content) for turn in found.turns), ("chosen", found.chosen), ("rejected", found.rejected)]
-    return [("", found.text)]
+    if isinstance(found, Text):
+        return [("", found.text)]
+    turns: list[tuple[str, str]] = [(turn.role, turn.content) for turn in found.turns]
+    return [*turns, ("chosen", found.chosen), ("rejected", found.rejected)] if isinstance(found, Preference) else turns
 
 
 def template_called(name: str) -> ChatTemplate:
@@ -68,10 +72,10 @@ def template_called(name: str) -> ChatTemplate:
 
 
 def samples(
-    paths: Sequence[str], tokenizer: Tokenizer, count: int, *, template: str = "plain", text: str | None = None
+    paths: Sequence[str], tokenizer: Tokenizer, count: int, *, template: ChatTemplate | None = None, text: str | None = None
 ) -> Iterator[Sample]:
-    """The first `count` of some files: conversations where a .jsonl holds such, else documents."""
-    chosen = template_called(template)
+    """The first `count` of some files, as training is given them: conversations where records hold such, else documents."""
+    chosen = template or ChatML()
     return islice(
         (sample for path in paths for file in find_files(path) for sample in of_file(file, tokenizer, chosen, text)), count
     )
@@ -79,22 +83,14 @@ def samples(
 
 def of_file(file: Path, tokenizer: Tokenizer, template: ChatTemplate, text: str | None) -> Iterator[Sample]:
     form = form_of(file) if text is None else None
-    if form is None or form == "text":
+    if form is None:
         for document in Files(path=str(file), text=text).documents():
             ids = [*tokenizer.encode(document.text), tokenizer.end_id]
             yield Sample(document.name, "document", ids, [1] * len(ids))
         return
-    for place, found in read_all(records_of(file)):
-        if isinstance(found, Preference):
-            for answer, said in ((found.chosen, "chosen"), (found.rejected, "rejected")):
-                rendered = template.render(tokenizer, [*found.turns, Turn("assistant", answer)])
-                yield Sample(place, said, *last_answer(rendered))
-        elif isinstance(found, Conversation):
-            rendered = template.render(tokenizer, found.turns)
-            yield Sample(place, form, rendered.ids, rendered.weights())
-
-
-def last_answer(rendered: Rendered) -> tuple[list[int], list[int]]:
-    """The ids, and 1 for those of the last turn alone: what a preference is about."""
-    span = rendered.spans[-1]
-    return rendered.ids, [int(span.start <= i < span.end) for i in range(len(rendered.ids))]
+    source = Conversations(path=str(file), template=template)
+    encoder = source.encoder(Closing(tokenizer))
+    for document in source.documents():
+        encoded = encoder(Texts.of([document.text.encode("utf-8")]), np.ones(1, np.uint8))
+        assert encoded.masks is not None
+        yield Sample(document.name, form, encoded.sides[0].tolist(), encoded.masks[0].astype(int).tolist())

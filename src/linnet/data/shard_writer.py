@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.files import sync_file, temporary_name
-from linnet.data.shards import LEARNED, mask_of
+from linnet.data.shards import mask_of
 
 
 class ShardWriter:
@@ -20,7 +20,7 @@ class ShardWriter:
 
     folder    of the index; `file`: the shard's name in it
     lengths   where the lengths go: uint64, one a document
-    masked    whether a mask says which tokens are learned (`append_learned`)
+    masked    whether a mask says which tokens are learned
     """
 
     def __init__(self, folder: Path, file: str, lengths: Path, dtype: np.dtype[Any], *, masked: bool = False) -> None:
@@ -29,25 +29,36 @@ class ShardWriter:
         (folder / file).parent.mkdir(exist_ok=True)
         self.shard = _Hashed(folder / file)
         self.lengths = _Hashed(lengths)
-        self.mask = _Hashed((folder / file).with_suffix(LEARNED)) if masked else None
+        self.mask = _Hashed(folder / mask_of(file)) if masked else None
         self.waiting = np.empty(0, bool)  # fewer than eight bits, which do not fill a byte yet
-        self.learned = self.learned_bytes = 0
+        self.n_learned = self.learned_bytes = 0
 
-    def append(self, ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], n_bytes: int, unknown: int = 0) -> None:
+    def append(
+        self,
+        ids: NDArray[np.unsignedinteger],
+        lengths: NDArray[np.int64],
+        n_bytes: int,
+        unknown: int = 0,
+        *,
+        mask: NDArray[np.bool_] | None = None,
+        learned_bytes: int = 0,
+    ) -> None:
         """Some documents (or what stands of them in this split): their ids (N,) with end tokens, how many each has (n,), their
-        bytes and their unknown tokens, of all together."""
+        bytes and their unknown tokens, of all together; of a shard with a mask which of the ids are learned (N,), and their bytes."""
+        assert (mask is None) == (self.mask is None) and (mask is None or len(mask) == len(ids))
         self.lengths.write(np.ascontiguousarray(lengths, "<u8").data)
         self.shard.write(np.ascontiguousarray(ids, self.dtype).data)
         self.tokens += len(ids)
         self.documents += len(lengths)
         self.bytes += n_bytes
         self.unknown += unknown
+        if mask is not None:
+            self._append_mask(mask)
+            self.learned_bytes += learned_bytes
 
-    def append_learned(self, learned: NDArray[np.bool_], n_bytes: int) -> None:
-        """Which of the ids that were appended last are learned (N,), and the bytes that those stand for."""
+    def _append_mask(self, learned: NDArray[np.bool_]) -> None:
         assert self.mask is not None
-        self.learned += int(np.count_nonzero(learned))
-        self.learned_bytes += n_bytes
+        self.n_learned += int(np.count_nonzero(learned))
         bits = np.concatenate([self.waiting, learned])
         whole = len(bits) // 8 * 8
         self.mask.write(np.packbits(bits[:whole], bitorder="little").data)
@@ -59,8 +70,8 @@ class ShardWriter:
         mask: dict[str, Any] = {}
         if self.mask is not None:
             self.mask.write(np.packbits(self.waiting, bitorder="little").data)
-            file = {"file": mask_of(self.file), "sha256": self.mask.close(), "tokens": self.learned}
-            mask = {"learned": file, "learned_bytes": self.learned_bytes}
+            file = {"file": mask_of(self.file), "sha256": self.mask.close(), "n_learned": self.n_learned}
+            mask = {"mask": file, "learned_bytes": self.learned_bytes}
         return {
             "file": self.file,
             "tokens": self.tokens,
@@ -93,13 +104,13 @@ def write_stream(
     sha256 = starts.close()
     sync_file(folder / name)
     total = {what: sum(shard[what] for shard in shards) for what in ("documents", "bytes", "tokens", "unknown")}
-    if any("learned" in shard for shard in shards):
-        total["learned"] = sum(shard["learned"]["tokens"] for shard in shards)
+    if any("mask" in shard for shard in shards):
+        total["n_learned"] = sum(shard["mask"]["n_learned"] for shard in shards)
         total["learned_bytes"] = sum(shard["learned_bytes"] for shard in shards)
     return {
         "source": source,
         **total,
-        "shards": [{key: shard[key] for key in ("file", "tokens", "sha256", "learned") if key in shard} for shard in shards],
+        "shards": [{key: shard[key] for key in ("file", "tokens", "sha256", "mask") if key in shard} for shard in shards],
         "starts": {"file": name, "sha256": sha256},
     }
 

@@ -3,7 +3,7 @@
     index.json                      everything below, with the SHA-256 of every file of tokens
     train/NAME.00000.bin            tokens of source NAME, uint16 (uint32 above 65,536 ids), documents one after the other;
                                     a shard a part of the text (`spool.py`), as the index lists them
-    train/NAME.00000.learned        where not all tokens are learned: a bit for each token of that shard, the first one
+    train/NAME.00000.mask           where not all tokens are learned: a bit for each token of that shard, the first one
                                     the lowest bit of the first byte
     train/NAME.documents            uint64: the first token of each document, then the number of tokens
     validation/…                    the same
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,8 @@ from linnet.data.mixture import Ramp, Weight, as_weight
 FORMAT = "linnet-tokens"
 VERSION = 2
 SPLITS = ("train", "validation")
-LEARNED = ".learned"  # the ending of a mask
+MASK = ".mask"
+MANY = 2**22  # bytes of a mask, or tokens, that are looked through at a time
 
 
 @dataclass(frozen=True)
@@ -46,22 +47,22 @@ class IndexedFile:
 
 @dataclass(frozen=True)
 class IndexedMask(IndexedFile):
-    """Which tokens of a shard are learned, as its index names it; tokens: how many."""
+    """Which tokens of a shard are learned, as its index names it."""
 
-    tokens: int
+    n_learned: int
 
 
 @dataclass(frozen=True)
 class IndexedShard(IndexedFile):
-    """A shard as its index names it; learned: its mask, where not all tokens are."""
+    """A shard as its index names it; mask: which of its tokens are learned, where not all are."""
 
     tokens: int
-    learned: IndexedMask | None = None
+    mask: IndexedMask | None = None
 
 
 @dataclass(frozen=True)
 class IndexedStream:
-    """One source in one split; learned: tokens and their bytes, where not all are."""
+    """One source in one split; n_learned, learned_bytes: tokens that are learned and the bytes they stand for, where not all are."""
 
     source: str
     documents: int
@@ -69,7 +70,7 @@ class IndexedStream:
     tokens: int
     shards: tuple[IndexedShard, ...]
     starts: IndexedFile
-    learned: int | None = None
+    n_learned: int | None = None
     learned_bytes: int | None = None
 
 
@@ -102,12 +103,12 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 
 def files_of(shard: dict[str, Any]) -> list[dict[str, Any]]:
     """The files that an index names for a shard: itself, and its mask, if it has one."""
-    return [shard, shard["learned"]] if shard.get("learned") else [shard]
+    return [shard, shard["mask"]] if shard.get("mask") else [shard]
 
 
 def mask_of(file: str) -> str:
     """The name of the mask beside a shard."""
-    return file.removesuffix(".bin") + LEARNED
+    return file.removesuffix(".bin") + MASK
 
 
 def mask_bytes(tokens: int) -> int:
@@ -164,6 +165,24 @@ class Stream:
             bits = np.unpackbits(self.masks[number][low // 8 : mask_bytes(high)], bitorder="little")
             parts.append(bits[low % 8 : low % 8 + high - low].astype(bool))
         return np.concatenate(parts) if parts else np.empty(0, bool)
+
+    @cached_property
+    def learned_stretches(self) -> NDArray[np.int64]:
+        """(n, 2): the first token of each stretch of learned ones, and the first behind it; about two numbers a turn."""
+        edges, before = [], False
+        for start in range(0, self.tokens, MANY):
+            marks = self.learned(start, min(start + MANY, self.tokens))
+            edges.append(start + np.flatnonzero(np.diff(marks, prepend=before)))
+            before = bool(marks[-1])
+        return np.concatenate([*edges, [self.tokens] * before]).astype(np.int64).reshape(-1, 2)
+
+    def any_learned(self, starts: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
+        """Whether any of the `length` tokens from each of some places (n,) on is learned, (n,)."""
+        if not self.masks:
+            return np.ones(len(starts), bool)
+        firsts, behind = self.learned_stretches.T
+        following = np.searchsorted(behind, starts, side="right")  # the first stretch that does not end before the place
+        return np.append(firsts, self.tokens + length)[following] < starts + length
 
     def ends(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Which of tokens start … stop - 1 are the last of a document, (stop - start,): by where documents begin, for a conversation may
@@ -254,22 +273,46 @@ def open_splits(folder: Path, index: dict[str, Any], *, verify: bool = False) ->
         for entry in index["splits"][name]:
             files = [(shard["file"], shard["tokens"] * dtype.itemsize, shard["sha256"]) for shard in entry["shards"]]
             files.append((entry["starts"]["file"], (entry["documents"] + 1) * 8, entry["starts"]["sha256"]))
-            masked = [shard for shard in entry["shards"] if shard.get("learned")]
-            files += [(shard["learned"]["file"], mask_bytes(shard["tokens"]), shard["learned"]["sha256"]) for shard in masked]
+            masked = [shard for shard in entry["shards"] if shard.get("mask")]
+            files += [(shard["mask"]["file"], mask_bytes(shard["tokens"]), shard["mask"]["sha256"]) for shard in masked]
             for file, size, sha256 in files:
                 _check_file(folder / file, size, sha256 if verify else None)
             maps = tuple(_mapped(folder / shard["file"], dtype) for shard in entry["shards"])
             starts = _mapped(folder / entry["starts"]["file"], np.dtype("<u8"))
-            masks = tuple(_mapped(folder / shard["learned"]["file"], np.dtype("u1")) for shard in masked)
-            learned = (entry.get("learned"), entry.get("learned_bytes"))
-            if len(masks) not in (0, len(maps)) or (None in learned) is bool(masks):
-                got = f"{folder / 'index.json'} names masks of {len(masks)} of the {len(maps)} shards of {entry['source']!r}"
-                raise DataError(explain(got, need="one for each, or none", hint="preparing the data anew"))
+            masks = tuple(_mapped(folder / shard["mask"]["file"], np.dtype("u1")) for shard in masked)
+            _check_counts(entry, folder / "index.json", masks if verify else None)
+            learned = (entry.get("n_learned"), entry.get("learned_bytes"))
             weight = as_weight(index["weights"][entry["source"]])
             sizes = (entry["tokens"], entry["bytes"], entry["documents"])
             streams.append(Stream(entry["source"], weight, *sizes, maps, starts, masks, *learned))
         splits[name] = Split(name, tuple(streams), index["end_id"], index["fingerprint"])
     return splits
+
+
+def _check_counts(entry: dict[str, Any], index: Path, masks: Sequence[NDArray[np.uint8]] | None) -> None:
+    """Raise DataError unless all shards of a source have a mask, or none, and what the index counts in them agrees; masks: to count again."""
+    shards, name = entry["shards"], entry["source"]
+    counts = [shard["mask"]["n_learned"] for shard in shards if shard.get("mask")]
+    n_learned, n_bytes = entry.get("n_learned"), entry.get("learned_bytes")
+    if len(counts) not in (0, len(shards)):
+        got = f"{index} names masks of {len(counts)} of the {len(shards)} shards of {name!r}"
+        raise DataError(explain(got, need="one for each, or none", hint="preparing the data anew"))
+    if not counts:
+        fits = n_learned is None and n_bytes is None
+    else:
+        fits = (
+            n_learned == sum(counts) > 0
+            and all(0 <= count <= shard["tokens"] for count, shard in zip(counts, shards))
+            and n_bytes is not None
+            and 0 <= n_bytes <= entry["bytes"]
+        )
+    if fits and masks:
+        bits = [[np.count_nonzero(np.unpackbits(mask[at : at + MANY])) for at in range(0, len(mask), MANY)] for mask in masks]
+        fits = counts == [sum(each) for each in bits]
+    if not fits:
+        got = f"{index}: {n_learned} tokens and {n_bytes} bytes of {name!r} are learned, {counts or 'no'} in the masks of its shards"
+        need = f"counts that agree, of {entry['tokens']:,} tokens and {entry['bytes']:,} bytes"
+        raise DataError(explain(got, need=need, hint="preparing the data anew"))
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:

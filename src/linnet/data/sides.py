@@ -115,6 +115,7 @@ def training_texts(work: Work, spools: list[Spool], plans: list[SourcePlan]) -> 
     """All training text, in order, as a tokenizer learns from it."""
     for i, (source, spool, plan) in enumerate(zip(work.spec.sources, spools, plans)):
         sides, cut = plan.sides(exact=work.spec.exact)
+        yield from source.first_lessons()
         texts = (text for part in spool.parts for some in work.texts(i, part) for text in some)
         for number, text in enumerate(texts):
             if cut is not None and number == cut.document:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import json
 import re
 import sys
 from abc import abstractmethod
@@ -37,7 +38,7 @@ from linnet.data.clean import CleanStep, clean_texts
 from linnet.data.close import Closing
 from linnet.data.encode import Encoder, TextEncoder
 from linnet.data.files import FORMATS, encoded, ending, find_files, is_plain, read_file, read_slice, refuse_slice
-from linnet.data.formats import Options, one_line
+from linnet.data.formats import Options, conversation_in, one_line
 from linnet.data.look import Looks, Texts
 from linnet.data.mixture import Weight
 from linnet.data.portions import Slice, portion_size, slices, together
@@ -111,6 +112,10 @@ class Source(Spec):
     def said(self, texts: Texts) -> Texts:
         """What is said in some cleaned documents, in which near copies and overlaps are looked for."""
         return texts
+
+    def first_lessons(self) -> Iterable[str]:
+        """The texts that a tokenizer learns from whatever the documents say."""
+        return ()
 
     def lessons(self, text: str) -> Iterable[str]:
         """The texts that a tokenizer learns from a cleaned document."""
@@ -210,6 +215,8 @@ class Stdin(Described):
         if sys.stdin is None or sys.stdin.isatty():
             raise DataError(explain("nothing is piped into standard input", need="text there", hint="cat notes.txt | linnet …"))
         pieces: Iterable[bytes] = iter(lambda: sys.stdin.buffer.read(CHUNK), b"")
+        if self.format == "txt":
+            pieces = refuse_records(pieces)
         options = Options(self.text, self.separator, self.encoding)
         for where, text in FORMATS[f".{self.format}"](pieces, "standard input", options):
             yield Document(text, self.label(), f"standard input{where}")
@@ -255,6 +262,24 @@ class PythonDocs(Described):
 
     def signature(self, *, seed: int = 0) -> str:
         return f"{sys.version} {_first_ones(self.documents(seed=seed), 4)}"
+
+
+def refuse_records(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """What is piped in as text. Raises DataError where its first line is a record of a conversation, which nobody means as it stands."""
+    for number, piece in enumerate(pieces):
+        if number == 0 and (form := form_of_line(piece.lstrip().partition(b"\n")[0])):
+            hint = "writing them to a file: linnet prepare chats.jsonl; of texts, --set data.sources.0.format=jsonl"
+            raise DataError(explain(f"standard input begins with a conversation ({form})", need="text", hint=hint))
+        yield piece
+
+
+def form_of_line(line: bytes) -> str | None:
+    """The form of a conversation that a line holds as JSON; None for any other line."""
+    try:
+        record = json.loads(line) if line.startswith(b"{") else {}
+    except (ValueError, RecursionError):
+        return None
+    return conversation_in(record)
 
 
 def as_label(text: str) -> str:

@@ -119,6 +119,11 @@ class DataSpec(Spec):
         """How conversations are written down; None where there are none."""
         return next((talk.template for talk in self.conversations()), None)
 
+    @property
+    def taught(self) -> ChatTemplate | None:
+        """How those conversations are written down that a model is taught; None where all that there are only measure it."""
+        return next((talk.template for talk in self.conversations() if talk.part != "validation"), None)
+
     def check(self, tokenizer: Tokenizer) -> None:
         """Raise TokenizerError for a tokenizer that lacks special tokens of the template."""
         if self.template is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from linnet.core.errors import DataError, explain
 from linnet.core.spec import dump
 from linnet.data.card import DataCard, SourceCard, percentages
+from linnet.data.chats import Conversations
 from linnet.data.mixture import as_weight, mixture_of
 from linnet.data.shards import SPLITS, files_of
 from linnet.data.sides import COPY, NEAR_COPY, OVERLAPPING, SourcePlan
@@ -72,13 +73,13 @@ def card_of(spec: DataSpec, spools: list[Spool], plans: list[SourcePlan], index:
                     file["file"]: file["sha256"] for entry in entries for shard in entry["shards"] for file in files_of(shard)
                 },
                 asked_course=courses.get(spool.name, ()),
-                learned=count("learned", spool.name) if any("learned" in entry for entry in entries) else {},
-                template=dump(source)["template"] if source.whole else None,
-                learn=tuple(dump(source)["learn"]) if source.whole else (),
+                learned=count("n_learned", spool.name) if any("n_learned" in entry for entry in entries) else {},
+                template=dump(source.template) if isinstance(source, Conversations) else None,
+                learn=source.learn if isinstance(source, Conversations) else (),
             )
         )
     tokens, size = total("tokens"), total("bytes")
-    learned = {split: sum(entry.get("learned", entry["tokens"]) for entry in found[split].values()) for split in SPLITS}
+    learned = {split: sum(entry.get("n_learned", entry["tokens"]) for entry in found[split].values()) for split in SPLITS}
     bare = [split for split in SPLITS if not tokens[split]]
     if bare:
         raise DataError(

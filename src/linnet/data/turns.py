@@ -1,6 +1,6 @@
 """A conversation between reading and encoding: one line of JSON, the same for the same turns in whatever form they were kept.
 
-    [["user","Who sings?"],["assistant","A linnet."]]
+    [["user","Who sings?"],["assistant","A linnet."]]        a turn that is not to be learned has 0 behind its words
 
 It travels through the spool as a text does: its fingerprint finds its copies and decides its side. What has to see words
 (cleaning, near copies, overlaps) is given what is said, never this line, so that no step can break it and no \\n of JSON hides a word.
@@ -21,12 +21,12 @@ Turns = tuple[Turn, ...]
 
 def as_line(turns: Sequence[Turn]) -> str:
     """Turns as a line of JSON; `turns_in` reads it back."""
-    return json.dumps([[turn.role, turn.content] for turn in turns], ensure_ascii=False, separators=(",", ":"))
+    return json.dumps([turn[:2] if turn.learned else (*turn[:2], 0) for turn in turns], ensure_ascii=False, separators=(",", ":"))
 
 
 def turns_in(line: str | bytes) -> Turns:
     """The turns of a line that `as_line` wrote."""
-    return tuple(Turn(role, content) for role, content in json.loads(line))
+    return tuple(Turn(role, content, not weight) for role, content, *weight in json.loads(line))
 
 
 def said(texts: Texts) -> Texts:
@@ -42,7 +42,7 @@ def clean_turns(turns: Turns, steps: Sequence[CleanStep], counts: Counter[str]) 
     """
     for step in steps:
         dropped = step("\n".join(turn.content for turn in turns)) is None
-        after = tuple(turn if (text := step(turn.content)) is None else Turn(turn.role, text) for turn in turns)
+        after = tuple(turn if (text := step(turn.content)) is None else turn._replace(content=text) for turn in turns)
         if dropped or after != turns:
             counts[step.kind] += 1  # type: ignore[attr-defined]
         if dropped:

@@ -12,11 +12,25 @@ import psutil
 from filelock import FileLock, Timeout
 
 from linnet.core.errors import LinnetError
-from linnet.core.files import TEMPORARY, explained_disk_errors
+from linnet.core.files import TEMPORARY, explained_disk_errors, make_folder
 from linnet.data.engine import WorkerLost
 from linnet.data.files import UNFINISHED
 
 Progress = Callable[[float | None, str], None]  # part done, 0 … 1 or None where nobody knows, and what is going on
+
+
+@contextlib.contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """A folder, made where it is missing. Where what is done in it raises and leaves nothing there, what was made is gone again."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    make_folder(folder)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # something is in it
+            for place in new:
+                place.rmdir()
+        raise
 
 
 @contextlib.contextmanager

@@ -14,10 +14,10 @@ white space that a token would join to the frame's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from linnet.core.errors import DataError, TokenizerError, explain
 from linnet.core.spec import Spec
@@ -27,19 +27,50 @@ Role = Literal["system", "user", "assistant"]
 
 
 class Turn(NamedTuple):
-    """What one side says once."""
+    """What one side says once; learned: whether it is to be learned where what its role says is."""
 
     role: Role
     content: str
+    learned: bool = True
+
+
+Said = Sequence[Turn | tuple[Role, str] | Mapping[str, str]] | str  # what people write for turns
+
+
+def as_turns(said: Said) -> list[Turn]:
+    """Turns as people write them: Turns, pairs (role, words), tables of role and content; a text alone is the user's turn.
+
+    Raises DataError with the number of the turn that is none, or says nothing: only a model may have had nothing to say.
+    """
+    if isinstance(said, str):
+        said = [Turn("user", said)]
+    turns = [_as_turn(each, number) for number, each in enumerate(said, 1)]
+    check_words(turns, silent=("assistant",))
+    return turns
+
+
+def _as_turn(said: Any, number: int) -> Turn:
+    if isinstance(said, Mapping):
+        fits = set(said) == {"role", "content"}
+        pair: tuple[Any, ...] = (said.get("role"), said.get("content"))
+    else:
+        fits = isinstance(said, (tuple, list)) and len(said) in (2, len(Turn._fields))
+        pair = tuple(said[:2]) if fits else ()
+    if not fits or pair[0] not in get_args(Role) or not isinstance(pair[1], str):
+        roles = ", ".join(get_args(Role))
+        need = f'a pair of a role ({roles}) and words, or {{"role": …, "content": …}}'
+        raise DataError(explain(f"turn {number} is {said!r}", need=need))
+    return Turn(pair[0], pair[1])
 
 
 class Span(NamedTuple):
-    """A turn's own tokens, `start` to `stop`, and the mark that ends it, if the template has one, to `end`."""
+    """A turn's own tokens, `start` to `stop`, and the mark that ends it, if the template has one, to `end`; learned: as the turn."""
 
     role: Role
     start: int
     stop: int
     end: int
+    learned: bool = True
 
 
 class Rendered(NamedTuple):
@@ -52,7 +83,7 @@ class Rendered(NamedTuple):
         """1 for every token that is to be learned: what these roles say, and the mark with which they end; 0 for all others."""
         learned = [0] * len(self.ids)
         for span in self.spans:
-            if span.role in roles:
+            if span.learned and span.role in roles:
                 learned[span.start : span.end] = [1] * (span.end - span.start)
         return learned
 
@@ -96,7 +127,7 @@ class ChatTemplate(Spec):
             ids += tokenizer.encode(turn.content)
             stop = len(ids)
             ids += self.written(tokenizer, frame.mark)
-            spans.append(Span(turn.role, start, stop, len(ids)))
+            spans.append(Span(turn.role, start, stop, len(ids), turn.learned))
             ids += self.written(tokenizer, frame.after)
         if reply:
             ids += self.written(tokenizer, self.frame("assistant").before)
@@ -132,13 +163,10 @@ class ChatTemplate(Spec):
         """Raise TokenizerError where the tokenizer lacks one of the template's special tokens."""
         missing = [name for name in self.special_names() if name not in tokenizer.special]
         if missing:
-            raise TokenizerError(
-                explain(
-                    f"a tokenizer without the special tokens {', '.join(missing)}",
-                    need=f"them, for conversations written as {getattr(self, 'kind', 'they are')}",
-                    hint=f"training it with special: {list(self.special_names())}, or the template plain, which needs none",
-                )
-            )
+            got = f"a tokenizer without the special tokens {', '.join(missing)}"
+            need = f"them, for conversations written as {getattr(self, 'kind', 'they are')}"
+            train = " ".join(["linnet tokenizer train …", *(f"--special '{name}'" for name in self.special_names())])
+            raise TokenizerError(explain(got, need=need, hint=f"{train}, or the template plain, which needs none"))
 
 
 class Plain(ChatTemplate):
@@ -150,6 +178,21 @@ class Plain(ChatTemplate):
     kind: Literal["plain"] = "plain"
     user: Annotated[str, Field(min_length=1)] = "User"
     assistant: Annotated[str, Field(min_length=1)] = "Assistant"
+
+    @field_validator("user", "assistant")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not name.strip() or len(name.splitlines()) > 1 or "<|" in name:
+            raise ValueError(f"got {name!r}; needed: a name on one line, without a special token's <|")
+        return name
+
+    @model_validator(mode="after")
+    def _two_names(self) -> Self:
+        if self.user == self.assistant:
+            raise ValueError(
+                f"user and assistant are both called {self.user!r}; nobody could tell who speaks: give them two names"
+            )
+        return self
 
     def frame(self, role: Role) -> Frame:
         if role == "system":
@@ -203,3 +246,16 @@ def check_turns(turns: Sequence[Turn], *, reply: bool = False) -> None:
     if got:
         need = "system (if at all), user, assistant, user, assistant …" + (", user before a reply" if reply else "")
         raise DataError(explain(f"{got} in {' → '.join(order) or 'nothing'}", need=need))
+
+
+def check_words(turns: Sequence[Turn], *, silent: Sequence[Role] = ()) -> None:
+    """Raise DataError for a turn that says nothing, but for those of `silent` roles, or that holds half a character."""
+    for number, turn in enumerate(turns, 1):
+        if not turn.content.strip() and turn.role not in silent:
+            hint = "leaving it out"
+            raise DataError(explain(f"turn {number} says nothing", need="words in every turn", hint=hint))
+        try:
+            turn.content.encode("utf-8")
+        except UnicodeEncodeError as error:
+            half = f"character {error.start:,}, U+{ord(turn.content[error.start]):04X}"
+            raise DataError(explain(f"turn {number}, {half}, is half a surrogate pair", need="valid Unicode")) from error

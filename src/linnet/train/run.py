@@ -306,7 +306,7 @@ class Run:
             context_length=self.context,
             document_mask=mask,
             data=prepared.fingerprint,
-            template=prepared.spec.template,
+            template=prepared.spec.taught,
         )
         save_model(self.folder, network, prepared.tokenizer, manifest)
         with self.talk.status("reading the validation part once more, with intervals"):

@@ -19,7 +19,7 @@ def sampler(network: Network, prepared: Prepared, spec: RunSpec, context: int) -
     """A function of the step that lets the network write as it stands; it gives None where no sample was asked for."""
     asked, tokenizer = spec.sample, prepared.tokenizer
     prompt = opening(prepared, asked.prompt)
-    template = prepared.spec.template
+    template = prepared.spec.taught
 
     def sample(step: int) -> Sampled | None:
         if asked.tokens == 0:
@@ -43,12 +43,14 @@ def sampler(network: Network, prepared: Prepared, spec: RunSpec, context: int) -
 def opening(prepared: Prepared, prompt: str) -> str | list[int]:
     """What a sample goes on from. A model that is taught conversations alone is asked `prompt`; with none, what the first conversation
     of the validation part begins with, as far as something is learned: it never learns to begin one."""
-    template = prepared.spec.template
+    template = prepared.spec.taught
     if template is None or not all(stream.masks for stream in prepared.train.streams):
         return prompt
     if prompt:
         return template.render(prepared.tokenizer, [Turn("user", prompt)], reply=True).ids
-    stream = prepared.validation.streams[0]
-    stop = int(stream.starts[1])
-    first = int(np.argmax(stream.learned(0, stop)))
-    return [int(token) for token in stream.read(0, first)]
+    for stream in prepared.validation.streams:
+        if stream.masks:
+            start, stop = map(int, stream.starts[:2])
+            first = int(np.argmax(stream.learned(start, stop)))
+            return [int(token) for token in stream.read(start, start + first)]
+    return prompt

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from linnet.core.errors import BudgetError, ConfigError, explain
 from linnet.core.spec import dump, load, refusal
 from linnet.data.corpus import Corpus, prepare_corpus
-from linnet.data.loader import beginnings, weights_of
+from linnet.data.loader import weights_of
 from linnet.data.mixture import mixture_of
 from linnet.data.prepared import Prepared, open_named
+from linnet.data.walk import beginnings, tokens_a_pass
 from linnet.data.workplace import Progress
 from linnet.model.count import count
 from linnet.model.spec import Model
@@ -161,14 +162,15 @@ def settle(
     if is_sized(spec, asked):
         return spec
     assert isinstance(spec.model, Decoder)
+    different = tokens_a_pass(prepared.train, context, spec.data.rows)
     if spec.train.steps is not None:
-        passes = spec.train.steps * spec.train.batch_size * context / max(1, prepared.train.tokens)
+        passes = spec.train.steps * spec.train.batch_size * context / different
     else:
         seconds = seconds_for_training(spec, prepared, began, peak_flops)
         best, tried = plan.choose(
             spec.model,
             prepared.tokenizer.vocab_size,
-            prepared.train.tokens,
+            different,
             seconds,
             objective=spec.objective,
             optimizer=spec.optimizer,
