@@ -74,14 +74,26 @@ int64_t linnet_documents_look(
 int64_t linnet_documents_cut(
     const uint8_t *lines, uint64_t n, const uint8_t *mark, uint64_t n_mark, uint8_t *texts, uint64_t *ends, uint64_t n_ends);
 
-/* Texts' ids, which lie one after the other up to the ends, as they stand on disk: those of each text on its side, and end_id behind those
- * that end a document. which: 1 training, 2 validation, and 4 more for a text whose document does not end with it. vocabulary: the bytes
- * that each id stands for, and the highest bit for special tokens. width: bytes of an id on disk, 2 or 4, the lowest first. train, validation: room for all ids
- * and n more; counts: how many there are on either side. bytes, special: of each text, what its ids stand for and how many are special.
- * A bad argument is an id that is not in the vocabulary, end_id among them, and a vocabulary of more ids than the width can say. */
-int64_t linnet_documents_close(
-    const uint32_t *ids, const uint64_t *ends, uint64_t n, const uint8_t *which, const uint32_t *vocabulary, uint64_t vocab_size,
-    uint32_t end_id, uint32_t width, uint8_t *train, uint8_t *validation, uint64_t *bytes, uint64_t *special, uint64_t *counts);
+/* n texts' ids as they stand on disk: those of each text on its side, and end_id behind those that end a document. which: 1 training, 2 validation,
+ * and 4 more for a text whose document does not end with it. vocabulary: the bytes that each id stands for, and the highest bit for special
+ * tokens. width: bytes of an id on disk, 2 or 4, the lowest first. train, validation: room for the ids; counts: how many there are on either
+ * side. bytes, special: of each text, what its ids stand for and how many are special. */
+typedef struct {
+    const uint8_t *which;
+    const uint32_t *vocabulary;
+    uint64_t vocab_size;
+    uint32_t end_id;
+    uint32_t width;
+    uint8_t *train;
+    uint8_t *validation;
+    uint64_t *bytes;
+    uint64_t *special;
+    uint64_t *counts;
+} linnet_closed;
+
+/* Of ids that lie one text's after the other's up to the ends; either side has room for all ids and n more. A bad argument is an id that is
+ * not in the vocabulary, end_id among them, and a vocabulary of more ids than the width can say. */
+int64_t linnet_documents_close(const uint32_t *ids, const uint64_t *ends, uint64_t n, const linnet_closed *closed);
 
 /* The words of n texts as hashes, one text's after the other's, and where those of each end. hashes: room for half the bytes of each
  * text, rounded up. linnet/data/grams.py says what a word is. Returns how many there are. */
@@ -122,6 +134,11 @@ linnet_ids *linnet_encode_batch(
 /* The same of texts that lie anywhere, each of as many bytes as its size says. */
 linnet_ids *linnet_encode_texts(
     const linnet_encoder *encoder, const uint8_t *const *texts, const uint64_t *sizes, uint64_t n_texts, uint64_t n_threads);
+
+/* The same on this thread, as they stand on disk, and how many each text has (lengths). Either side has room for as many ids as there are bytes
+ * and n more. A bad argument is what linnet_documents_close calls one. */
+int64_t linnet_documents_encode(
+    const linnet_encoder *encoder, const uint8_t *bytes, const uint64_t *ends, uint64_t n, uint64_t *lengths, const linnet_closed *closed);
 
 /* The n_ids ids of all texts, and after a batch where those of each of the n_ends texts end. */
 const uint32_t *linnet_ids_look(const linnet_ids *ids, uint64_t *n_ids, uint64_t *n_ends, const uint64_t **ends);

@@ -29,7 +29,7 @@ const BUG: i64 = -2; // LINNET_BUG
 
 #[no_mangle]
 pub extern "C" fn linnet_interface() -> u32 {
-    10
+    11
 }
 
 #[no_mangle]

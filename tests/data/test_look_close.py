@@ -18,6 +18,7 @@ from linnet.data.clean import Control, MinLength, Newlines, NotUtf8, Strip, clea
 from linnet.data.close import DIVIDED, Closing, closed_natively, closed_plainly
 from linnet.data.look import BLANK, CONTROL, NOT_UTF8, RETURNS, Texts, look, look_plainly
 from linnet.data.split import repeated
+from linnet.tokenizer.bpe_tokenizer import BPETokenizer
 
 natively = pytest.mark.skipif(not native_available(), reason="the Rust library is not built")
 
@@ -142,6 +143,27 @@ def test_close_in_rust_is_close_in_python(vocab: int) -> None:
             assert ours.sides[side].dtype == plain.sides[side].dtype == (np.uint16 if vocab <= 2**16 else np.uint32)
         assert (ours.bytes == plain.bytes).all()
         assert (ours.unknown == plain.unknown).all()
+
+
+@natively
+@pytest.mark.parametrize("vocab_size", [300, 70_000])
+def test_encoding_and_closing_at_once_is_one_after_the_other(vocab_size: int) -> None:
+    chance = random.Random(vocab_size)
+    merges = [(chance.randrange(97, 123), chance.randrange(97, 123)) for _ in range(30)]
+    special = [f"<{number}>" for number in range(vocab_size - 300)]
+    tokenizer = BPETokenizer.from_merges(sorted(set(merges)), pattern="gpt2", special=special)
+    closing = Closing(tokenizer)
+    for count in (0, 1, 2, 50):
+        said = ["".join(chance.choices("abcdefghij  \né漢", k=chance.choice((0, 1, 30, 900)))) for _ in range(count)]
+        texts = Texts.of([text.encode() for text in said])
+        which = np.array(chance.choices([1, 2, 1 + DIVIDED, 2 + DIVIDED], k=count), np.uint8)
+        ours, apart = closing.encode(texts, which, n_threads=1), closing.encode(texts, which, n_threads=2)
+        for side in (0, 1):
+            assert ours.sides[side].tolist() == apart.sides[side].tolist()
+            assert ours.sides[side].dtype == (np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
+        for found, expected in ((ours.lengths, apart.lengths), (ours.bytes, apart.bytes), (ours.unknown, apart.unknown)):
+            assert found.tolist() == expected.tolist()
+        assert ours.lengths.tolist() == [len(tokenizer.encode(text)) + (side < DIVIDED) for text, side in zip(said, which)]
 
 
 @pytest.mark.parametrize("mutant", ["a byte too few", "an id out of range"])

@@ -92,7 +92,8 @@ def test_ids_go_to_disk_whole_or_not_at_all(width: int, shift: int) -> None:
         found = [ffi.new("uint64_t[]", 2) for _ in range(3)]
         ends = ffi.new("uint64_t[]", [len(ids)])
         room = [side + shift for side in sides]
-        code = lib.linnet_documents_close(ids, ends, 1, which, vocabulary, vocab_size, end_id, width, *room, *found)
+        closed = ffi.new("linnet_closed *", [which, vocabulary, vocab_size, end_id, width, *room, *found])
+        code = lib.linnet_documents_close(ids, ends, 1, closed)
         return code, bytes(ffi.buffer(room[0], (len(ids) + 1) * width))
 
     expected = b"".join(token.to_bytes(width, "little") for token in (1, 65535, 258))

@@ -57,7 +57,8 @@ pub fn cut(case: &mut Case) -> Held {
         linnet_documents_cut(lines.as_ptr(), lines.len() as u64, mark.as_ptr(), mark.len() as u64, to, to_ends, n_ends as u64)
     };
     law!((1..=n_ends as i64).contains(&n), "linnet_documents_cut: {n} parts, at most {n_ends} can be");
-    let (texts, mut ends) = (texts.written("linnet_documents_cut")?, ends.written("linnet_documents_cut")?[..n as usize].to_vec());
+    let (texts, mut ends) =
+        (texts.written("linnet_documents_cut")?, ends.written("linnet_documents_cut")?[..n as usize].to_vec());
     let room = texts.len() as u64;
     if let Some(last) = ends.last_mut().filter(|last| case.is(Mutant::MoveCut) && **last < room) {
         *last += 1;
@@ -167,7 +168,7 @@ fn joined(texts: &[Box<[u32]>]) -> (Box<[u32]>, Box<[u64]>) {
     (texts.iter().flat_map(|text| text.iter().copied()).collect(), ends.collect())
 }
 
-/// What the library makes of texts' ids. `shift`: by how many bytes the room on disk is out of line.
+/// Ids that lie one text's after the other's, closed.
 fn closed(
     texts: &[Box<[u32]>],
     which: &[u8],
@@ -176,38 +177,49 @@ fn closed(
     width: u32,
     shift: usize,
 ) -> Result<slow::Closed, String> {
-    let (n, (ids, ends)) = (texts.len(), joined(texts));
-    let room = (ids.len() + n) * width as usize;
-    let mut sides = [Room::<u8>::new(shift + room), Room::<u8>::new(shift + room)];
-    let (mut bytes, mut special, mut counts) = (Room::<u64>::new(n), Room::<u64>::new(n), Room::<u64>::new(2));
-    let code = unsafe {
-        let [train, validation] = sides.each_mut().map(|side| side.pointer().add(shift));
-        linnet_documents_close(
-            ids.as_ptr(),
-            ends.as_ptr(),
-            n as u64,
-            which.as_ptr(),
-            vocabulary.as_ptr(),
-            vocabulary.len() as u64,
-            end_id,
-            width,
+    let (n, (ids, ends)) = (texts.len() as u64, joined(texts));
+    let to = Disk { which, vocabulary, end_id, width, shift, room: ids.len() + texts.len() };
+    to.read_back("linnet_documents_close", |closed| unsafe { linnet_documents_close(ids.as_ptr(), ends.as_ptr(), n, closed) })
+}
+
+/// What a function that closes texts is told, and room for what it writes, `shift` bytes from where numbers may lie.
+pub struct Disk<'a> {
+    pub which: &'a [u8],
+    pub vocabulary: &'a [u32],
+    pub end_id: u32,
+    pub width: u32,
+    pub shift: usize,
+    pub room: usize, // ids on a side
+}
+
+impl Disk<'_> {
+    /// What `call` writes there.
+    pub fn read_back(&self, by: &str, call: impl FnOnce(&Closed) -> i64) -> Result<slow::Closed, String> {
+        let (n, width, shift) = (self.which.len(), self.width as usize, self.shift);
+        let mut sides = [Room::<u8>::new(shift + self.room * width), Room::<u8>::new(shift + self.room * width)];
+        let (mut bytes, mut special, mut counts) = (Room::<u64>::new(n), Room::<u64>::new(n), Room::<u64>::new(2));
+        let [train, validation] = sides.each_mut().map(|side| unsafe { side.pointer().add(shift) });
+        let code = call(&Closed {
+            which: self.which.as_ptr(),
+            vocabulary: self.vocabulary.as_ptr(),
+            vocab_size: self.vocabulary.len() as u64,
+            end_id: self.end_id,
+            width: self.width,
             train,
             validation,
-            bytes.pointer(),
-            special.pointer(),
-            counts.pointer(),
-        )
-    };
-    law!(code == 0, "linnet_documents_close: {code}");
-    let counts = counts.written("linnet_documents_close")?;
-    let mut read = [Vec::new(), Vec::new()];
-    for (i, side) in sides.iter().enumerate() {
-        let used = counts[i] as usize * width as usize;
-        law!(used <= room, "linnet_documents_close: {} ids on one side, of {} and {n} end tokens", counts[i], ids.len());
-        let number = |id: &[u8]| id.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte));
-        let on_disk = &side.written("linnet_documents_close")?[shift..shift + used];
-        read[i] = on_disk.chunks_exact(width as usize).map(number).collect();
+            bytes: bytes.pointer(),
+            special: special.pointer(),
+            counts: counts.pointer(),
+        });
+        law!(code == 0, "{by}: {code}");
+        let counts = counts.written(by)?;
+        let mut read = [Vec::new(), Vec::new()];
+        for (i, side) in sides.iter().enumerate() {
+            law!(counts[i] <= self.room as u64, "{by}: {} ids on one side, of {}", counts[i], self.room);
+            let number = |id: &[u8]| id.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte));
+            let on_disk = &side.written(by)?[shift..shift + counts[i] as usize * width];
+            read[i] = on_disk.chunks_exact(width).map(number).collect();
+        }
+        Ok(slow::Closed { sides: read, bytes: bytes.written(by)?.to_vec(), special: special.written(by)?.to_vec() })
     }
-    let bytes = bytes.written("linnet_documents_close")?.to_vec();
-    Ok(slow::Closed { sides: read, bytes, special: special.written("linnet_documents_close")?.to_vec() })
 }

@@ -1,9 +1,11 @@
 //! Laws of encoding: no byte is lost, the ids are those of merging one pair after another, and a batch is many texts.
 
 use super::case::{Case, Held};
+use super::documents::Disk;
 use super::given::{parts, Room, Texts};
 use super::header::{self, *};
 use super::mutants::Mutant;
+use super::slow::documents::close as slow_close;
 use super::slow::merge::{ids_of, merge, table_of_ids, table_of_merges, Table};
 use super::splitting::chunks;
 use super::vocabulary::{ids_of_bytes, same_spelling, Vocabulary};
@@ -61,6 +63,41 @@ impl Encoders {
         let mut texts = case.some_texts(5);
         (0..case.chance.below(4)).for_each(|_| texts.push(self.vocabulary.text(case)));
         self.compare_with_each(case, &texts, 1)
+    }
+
+    /// Texts encoded as they stand on disk.
+    pub fn encode_to_disk(&self, case: &mut Case) -> Held {
+        let mut texts = case.some_texts(5);
+        (0..case.chance.below(4)).for_each(|_| texts.push(self.vocabulary.text(case)));
+        let which: Box<[u8]> = texts.iter().map(|_| *case.chance.pick(&[1, 2, 5, 6])).collect();
+        let vocabulary: Box<[u32]> = self.vocabulary.tokens.iter().map(|token| token.len() as u32).collect();
+        let (n, by) = (case.chance.below(3), "linnet_documents_encode");
+        let end_id = case.chance.below(vocabulary.len()) as u32;
+        let Texts { joined, ends } = Texts::of(&texts);
+        let room = joined.len() + texts.len();
+        let width = *case.chance.pick(&[2, 4]);
+        let to = Disk { which: &which, vocabulary: &vocabulary, end_id, width, shift: case.chance.below(4), room };
+        let mut lengths = Room::<u64>::new(texts.len());
+        let mut found = to.read_back(by, |closed| unsafe {
+            let (encoder, n_texts) = (self.encoders[n].0, texts.len() as u64);
+            linnet_documents_encode(encoder, joined.as_ptr(), ends.as_ptr(), n_texts, lengths.pointer(), closed)
+        })?;
+        if let Some(bytes) = found.bytes.first_mut().filter(|_| case.is(Mutant::LoseByte)) {
+            *bytes += 1;
+        }
+        let alone: Vec<Vec<u32>> = texts.iter().map(|text| self.encode(case, n, text)).collect::<Result<_, _>>()?;
+        let (ids, mut id_ends, mut end) = (alone.concat(), Vec::new(), 0);
+        for ids in &alone {
+            end += ids.len() as u64;
+            id_ends.push(end);
+        }
+        let expected = slow_close(&ids, &id_ends, &which, &vocabulary, end_id);
+        law!(found == expected, "{by}, width {width}: {:?}, one by one {:?}", found.sides, expected.sides);
+        let found: Vec<u64> = alone.iter().map(|ids| ids.len() as u64).collect();
+        law!(lengths.written(by)? == found, "{by}: lengths {:?}, one by one {found:?}", lengths.written(by)?);
+        let said: Vec<u64> = texts.iter().map(|text| text.len() as u64).collect();
+        law!(expected.bytes == said, "{by}: the ids stand for {:?} bytes of {said:?}", expected.bytes);
+        Ok(())
     }
 
     /// Texts of so many bytes that threads share them out.

@@ -9,6 +9,21 @@ macro_rules! opaque {
 
 opaque!(Counter, Trainer, Encoder, Ids);
 
+/// `linnet_closed`.
+#[repr(C)]
+pub struct Closed {
+    pub which: *const u8,
+    pub vocabulary: *const u32,
+    pub vocab_size: u64,
+    pub end_id: u32,
+    pub width: u32,
+    pub train: *mut u8,
+    pub validation: *mut u8,
+    pub bytes: *mut u64,
+    pub special: *mut u64,
+    pub counts: *mut u64,
+}
+
 extern "C" {
     pub fn linnet_chunks(pattern: u32, text: *const u8, n_bytes: u64, ends: *mut u64) -> i64;
 
@@ -37,20 +52,14 @@ extern "C" {
         characters: *mut u64,
         flags: *mut u8,
     ) -> i64;
-    pub fn linnet_documents_close(
-        ids: *const u32,
+    pub fn linnet_documents_close(ids: *const u32, ends: *const u64, n: u64, closed: *const Closed) -> i64;
+    pub fn linnet_documents_encode(
+        encoder: *const Encoder,
+        bytes: *const u8,
         ends: *const u64,
         n: u64,
-        which: *const u8,
-        vocabulary: *const u32,
-        vocab_size: u64,
-        end_id: u32,
-        width: u32,
-        train: *mut u8,
-        validation: *mut u8,
-        bytes: *mut u64,
-        special: *mut u64,
-        counts: *mut u64,
+        lengths: *mut u64,
+        closed: *const Closed,
     ) -> i64;
     pub fn linnet_documents_words(bytes: *const u8, ends: *const u64, n: u64, hashes: *mut u64, word_ends: *mut u64) -> i64;
     pub fn linnet_documents_minhash(

@@ -21,6 +21,7 @@ mutants! {
     SwapPair "swap_pair" "a learned pair is turned round",
     BlurFingerprint "blur_fingerprint" "a bit of a fingerprint is another one",
     Miscount "miscount" "a text has a character more",
+    LoseByte "lose_byte" "a text on disk stands for a byte more",
     MoveCut "move_cut" "a document ends a byte later",
     ForgetEnd "forget_end" "a document has another end token",
     LoseWord "lose_word" "a word has another hash",

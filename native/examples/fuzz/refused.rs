@@ -208,23 +208,19 @@ fn closing(case: &mut Case) -> Held {
     let room = (ids.len() + n) * 4;
     let (mut train, mut validation) = (Room::<u8>::new(room), Room::<u8>::new(room));
     let (mut bytes, mut special, mut counts) = (Room::<u64>::new(n), Room::<u64>::new(n), Room::<u64>::new(2));
-    let code = unsafe {
-        linnet_documents_close(
-            ids.as_ptr(),
-            ends.as_ptr(),
-            n as u64,
-            which.as_ptr(),
-            vocabulary.as_ptr(),
-            vocab_size as u64,
-            end_id,
-            width,
-            train.pointer(),
-            validation.pointer(),
-            bytes.pointer(),
-            special.pointer(),
-            counts.pointer(),
-        )
+    let closed = Closed {
+        which: which.as_ptr(),
+        vocabulary: vocabulary.as_ptr(),
+        vocab_size: vocab_size as u64,
+        end_id,
+        width,
+        train: train.pointer(),
+        validation: validation.pointer(),
+        bytes: bytes.pointer(),
+        special: special.pointer(),
+        counts: counts.pointer(),
     };
+    let code = unsafe { linnet_documents_close(ids.as_ptr(), ends.as_ptr(), n as u64, &closed) };
     law!(
         code == -1,
         "linnet_documents_close returns {code} for ids {ids:?} that end at {ends:?} on sides {which:?}, {vocab_size} tokens, end \

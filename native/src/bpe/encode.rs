@@ -96,6 +96,20 @@ impl Encoder {
         (ids, ends)
     }
 
+    /// The ids of one text after the other, each given to `take` while they are in a near cache. None as soon as that says so.
+    pub fn encode_each(&self, texts: &[&[u8]], mut take: impl FnMut(&[u32]) -> Option<()>) -> Option<()> {
+        let mut kept = self.take_kept();
+        let mut ids = std::mem::take(&mut kept.ids);
+        let taken = texts.iter().try_for_each(|text| {
+            ids.clear();
+            self.append(text, &mut kept, &mut ids);
+            take(&ids)
+        });
+        kept.ids = ids;
+        self.give_back(kept);
+        taken
+    }
+
     fn append(&self, text: &[u8], kept: &mut Kept, ids: &mut Vec<u32>) {
         chunks(text, self.pattern, |chunk| {
             if chunk.len() <= KEPT_BYTES {

@@ -3,11 +3,12 @@
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use super::blake2b;
-use super::close::{close, Found, Side, Vocabulary};
+use super::close::{Closing, Found, Side, Vocabulary};
 use super::cut::cut;
 use super::look::look;
 use super::minhash::{signatures, Functions};
 use super::words::words;
+use crate::bpe::encode::Encoder;
 use crate::{caught, parts, BAD_ARGUMENT};
 
 /// # Safety
@@ -113,14 +114,10 @@ pub unsafe extern "C" fn linnet_documents_minhash(
     })
 }
 
-/// # Safety
-/// `ends` and `which` hold `n` numbers, `ids` as many as the last of the ends says, `vocabulary` `vocab_size`; the sides have room for
-/// `n` more than that, `bytes` and `special` for `n`.
-#[no_mangle]
-pub unsafe extern "C" fn linnet_documents_close(
-    ids: *const u32,
-    ends: *const u64,
-    n: u64,
+/// What `linnet_documents_close` and `linnet_documents_encode` are given alike.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Closed {
     which: *const u8,
     vocabulary: *const u32,
     vocab_size: u64,
@@ -131,9 +128,37 @@ pub unsafe extern "C" fn linnet_documents_close(
     bytes: *mut u64,
     special: *mut u64,
     counts: *mut u64,
-) -> i64 {
-    let all = [train, validation, bytes.cast(), special.cast(), counts.cast()];
-    if ids.is_null() || ends.is_null() || which.is_null() || vocabulary.is_null() || all.iter().any(|place| place.is_null()) {
+}
+
+impl Closed {
+    /// Give each of `n` texts to `work`, which says no where it cannot be taken; the sides have room for `room` ids.
+    unsafe fn with<const WIDTH: usize>(self, n: usize, room: usize, work: impl FnOnce(&mut Closing<WIDTH>) -> Option<()>) -> i64 {
+        let which = from_raw_parts(self.which, n);
+        if which.iter().any(|side| !matches!(side & 3, 1 | 2)) {
+            return BAD_ARGUMENT;
+        }
+        let vocabulary = Vocabulary { bytes: from_raw_parts(self.vocabulary, self.vocab_size as usize), end_id: self.end_id };
+        let found = Found { bytes: from_raw_parts_mut(self.bytes, n), special: from_raw_parts_mut(self.special, n) };
+        let Some(mut closing) = Closing::new(vocabulary, which, sides(self.train, self.validation, room), found) else {
+            return BAD_ARGUMENT;
+        };
+        let Some(()) = work(&mut closing) else { return BAD_ARGUMENT };
+        from_raw_parts_mut(self.counts, 2).copy_from_slice(&closing.counts());
+        0
+    }
+
+    fn has_null(&self) -> bool {
+        let rooms = [self.train, self.validation, self.bytes.cast(), self.special.cast(), self.counts.cast()];
+        self.which.is_null() || self.vocabulary.is_null() || rooms.iter().any(|place| place.is_null())
+    }
+}
+
+/// # Safety
+/// `ends` and `which` hold `n` numbers, `ids` as many as the last of the ends says, `vocabulary` `vocab_size`; the sides have room for
+/// `n` more than that, `bytes` and `special` for `n`.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_documents_close(ids: *const u32, ends: *const u64, n: u64, closed: *const Closed) -> i64 {
+    if ids.is_null() || ends.is_null() || closed.is_null() || (*closed).has_null() {
         return BAD_ARGUMENT;
     }
     caught(|| {
@@ -146,25 +171,44 @@ pub unsafe extern "C" fn linnet_documents_close(
         else {
             return BAD_ARGUMENT;
         };
-        let which = from_raw_parts(which, texts.len());
-        if which.iter().any(|side| !matches!(side & 3, 1 | 2)) {
-            return BAD_ARGUMENT;
-        }
-        let vocabulary = Vocabulary { bytes: from_raw_parts(vocabulary, vocab_size as usize), end_id };
-        let mut found =
-            Found { bytes: from_raw_parts_mut(bytes, texts.len()), special: from_raw_parts_mut(special, texts.len()) };
         let room = room + texts.len();
-        let done = match width {
-            2 => close(&texts, which, &vocabulary, &mut sides::<2>(train, validation, room), &mut found),
-            4 => close(&texts, which, &vocabulary, &mut sides::<4>(train, validation, room), &mut found),
-            _ => None,
-        };
-        match done {
-            Some(done) => {
-                from_raw_parts_mut(counts, 2).copy_from_slice(&done.map(|count| count as u64));
-                0
-            }
-            None => BAD_ARGUMENT,
+        match (*closed).width {
+            2 => (*closed).with::<2>(texts.len(), room, |closing| texts.iter().try_for_each(|ids| closing.add(ids))),
+            4 => (*closed).with::<4>(texts.len(), room, |closing| texts.iter().try_for_each(|ids| closing.add(ids))),
+            _ => BAD_ARGUMENT,
+        }
+    })
+}
+
+/// # Safety
+/// `encoder` comes from `linnet_encoder_new` and is not freed; `ends` and `which` hold `n` numbers, `bytes` as many bytes as the last of the
+/// ends says, `vocabulary` `vocab_size`; the sides have room for `n` more ids than bytes, `lengths`, `bytes` and `special` for `n`.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_documents_encode(
+    encoder: *const Encoder,
+    bytes: *const u8,
+    ends: *const u64,
+    n: u64,
+    lengths: *mut u64,
+    closed: *const Closed,
+) -> i64 {
+    let any_null = encoder.is_null() || bytes.is_null() || ends.is_null() || lengths.is_null() || closed.is_null();
+    if any_null || (*closed).has_null() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        let Some(texts) = parts(bytes, ends, n) else { return BAD_ARGUMENT };
+        let room = texts.iter().map(|text| text.len() + 1).sum();
+        let mut lengths = from_raw_parts_mut(lengths, texts.len()).iter_mut();
+        let mut note = |ids: &[u32]| lengths.next().map(|length| *length = ids.len() as u64);
+        match (*closed).width {
+            2 => (*closed).with::<2>(texts.len(), room, |closing| {
+                (*encoder).encode_each(&texts, |ids| note(ids).and_then(|()| closing.add(ids)))
+            }),
+            4 => (*closed).with::<4>(texts.len(), room, |closing| {
+                (*encoder).encode_each(&texts, |ids| note(ids).and_then(|()| closing.add(ids)))
+            }),
+            _ => BAD_ARGUMENT,
         }
     })
 }

@@ -26,42 +26,57 @@ pub struct Found<'a> {
     pub special: &'a mut [u64],
 }
 
-/// Texts' ids to the sides (1 and 2) that they belong to: how many there are on each. None where an id or
-/// the end token is not in the vocabulary, or the vocabulary has more ids than WIDTH bytes can say. Each side has room for all ids
-/// and an end token a text.
-pub fn close<const WIDTH: usize>(
-    texts: &[&[u32]],
-    which: &[u8],
-    vocabulary: &Vocabulary,
-    sides: &mut [Side<WIDTH>; 2],
-    found: &mut Found,
-) -> Option<[usize; 2]> {
-    let n_ids = vocabulary.bytes.len() as u64;
-    if u64::from(vocabulary.end_id) >= n_ids || n_ids > 1 << (8 * WIDTH) {
-        return None;
+/// Takes the ids of one text after the other to the sides (1 and 2) that they belong to. Each side has room for all ids and an end
+/// token a text.
+pub struct Closing<'a, const WIDTH: usize> {
+    vocabulary: Vocabulary<'a>,
+    short: Vec<u8>, // LONG, or the bytes that each id stands for
+    which: &'a [u8],
+    sides: [Side<'a, WIDTH>; 2],
+    found: Found<'a>,
+    done: [usize; 2],
+    number: usize, // of the next text
+}
+
+impl<'a, const WIDTH: usize> Closing<'a, WIDTH> {
+    /// None where the end token is not in the vocabulary, or the vocabulary has more ids than WIDTH bytes can say.
+    pub fn new(vocabulary: Vocabulary<'a>, which: &'a [u8], sides: [Side<'a, WIDTH>; 2], found: Found<'a>) -> Option<Self> {
+        let n_ids = vocabulary.bytes.len() as u64;
+        if u64::from(vocabulary.end_id) >= n_ids || n_ids > 1 << (8 * WIDTH) {
+            return None;
+        }
+        let short = vocabulary.bytes.iter().map(|&said| said.min(LONG as u32) as u8).collect();
+        Some(Closing { vocabulary, short, which, sides, found, done: [0, 0], number: 0 })
     }
-    let short: Vec<u8> = vocabulary.bytes.iter().map(|&said| said.min(LONG as u32) as u8).collect();
-    let mut done = [0, 0];
-    for (number, ids) in texts.iter().enumerate() {
-        let side = (which[number] & 3) as usize - 1;
-        let room = &mut sides[side][done[side]..];
+
+    /// The next text's ids. None where one is not in the vocabulary.
+    pub fn add(&mut self, ids: &[u32]) -> Option<()> {
+        let which = self.which[self.number];
+        let side = (which & 3) as usize - 1;
+        let (room, done) = (&mut self.sides[side], &mut self.done[side]);
         let (mut bytes, mut special) = (0, 0);
-        for (place, &id) in room.iter_mut().zip(*ids) {
-            let mut said = *short.get(id as usize)? as u32;
+        for (place, &id) in room[*done..*done + ids.len()].iter_mut().zip(ids) {
+            let mut said = *self.short.get(id as usize)? as u32;
             if said == LONG as u32 {
-                said = vocabulary.bytes[id as usize];
+                said = self.vocabulary.bytes[id as usize];
             }
             bytes += (said & 0x7fff_ffff) as u64;
             special += (said >> 31) as u64;
             *place = on_disk(id);
         }
-        found.bytes[number] = bytes;
-        found.special[number] = special;
-        done[side] += ids.len();
-        if which[number] < DIVIDED {
-            sides[side][done[side]] = on_disk(vocabulary.end_id);
-            done[side] += 1;
+        self.found.bytes[self.number] = bytes;
+        self.found.special[self.number] = special;
+        *done += ids.len();
+        if which < DIVIDED {
+            room[*done] = on_disk(self.vocabulary.end_id);
+            *done += 1;
         }
+        self.number += 1;
+        Some(())
     }
-    Some(done)
+
+    /// How many ids are on each side.
+    pub fn counts(&self) -> [u64; 2] {
+        self.done.map(|count| count as u64)
+    }
 }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from linnet.core.errors import TokenizerError, explain
 from linnet.core.native import checked, native_available, opened, pointer
+from linnet.data.look import Texts
 from linnet.data.shards import token_dtype
 from linnet.tokenizer.base import Tokenizer
 
@@ -32,10 +33,12 @@ class Closed:
     """Some texts as they stand on disk.
 
     sides     the ids of training texts and those of validation texts, with end tokens
+    lengths   (n,) of each text, its end token counted in
     bytes     (n,) that the ids of each text stand for; unknown: (n,) how many of them are special
     """
 
     sides: tuple[Ids, Ids]
+    lengths: NDArray[np.uint64]
     bytes: NDArray[np.uint64]
     unknown: NDArray[np.uint64]
 
@@ -64,6 +67,16 @@ class Closing:
         self.refuse_beyond(ids)
         closed = (closed_natively if native_available() else closed_plainly)(self, ids, ends, which)
         self.refuse_losses(closed.bytes, sizes, closed.unknown)
+        return closed
+
+    def encode(self, texts: Texts, which: NDArray[np.uint8], *, n_threads: int | None = None) -> Closed:
+        """Some texts' ids, closed. which: (n,) their sides, as in a call. Raises TokenizerError."""
+        encoder = self.tokenizer.in_rust if n_threads == 1 else None
+        if encoder is None:
+            ids, ends = self.tokenizer.encode_joined(texts.joined, texts.ends, n_threads=n_threads)
+            return self(ids, ends, texts.sizes, which)
+        closed = encoded_natively(self, encoder, texts, which)
+        self.refuse_losses(closed.bytes, texts.sizes, closed.unknown)
         return closed
 
     def checked(self, ids: Ids, ends: NDArray[np.uint64], sizes: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -101,24 +114,46 @@ class Closing:
 
 def closed_natively(closing: Closing, ids: Ids, ends: NDArray[np.uint64], which: NDArray[np.uint8]) -> Closed:
     """In Rust."""
-    _, lib, _ = opened()
-    n, width = len(ends), closing.dtype.itemsize
-    sides = tuple(np.empty(len(ids) + n, closing.dtype) for _ in range(2))
-    found, special, counts = np.empty(n, np.uint64), np.empty(n, np.uint64), np.zeros(2, np.uint64)
-    code = lib.linnet_documents_close(
-        pointer("uint32_t", ids),
-        pointer("uint64_t", ends),
-        n,
-        pointer("uint8_t", which),
-        pointer("uint32_t", closing.vocabulary),
-        len(closing.vocabulary),
-        closing.end_id,
-        width,
-        *(pointer("uint8_t", side) for side in sides),
-        *(pointer("uint64_t", array) for array in (found, special, counts)),
-    )
-    checked(code, "linnet_documents_close")
-    return Closed((sides[0][: counts[0]], sides[1][: counts[1]]), found, special)
+    lib, room = opened()[1], Room(closing, which, len(ids) + len(ends))
+    given = (pointer("uint32_t", ids), pointer("uint64_t", ends), len(ends))
+    checked(lib.linnet_documents_close(*given, room.told), "linnet_documents_close")
+    return room.closed(np.diff(ends, prepend=np.uint64(0)))
+
+
+def encoded_natively(closing: Closing, encoder: Any, texts: Texts, which: NDArray[np.uint8]) -> Closed:
+    """Texts encoded and closed in Rust, each while its ids are near; on this thread."""
+    n, n_bytes = len(texts), len(texts.joined)
+    lib, room = opened()[1], Room(closing, which, n_bytes + n)
+    lengths = np.empty(n, np.uint64)
+    given = (pointer("uint8_t", texts.joined), pointer("uint64_t", texts.ends), n, pointer("uint64_t", lengths))
+    checked(lib.linnet_documents_encode(encoder.handle, *given, room.told), "linnet_documents_encode")
+    return room.closed(lengths)
+
+
+class Room:
+    """Room for `most` ids on either side, and what native functions are told of it."""
+
+    def __init__(self, closing: Closing, which: NDArray[np.uint8], most: int) -> None:
+        ffi, n = opened()[0], len(which)
+        self.which = which
+        self.sides = (np.empty(most, closing.dtype), np.empty(most, closing.dtype))
+        self.bytes, self.special, self.counts = np.empty(n, np.uint64), np.empty(n, np.uint64), np.zeros(2, np.uint64)
+        self.told = ffi.new("linnet_closed *")
+        arrays: dict[str, NDArray[Any]] = {
+            "which": which,
+            "vocabulary": closing.vocabulary,
+            "train": self.sides[0],
+            "validation": self.sides[1],
+        }
+        arrays |= {"bytes": self.bytes, "special": self.special, "counts": self.counts}
+        for name, array in arrays.items():
+            setattr(self.told, name, ffi.cast("void *", array.ctypes.data))
+        self.told.vocab_size, self.told.end_id, self.told.width = len(closing.vocabulary), closing.end_id, closing.dtype.itemsize
+
+    def closed(self, lengths: NDArray[np.uint64]) -> Closed:
+        """What stands there now; lengths: (n,) how many ids each text has."""
+        sides = (self.sides[0][: self.counts[0]], self.sides[1][: self.counts[1]])
+        return Closed(sides, lengths + (self.which < DIVIDED), self.bytes, self.special)
 
 
 def closed_plainly(closing: Closing, ids: Ids, ends: NDArray[np.uint64], which: NDArray[np.uint8]) -> Closed:
@@ -131,7 +166,7 @@ def closed_plainly(closing: Closing, ids: Ids, ends: NDArray[np.uint64], which: 
     everything = np.empty(len(is_end), closing.dtype)
     everything[is_end], everything[~is_end] = closing.end_id, ids
     of = np.repeat(side_of(which), lengths.astype(np.int64))
-    return Closed((everything[of == 1], everything[of == 2]), found, special)
+    return Closed((everything[of == 1], everything[of == 2]), lengths, found, special)
 
 
 def sums(numbers: NDArray[np.uint32], ends: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -64,9 +64,8 @@ class TextEncoder:
         self.closing = closing
 
     def __call__(self, texts: Texts, which: NDArray[np.uint8], *, n_threads: int | None = None) -> Encoded:
-        ids, ends = self.closing.tokenizer.encode_joined(texts.joined, texts.ends, n_threads=n_threads)
-        closed = self.closing(ids, ends, texts.sizes, which)
-        return Encoded(closed.sides, np.diff(ends, prepend=np.uint64(0)) + (which < DIVIDED), texts.sizes, closed.unknown)
+        closed = self.closing.encode(texts, which, n_threads=n_threads)
+        return Encoded(closed.sides, closed.lengths, texts.sizes, closed.unknown)
 
 
 @dataclass(frozen=True)

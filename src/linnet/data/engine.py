@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import json
 import logging
 import os
@@ -289,7 +288,7 @@ def as_copy(work: Work, reads: int, says: int) -> NoReturn:
 def answer(work: Work, units: Iterable[bytes], answers: BinaryIO) -> None:
     """Do one unit after the other, and tell what comes of each."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is interrupted is the master
-    work = dataclasses.replace(work, n_threads=1)
+    work.n_threads = 1
     keep_memory()
 
     def tell(event: Event | None) -> None:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Sized
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,11 @@ class Tokenizer(ABC):
         """
         borders = [0, *ends.tolist()]
         return self.encode_to_arrays([bytes(joined[start:end]).decode("utf-8") for start, end in pairwise(borders)])
+
+    @property
+    def in_rust(self) -> Any:
+        """Its `native.Encoder`, where it has one."""
+        return None
 
     @abstractmethod
     def decode_bytes(self, ids: Sequence[int]) -> bytes:

@@ -114,6 +114,10 @@ class BPETokenizer(VocabularyTokenizer):
         by_rank = [(a, b, merged) for (a, b), (_, merged) in self._merge_table.items()]  # in whose order the table was made
         return native.Encoder(self.pattern, tokens, by_rank, whole=self.whole)
 
+    @property
+    def in_rust(self) -> native.Encoder | None:
+        return self._encoder
+
     def encode_ordinary(self, text: str) -> list[int]:
         if self._encoder is None:
             return self.encode_plainly(text)

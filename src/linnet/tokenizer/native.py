@@ -116,6 +116,8 @@ class Encoder:
     tokens    the bytes of each id; empty for ids that ordinary text never gets (special tokens)
     merges    a, b and the id that they make, by rank; None: any two tokens that spell a third make it, the lowest id first
     whole     whether a chunk that is a token stays one, whatever the merges make of it
+
+    `handle` is what the library's functions take for it.
     """
 
     def __init__(
@@ -127,12 +129,12 @@ class Encoder:
         rows = ffi.NULL if table is None else ffi.from_buffer("uint32_t[]", table) if len(table) else ffi.new("uint32_t[3]")
         count = 0 if table is None else len(table)
         handle = lib.linnet_encoder_new(PATTERN_NUMBERS[pattern], joined, ends, len(tokens), rows, count, whole)
-        self._handle = ffi.gc(made(handle, "linnet_encoder_new"), lib.linnet_encoder_free)
+        self.handle = ffi.gc(made(handle, "linnet_encoder_new"), lib.linnet_encoder_free)
 
     def encode(self, text: bytes) -> Ids:
         """The ids (N,) of a text."""
         ffi, lib, _ = opened()
-        return _look(lib.linnet_encode(self._handle, ffi.from_buffer(text), len(text)), "linnet_encode")[0]
+        return _look(lib.linnet_encode(self.handle, ffi.from_buffer(text), len(text)), "linnet_encode")[0]
 
     def encode_batch(self, texts: Sequence[bytes], n_threads: int | None = None) -> tuple[Ids, Ends]:
         """The ids (N,) of many texts, one after the other, and where those of each text end. n_threads: all cores by default."""
@@ -146,7 +148,7 @@ class Encoder:
         checked(python_texts(kept, len(kept), at.ctypes.data, sizes.ctypes.data, python), "linnet_python_texts")
         places = ffi.cast("uint8_t **", pointer("uint64_t", at))
         threads = n_cores() if n_threads is None else n_threads
-        ids = lib.linnet_encode_texts(self._handle, places, pointer("uint64_t", sizes), len(kept), threads)
+        ids = lib.linnet_encode_texts(self.handle, places, pointer("uint64_t", sizes), len(kept), threads)
         return _look(ids, "linnet_encode_texts")
 
     def encode_joined(self, joined: bytes | memoryview, ends: Ends, n_threads: int | None = None) -> tuple[Ids, Ends]:
@@ -155,7 +157,7 @@ class Encoder:
         threads = n_cores() if n_threads is None else n_threads
         bytes_of = ffi.from_buffer("uint8_t[]", joined)
         return _look(
-            lib.linnet_encode_batch(self._handle, bytes_of, pointer("uint64_t", ends), len(ends), threads), "linnet_encode_batch"
+            lib.linnet_encode_batch(self.handle, bytes_of, pointer("uint64_t", ends), len(ends), threads), "linnet_encode_batch"
         )
 
 
