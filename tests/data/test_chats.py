@@ -29,7 +29,7 @@ from linnet.data.look import Texts
 from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.shards import Stream
-from linnet.data.sources import Stdin, Stories
+from linnet.data.sources import Source, Stdin, Stories
 from linnet.data.spec import DataSpec
 from linnet.data.split import fingerprint
 from linnet.tokenizer.base import Tokenizer
@@ -369,8 +369,9 @@ def test_a_tokenizer_of_characters_knows_the_frames_of_roles_that_nobody_has(tmp
     assert prepared.tokenizer.special["<|unknown|>"] not in ids  # y and m of "system" among them
 
 
-def test_a_source_that_is_never_divided_need_not_be_conversations(tmp_path: Path) -> None:
+def test_a_source_that_is_never_divided_need_not_be_conversations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words of somebody's own may be whole; the card says of conversations what is theirs."""
+    monkeypatch.setattr(Source, "_words", dict(Source._words))  # nobody else knows of this one
 
     class Poems(Stories):
         kind: Literal["poems"] = "poems"  # type: ignore[assignment]
