@@ -1,7 +1,7 @@
 //! Byte-pair encoding, as `linnet/tokenizer/` defines it: text into chunks (`scan`), chunks into ids (`merge`, `encode`), and how
 //! merges are learned (`count`, `learn`).
 
-pub mod border;
+pub mod c_interface;
 mod borders;
 pub mod count;
 pub mod encode;
