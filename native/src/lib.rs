@@ -1,5 +1,5 @@
 //! The border to C: the functions of `include/linnet.h`, and nothing else; those of byte-pair encoding and of documents
-//! are in `bpe/border.rs` and `documents/border.rs`.
+//! are in `bpe/c_interface.rs` and `documents/c_interface.rs`.
 //!
 //! Each one checks its pointers, turns them into slices, calls `bpe` or one of the `kernels`, and catches
 //! panics, because a panic must not unwind into a caller that is not Rust.

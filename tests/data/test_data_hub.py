@@ -203,19 +203,19 @@ def test_a_row_without_text(tmp_path: Path) -> None:
         texts(tmp_path / "lines")
 
 
-def test_a_signature_changes_with_the_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = source(folder, config="small").signature()
-    assert first == source(folder, config="small").signature()
+def test_a_digest_changes_with_the_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = source(folder, config="small").digest()
+    assert first == source(folder, config="small").digest()
     (folder / ".git").mkdir()
     (folder / ".git" / "HEAD").write_text("hidden files do not count")
-    assert source(folder, config="small").signature() == first
+    assert source(folder, config="small").digest() == first
     parquet.write_table(arrow.table({"n": [1, 2], "content": ["first", "sekond"]}), folder / "other.parquet")
-    second = source(folder, config="small").signature()
+    second = source(folder, config="small").digest()
     assert second != first
     monkeypatch.setattr("linnet.data.sources.HASHED_BYTES", 0)
-    assert str((folder / "other.parquet").stat().st_mtime_ns) in str(source(folder, config="small").signature())
-    assert source("someone/something").signature() is None  # nobody can be asked
-    assert source("someone/something", revision="a" * 40).signature() == "a" * 40
+    assert str((folder / "other.parquet").stat().st_mtime_ns) in str(source(folder, config="small").digest())
+    assert source("someone/something").digest() is None  # nobody can be asked
+    assert source("someone/something", revision="a" * 40).digest() == "a" * 40
 
 
 def test_the_library_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +223,7 @@ def test_the_library_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(MissingExtraError, match=r"'datasets'.*read data sets of the Hugging Face Hub.*linnet\[hub\]"):
         texts(folder, config="small")
     with pytest.raises(MissingExtraError, match="datasets"):
-        source(folder).signature()
+        source(folder).digest()
 
 
 def test_names() -> None:
@@ -253,7 +253,7 @@ from linnet.data.spec import DataSpec
 from linnet.tokenizer.simple import ByteTokenizer
 
 word = Hub(dataset="some/rows", config="small")
-assert word.signature() == COMMIT == Hub(dataset="some/rows", revision="main").commit()
+assert word.digest() == COMMIT == Hub(dataset="some/rows", revision="main").commit()
 expected = [document.text for document in Hub(dataset=sys.argv[1], config="small").documents()]
 assert len(expected) == 35
 assert [document.text for document in word.documents()] == expected

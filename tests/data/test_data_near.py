@@ -183,7 +183,7 @@ def changed(luck: random.Random, text: str, words: int) -> str:
     return " ".join(found)
 
 
-def test_a_signature_is_the_smallest_value_of_each_function() -> None:
+def test_a_digest_is_the_smallest_value_of_each_function() -> None:
     spec = Near(bands=3, rows=2, shingle=2)
     text = "One two, three two three!"
     a, b = functions(6)

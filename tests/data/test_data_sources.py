@@ -298,21 +298,21 @@ def test_generated_sources_use_their_generators(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "linnet.data.python_docs", documentation)
     assert [d.text for d in Stories(count=2, seed=5).documents()] == ["story 0 of world 5", "story 1 of world 5"]
     own = Stories(count=2)
-    assert own.signature(seed=1) == own.signature(seed=1) != own.signature(seed=2)
+    assert own.digest(seed=1) == own.digest(seed=1) != own.digest(seed=2)
     assert [(d.name, d.text, d.source) for d in PythonDocs().documents()] == [("abc", "text of abc", "python_docs")]
 
 
-def test_signature_changes_with_content_and_not_with_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_digest_changes_with_content_and_not_with_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a.txt"
     file.write_text("one")
     source = Files(path=str(file))
-    before = source.signature()
+    before = source.digest()
     file.touch()
-    assert source.signature() == before
+    assert source.digest() == before
     file.write_text("two")
-    assert source.signature() != before
+    assert source.digest() != before
     monkeypatch.setattr(sources, "HASHED_BYTES", 0)
-    assert "3" in source.signature()
+    assert "3" in source.digest()
     assert find_files(str(file)) == [file]
 
 
@@ -384,6 +384,6 @@ def test_links_to_folders_are_not_followed_and_linnets_own_folders_are_no_text(t
 
 def test_a_name_that_is_read_in_another_way_is_another_source(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text\none\n")
-    before = Files(path=str(tmp_path)).signature()
+    before = Files(path=str(tmp_path)).digest()
     (tmp_path / "a.csv").rename(tmp_path / "a.txt")
-    assert Files(path=str(tmp_path)).signature() != before
+    assert Files(path=str(tmp_path)).digest() != before

@@ -291,17 +291,17 @@ def test_a_page_that_the_library_breaks_at_is_named(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("library", ["warcio", "trafilatura"])
 def test_the_libraries_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
     file = written(tmp_path, INFO, *PAGES)
-    first = source(file).signature()
+    first = source(file).digest()
     for name in [name for name in sys.modules if name == library or name.startswith(f"{library}.")]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MissingExtraError, match=rf"'{library}'.*read archives of the web.*linnet\[sources\]"):
         texts(file)
     with pytest.raises(MissingExtraError, match=library):
-        source(file).signature()
+        source(file).digest()
     monkeypatch.undo()
     monkeypatch.setattr("importlib.metadata.version", lambda name: "99" if name == library else "1")
-    assert source(file).signature() != first
+    assert source(file).digest() != first
 
 
 @pytest.mark.parametrize("engine", ["here", "processes"])

@@ -472,19 +472,19 @@ def test_the_library_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(MissingExtraError, match=r"'mwparserfromhell'.*read wikitext.*linnet\[sources\]"):
         texts(tmp_path / "a.xml")
     with pytest.raises(MissingExtraError, match="mwparserfromhell"):
-        source(tmp_path / "a.xml").signature()
+        source(tmp_path / "a.xml").digest()
 
 
-def test_a_signature_knows_the_file_and_who_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_digest_knows_the_file_and_who_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.xml").write_text(HEAD + PAGES[0] + TAIL, "utf-8")
-    first = source(tmp_path / "a.xml").signature()
-    assert source(tmp_path / "a.xml", title=False).signature() == first  # what is asked is a part of the spec
+    first = source(tmp_path / "a.xml").digest()
+    assert source(tmp_path / "a.xml", title=False).digest() == first  # what is asked is a part of the spec
     (tmp_path / "a.xml").write_text(HEAD + PAGES[1] + TAIL, "utf-8")
-    assert source(tmp_path / "a.xml").signature() != first
+    assert source(tmp_path / "a.xml").digest() != first
     (tmp_path / "a.xml").write_text(HEAD + PAGES[0] + TAIL, "utf-8")
-    assert source(tmp_path / "a.xml").signature() == first
+    assert source(tmp_path / "a.xml").digest() == first
     monkeypatch.setattr("importlib.metadata.version", lambda name: "99")
-    assert source(tmp_path / "a.xml").signature() != first
+    assert source(tmp_path / "a.xml").digest() != first
 
 
 def content(prepared: Prepared) -> list[bytes]:

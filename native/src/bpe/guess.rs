@@ -1,16 +1,19 @@
 //! The ranks of pairs, guessed: never higher than they are, nearly always right, and found without a branch.
 //!
 //! A slot holds a rank and, in what is left of its 32 bits, a part of its pair's hash, so that the table is small and stays near the
-//! processor. What stands in a pair's slot, its hash taken away, is its rank; or too large for one, where the slot is another
-//! pair's; or, by chance, such another rank. Who merges the lowest rank next looks at what that rank joins, and sees it then.
+//! processor. Of a pair with a rank that is what is found. Of any other it is NEVER nearly always, for its hash is not the slot's; by
+//! chance it is a rank all the same. Such a pair comes up too early: who merges the lowest rank looks at what that rank joins, sees that
+//! it is not this pair, and asks the exact table. A rank that is there is never hidden.
 //!
 //! Every pair has a slot of its own: the hashes of a group of pairs are changed by one number, the first that leads all of them to
 //! slots that are free (hash and displace: Belazzougui, Botelho and Dietzfelbinger 2009).
 
 use super::pairs::NEVER;
 use super::prefetch;
+use super::two_bytes::{two_bytes, TwoBytes};
 
-const LEFT: u64 = 0x9E37_79B9_7F4A_7C15; // 2^64 / golden ratio; the others are large odd numbers without a pattern, too
+// odd numbers without a pattern, which mix the bits of what they are multiplied with
+const LEFT: u64 = 0x9E37_79B9_7F4A_7C15; // 2^64 / golden ratio
 const RIGHT: u64 = 0xC2B2_AE3D_27D4_EB4F;
 const TURN: u64 = 0xD6E8_FEB8_6659_FD93;
 
@@ -19,15 +22,6 @@ const TURN: u64 = 0xD6E8_FEB8_6659_FD93;
 pub struct Merge {
     pub left: u32,
     pub right: u32,
-    pub made: u32,
-}
-
-/// What is known of two bytes in a row while each is a token by itself.
-#[derive(Clone, Copy)]
-pub struct TwoBytes {
-    pub rank: u32,
-    pub left: u32,  // the lowest rank of the second and any token on its left that ends with the first
-    pub right: u32, // the lowest rank of the first and any token on its right that begins with the second
     pub made: u32,
 }
 
@@ -47,8 +41,11 @@ impl Guesses {
     pub fn new(merges: &[Option<Merge>], tokens: &[&[u8]]) -> Option<Guesses> {
         let ranked = || merges.iter().enumerate().filter_map(|(rank, merge)| merge.map(|merge| (rank as u32, merge)));
         let n = ranked().count();
-        let slot_bits = (n * 5 / 4).next_power_of_two().trailing_zeros().max(3);
-        let group_bits = slot_bits - 2;
+        let slot_bits = (n * 5 / 4) // at most four in five are taken: the last groups still find free ones
+            .next_power_of_two()
+            .trailing_zeros()
+            .max(3);
+        let group_bits = slot_bits - 2; // some three pairs a group: 65,536 changes are enough for each
         let nothing = Merge { left: u32::MAX, right: u32::MAX, made: u32::MAX };
         let mut guesses = Guesses {
             two_bytes: two_bytes(ranked(), tokens),
@@ -134,25 +131,6 @@ impl Guesses {
         let highest = (1u64 << self.rank_bits) - 2; // an empty slot is one more
         rank | (highest.wrapping_sub(u64::from(rank)) >> 32) as u32 // all bits where it is higher; an `if` would become a branch
     }
-}
-
-/// Of merges with their ranks.
-fn two_bytes(ranked: impl Iterator<Item = (u32, Merge)>, tokens: &[&[u8]]) -> Box<[TwoBytes; 1 << 16]> {
-    let mut found = vec![TwoBytes { rank: NEVER, left: NEVER, right: NEVER, made: 0 }; 1 << 16];
-    for (rank, merge) in ranked {
-        let (left, right) = (tokens[merge.left as usize], tokens[merge.right as usize]);
-        let two = &mut found[usize::from(left[left.len() - 1]) << 8 | usize::from(right[0])];
-        if left.len() == 1 {
-            two.right = two.right.min(rank);
-        }
-        if right.len() == 1 {
-            two.left = two.left.min(rank);
-        }
-        if left.len() + right.len() == 2 {
-            (two.rank, two.made) = (rank, merge.made);
-        }
-    }
-    found.into_boxed_slice().try_into().map_err(|_| ()).expect("65,536 of them")
 }
 
 #[cfg(test)]

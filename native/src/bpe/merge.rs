@@ -24,7 +24,7 @@ use super::trie::{Trie, NO_TOKEN};
 
 const NOWHERE: usize = usize::MAX;
 const SCAN_AT_MOST: usize = 16; // bytes that are merged by scanning
-const WIDE: usize = 256; // bytes: longer chunks are merged by windows
+const WIDE: usize = 256; // bytes: longer chunks are merged by windows; shorter ones would leave most lanes empty
 
 /// How a token comes about: the last merge, and its rank. A single byte: rank 0 and itself.
 #[derive(Clone, Copy)]
@@ -235,7 +235,8 @@ impl Merger {
     /// Whether merging makes a and b of the bytes of both: whether no merge ever crosses the border between them.
     ///
     /// Seen backwards: at the end they stand there whole. Of the two, take apart what came about last; before that, its inner part
-    /// stood at the border, and a merge with what stands on the other side would have come first if its rank was lower.
+    /// stood at the border, and a merge with what stands on the other side would have come first if its rank was lower. (What came about
+    /// last has the highest rank, for the vocabulary is in order.)
     #[inline(always)]
     fn go_together(&self, mut a: u32, mut b: u32) -> bool {
         let mut before = NEVER; // a merge across is taken if its rank is below this, + 1

@@ -1,8 +1,8 @@
 //! Byte-pair encoding, as `linnet/tokenizer/` defines it: text into chunks (`scan`), chunks into ids (`merge`, `encode`), and how
 //! merges are learned (`count`, `learn`).
 
-pub mod border;
 mod borders;
+pub mod c_interface;
 pub mod count;
 pub mod encode;
 mod guess;
@@ -15,6 +15,7 @@ mod pairs;
 mod pieces;
 pub mod scan;
 mod trie;
+mod two_bytes;
 pub mod unicode;
 mod windows;
 

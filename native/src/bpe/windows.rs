@@ -5,8 +5,13 @@
 //!
 //! Tokens are what merging makes of their bytes if every two neighbours are (see `merge.rs`). Where one token stands at the same place
 //! in two windows, those of the first up to it and those of the second after it are such a row: every two neighbours stand beside
-//! each other in one of the two. Nothing else has to be compared. Where no token does, as in a million times one letter, a wider
-//! window is merged by neighbours.
+//! each other in one of the two. Nothing else has to be compared, and tokens longer than what windows share only make agreement
+//! rarer. Two tokens of the same bytes are the same: what merging makes of bytes does not depend on where they stand. Where no
+//! token is in both, as in a million times one letter, a wider window is merged by neighbours.
+//!
+//! Vocabularies have to be in order (`merge.rs`): whatever a merge made is merged at a higher rank. Then two bytes whose rank is lower
+//! than that of every merge that could take one of them away can be merged before their turn: nothing that happens in between
+//! would have been different.
 //!
 //! What merging costs is mostly waiting, for tables and after branches that nobody can guess. So one merge in a window is written
 //! without a branch, in three steps (find the lowest rank, join, look up what that leads to), and each step is done for all
@@ -14,20 +19,26 @@
 
 use super::guess::Guesses;
 use super::merge::{Memo, Merger};
-use super::pairs::{Pairs, MOST_IDS, NEVER};
+use super::pairs::{Pairs, MOST_IDS, MOST_MERGES, NEVER};
 
 const PLACE_BITS: u32 = 6;
 const PLACES: usize = 1 << PLACE_BITS; // of a window: one before its first byte, and one behind its last
-const WINDOW: usize = PLACES - 3; // bytes
-const OVERLAP: usize = 14; // bytes that two windows share; not more than half of one
+const WINDOW: usize = PLACES - 3; // bytes; a bit behind the place behind them stays free, so that 1 << (n + 2) is a number
+const OVERLAP: usize = 14; // bytes that two windows share: with fewer they agree less often, more are merged twice (docs/log.md)
 const STRIDE: usize = WINDOW - OVERLAP;
-const LANES: usize = 16; // windows side by side
-const REACH: usize = 40; // bytes before the place where two windows do not agree that a wider one begins with
-const FARTHER: usize = 64; // times as wide is the next one, if it comes at once
+const LANES: usize = 16; // windows side by side: their keys are a vector of AVX-512, or two of AVX2
+const REACH: usize = 40; // bytes before the place where two windows do not agree that a wider one begins with: several tokens
+const FARTHER: usize = 64; // times as wide is the next one, if it comes at once: then it is a run, which no window of this size ends
+const NOBODY: u32 = MOST_IDS; // an id that no token has: a `Merger` takes fewer
+
+const _: () = assert!(2 * OVERLAP <= WINDOW); // so that what two windows share was all appended from the first of them, in `join`
+const _: () = assert!((MOST_MERGES as u64) << PLACE_BITS < u32::MAX as u64); // so that a rank and a place fit into a key
 
 /// Windows side by side. A window's first byte stands at place 1; before and behind its bytes is an id that nothing is merged with.
 struct Windows {
-    keys: [[u32; LANES]; PLACES], // where a token begins: the rank (at most) of it and the next one, and the place; else NEVER
+    // where a token begins: the rank (at most) of it and the next one, NEVER if it is known that they have none, and the place, which
+    // also makes the leftmost of equals the lowest; where none begins: NEVER. All of these are above every key that is merged
+    keys: [[u32; LANES]; PLACES],
     ids: [[u32; PLACES]; LANES],
     starts: [u64; LANES], // a bit for each place where a token begins, for the place before all and the one behind them
     n: usize,
@@ -38,6 +49,7 @@ fn key(rank: u32, place: usize) -> u32 {
     rank << PLACE_BITS | place as u32
 }
 
+/// The lowest of some places. (`% PLACES`, here and below, changes nothing: it shows the compiler that the place is one.)
 #[inline(always)]
 fn first(places: u64) -> usize {
     places.trailing_zeros() as usize % PLACES
@@ -58,10 +70,15 @@ fn for_each(mut places: u64, mut each: impl FnMut(usize)) {
 }
 
 impl Windows {
-    const NONE: Windows = Windows { keys: [[NEVER; LANES]; PLACES], ids: [[MOST_IDS; PLACES]; LANES], starts: [0; LANES], n: 0 };
+    const NONE: Windows = Windows { keys: [[NEVER; LANES]; PLACES], ids: [[NOBODY; PLACES]; LANES], starts: [0; LANES], n: 0 };
 
     /// Add a window with its first merges: two bytes are merged at once where neither has a merge of a lower rank, whatever becomes of
     /// what stands around them.
+    ///
+    ///     place       1 2 3 4 5 6 7      bytes  h e l l o s, of which "el" and "lo" are merged at once
+    ///     at_once     . 1 . 1 . . .      where two such bytes begin
+    ///     begins      1 1 . 1 . 1 1      where tokens begin now: h el lo s, place 0 and the one behind all, too
+    ///     before      1 1 . . . . .      the token before such a pair, of one byte or of two: the pair changed its key
     #[inline(always)]
     fn add(&mut self, bytes: &[u8], byte_ids: &[u32; 256], guesses: &Guesses) {
         let n = bytes.len();
@@ -83,7 +100,7 @@ impl Windows {
         for (id, &byte) in ids[1..].iter_mut().zip(bytes) {
             *id = byte_ids[usize::from(byte)];
         }
-        ids[n + 1] = MOST_IDS;
+        ids[n + 1] = NOBODY;
         keys[n..].iter_mut().for_each(|row| row[w] = NEVER);
         for_each(at_once, |place| {
             ids[place] = guesses.two_bytes(bytes[place - 1], bytes[place]).made;

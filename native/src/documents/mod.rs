@@ -2,7 +2,7 @@
 //! words, and a signature that near copies share.
 
 mod blake2b;
-pub mod border;
+pub mod c_interface;
 mod close;
 mod cut;
 mod look;

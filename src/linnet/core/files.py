@@ -15,7 +15,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from linnet.core.errors import LinnetError, explain
 
@@ -115,6 +115,35 @@ def atomic_path(path: Path) -> Iterator[Path]:
             sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+class Unnamed:
+    """A file that gets its name when it is whole. It is not synced: whoever relies on it after a power cut does that, or looks whether it is there.
+
+    hashed   whether `close` gives its SHA-256
+    """
+
+    def __init__(self, path: Path, *, hashed: bool = False) -> None:
+        self.path, self.temporary = path, temporary_name(path)
+        self.handle: BinaryIO = open(self.temporary, "wb", buffering=2**20)  # noqa: SIM115
+        self.digest = hashlib.sha256() if hashed else None
+
+    def write(self, content: bytes | memoryview) -> None:
+        """Append something."""
+        if self.digest is not None:
+            self.digest.update(content)
+        self.handle.write(content)
+
+    def close(self) -> str:
+        """Give it its name. Returns the SHA-256, or nothing where it is not hashed."""
+        self.handle.close()
+        os.replace(self.temporary, self.path)
+        return self.digest.hexdigest() if self.digest is not None else ""
+
+    def abandon(self) -> None:
+        """Delete it, unless it has its name."""
+        self.handle.close()
+        self.temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -1,8 +1,8 @@
 """Files that hold many documents each, in a form that is neither lines nor a table: what dumps and archives have in common.
 
 A word of this kind says which endings it knows, how a part of a file is read, and, where it can be sure, at which bytes a
-file may be cut in two. The rest is as for other files: portions of about the same size, a signature from the content.
-What a library makes of the same bytes may differ from version to version, so its version is a part of the signature.
+file may be cut in two. The rest is as for other files: portions of about the same size, a digest of the content.
+What a library makes of the same bytes may differ from version to version, so its version is a part of the digest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from linnet.data.files import encoded, find_files
 from linnet.data.formats import Rows
 from linnet.data.look import Texts
 from linnet.data.portions import Slice, portion_size, together
-from linnet.data.sources import Described, Document, Portion, as_label, signature_of
+from linnet.data.sources import Described, Document, Portion, as_label, digest_of_files
 
 
 class Archives(Described):
@@ -85,8 +85,8 @@ class Archives(Described):
                 start = stop
         yield Slice(str(file), start, None, size - start)
 
-    def signature(self, *, seed: int = 0) -> str:
+    def digest(self, *, seed: int = 0) -> str:
         for library in self.libraries:
             need(library, extra="sources", to=self.purpose)
         versions = " ".join(f"{library} {importlib.metadata.version(library)}" for library in self.libraries)
-        return f"{versions}\n{signature_of(self.files())}"
+        return f"{versions}\n{digest_of_files(self.files())}"

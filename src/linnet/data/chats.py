@@ -25,7 +25,7 @@ from linnet.data.portions import Slice, lines_before
 from linnet.data.reading import Encoding
 from linnet.data.records import first_record, record_files, records_of_slice
 from linnet.data.rendering import Rendering
-from linnet.data.sources import Described, Document, Portion, as_label, parts_of, portions_of, signature_of
+from linnet.data.sources import Described, Document, Portion, as_label, digest_of_files, parts_of, portions_of
 from linnet.tokenizer.chat import ChatML, ChatTemplate, Role, Turn
 
 
@@ -97,8 +97,8 @@ class Conversations(Described):
         """The files that the path stands for, sorted. Raises DataError if there are none, or one is of another format."""
         return record_files(self.path)
 
-    def signature(self, *, seed: int = 0) -> str:
-        return signature_of(self.files())
+    def digest(self, *, seed: int = 0) -> str:
+        return digest_of_files(self.files())
 
     # ---- what is done with them -----------------------------------------------------------------------------------
 

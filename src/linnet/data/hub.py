@@ -28,7 +28,7 @@ from linnet.data.files import encoded, files_in
 from linnet.data.formats import Rows, text_field
 from linnet.data.look import Texts
 from linnet.data.portions import MANY
-from linnet.data.sources import Described, Document, Portion, as_label, signature_of
+from linnet.data.sources import Described, Document, Portion, as_label, digest_of_files
 
 BATCH = 1024  # rows read at a time
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -161,10 +161,10 @@ class Hub(Described):
             return None
         return found
 
-    def signature(self, *, seed: int = 0) -> str | None:
+    def digest(self, *, seed: int = 0) -> str | None:
         need("datasets", extra="hub", to=PURPOSE)
         files = self.folder_files()
-        return self.commit() if files is None else signature_of(files)
+        return self.commit() if files is None else digest_of_files(files)
 
     def opened(self, commit: str | None) -> Any:
         """An IterableDataset. Raises DataError."""

@@ -8,8 +8,6 @@ Either is there only where the corpus's spec asks for it.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.core.files import temporary_name
+from linnet.core.files import Unnamed
 from linnet.data.contamination import NGrams
 from linnet.data.look import Texts
 from linnet.data.near import Near, signatures
@@ -51,28 +49,25 @@ def mark_part(
     name    of the part; texts: its documents
     said    what is said in documents as they lie, where words are looked for
     """
-    paths = [spool / f"{name}.{ending}" for ending in endings(near, len(against))]
-    unnamed = [temporary_name(path) for path in paths]
+    files = [Unnamed(spool / f"{name}.{ending}") for ending in endings(near, len(against))]
     told = done = 0
     try:
-        with contextlib.ExitStack() as files:
-            out = [files.enter_context(open(path, "wb")) for path in unnamed]
-            for lying in texts:
-                words = said(lying)
-                found: list[NDArray[Any]] = [] if near is None else [signatures(words, near)]
-                if against:
-                    found.append(np.stack([grams.overlaps(words) for grams in against], axis=1))
-                for file, numbers in zip(out, found):
-                    file.write(numbers.astype(MARK).tobytes())
-                done += len(lying.joined)
-                if done >= told + REPORT_EVERY:
-                    told = done
-                    yield done
-        for unfinished, path in zip(unnamed, paths):
-            os.replace(unfinished, path)
+        for lying in texts:
+            words = said(lying)
+            found: list[NDArray[Any]] = [] if near is None else [signatures(words, near)]
+            if against:
+                found.append(np.stack([grams.overlaps(words) for grams in against], axis=1))
+            for file, numbers in zip(files, found):
+                file.write(numbers.astype(MARK).tobytes())
+            done += len(lying.joined)
+            if done >= told + REPORT_EVERY:
+                told = done
+                yield done
+        for file in files:
+            file.close()
     finally:
-        for path in unnamed:
-            path.unlink(missing_ok=True)
+        for file in files:
+            file.abandon()
 
 
 def overlaps_of(spool: Spool, n_against: int) -> NDArray[np.uint32]:

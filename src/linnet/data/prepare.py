@@ -31,7 +31,7 @@ from linnet.data.files import UNFINISHED
 from linnet.data.journal import Journal
 from linnet.data.mark import are_marked
 from linnet.data.prepared import Prepared, open_folder
-from linnet.data.question import TokenizerTrainer, digest_of, maker_of, name_of, signatures_of
+from linnet.data.question import TokenizerTrainer, digest_of, digests_of, maker_of, name_of
 from linnet.data.shard_writer import write_stream
 from linnet.data.shards import FORMAT, SPLITS, VERSION, files_of, token_dtype
 from linnet.data.sides import SourcePlan, TrainingTexts, plan_all, training_texts
@@ -76,8 +76,8 @@ def prepare(
     if isinstance(tokenizer, Tokenizer):
         spec.check(tokenizer)
     maker = maker_of(tokenizer)
-    signatures = signatures_of(spec, seed)
-    name = name_of(spec, signatures, maker) if maker is not None and None not in signatures else None
+    digests = digests_of(spec, seed)
+    name = name_of(spec, digests, maker) if maker is not None and None not in digests else None
     if name is not None:
         found = _reuse(folder / name, tokenizer, tell)
         if found is not None:
@@ -92,7 +92,7 @@ def prepare(
                 return found
         work = Work(spec, seed, place, tokenizer=tokenizer if isinstance(tokenizer, Tokenizer) else None)
         with contextlib.closing(Preparation(work, engine, workers, tell)) as preparation:
-            return preparation.run(tokenizer, maker, signatures, folder)
+            return preparation.run(tokenizer, maker, digests, folder)
 
 
 class Preparation:
@@ -116,7 +116,7 @@ class Preparation:
         self.journal.close()
 
     def run(
-        self, tokenizer: Tokenizer | TokenizerTrainer, maker: str | None, signatures: list[str | None], folder: Path
+        self, tokenizer: Tokenizer | TokenizerTrainer, maker: str | None, digests: list[str | None], folder: Path
     ) -> Prepared:
         """All of it; the prepared folder."""
         _ = self.work.against  # what is wrong with evaluation texts is said before anything is read
@@ -125,7 +125,7 @@ class Preparation:
         plans = plan_all(self.spec, spools)
         trained = self.trained(tokenizer, spools, plans)
         self.spec.check(trained)
-        known = [signature or digest_of(spool) for signature, spool in zip(signatures, spools)] + signatures[len(spools) :]
+        known = [digest or digest_of(spool) for digest, spool in zip(digests, spools)] + digests[len(spools) :]
         target = folder / name_of(self.spec, known, maker or trained.fingerprint)
         found = _reuse(target, trained, self.tell)
         if found is not None:
@@ -135,7 +135,7 @@ class Preparation:
                 explain(f"{target} exists and has no index.json", need="that name for prepared data", hint="moving it away")
             )
         index = self.encode(spools, plans, trained, target.name)
-        self.refuse_changes(signatures)
+        self.refuse_changes(digests)
         index["recipe"] = tokenizer.recipe if isinstance(tokenizer, TokenizerTrainer) else ""
         card = card_of(self.spec, spools, plans, index, exact=trained.exact)
         write_bytes(self.work.built / FILE_NAME, (self.work.folder / FILE_NAME).read_bytes())
@@ -156,9 +156,9 @@ class Preparation:
         self.tell(1.0, card.announcement())
         return open_folder(target, trained, reused=False)
 
-    def refuse_changes(self, signatures: Sequence[str | None]) -> None:
-        """Raise DataError where the sources' signatures are others than before."""
-        if signatures_of(self.spec, self.work.seed) != list(signatures):
+    def refuse_changes(self, digests: Sequence[str | None]) -> None:
+        """Raise DataError where the sources' digests are others than before."""
+        if digests_of(self.spec, self.work.seed) != list(digests):
             raise DataError(explain(CHANGED, need="files that stay as they are", hint="the same again"))
 
     def told(self, units: list[Unit], alone: bool, n_bytes: int | None) -> Iterator[tuple[int, Event | None]]:

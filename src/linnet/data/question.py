@@ -43,15 +43,15 @@ def maker_of(tokenizer: Tokenizer | TokenizerTrainer) -> str | None:
     return f"trained {tokenizer.recipe}" if tokenizer.recipe else None
 
 
-def name_of(spec: DataSpec, signatures: list[str | None], maker: str) -> str:
+def name_of(spec: DataSpec, digests: list[str | None], maker: str) -> str:
     """16 hex digits that stand for the question: the whole spec, what the sources are made of, who makes the tokens."""
-    described = [FORMAT, VERSION, dump(spec), signatures, maker]
+    described = [FORMAT, VERSION, dump(spec), digests, maker]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def signatures_of(spec: DataSpec, seed: int) -> list[str | None]:
+def digests_of(spec: DataSpec, seed: int) -> list[str | None]:
     """Of all sources, and of all evaluation texts that they are compared with."""
-    return [*[source.signature(seed=seed) for source in spec.sources], *[each.files().signature() for each in spec.against]]
+    return [*[source.digest(seed=seed) for source in spec.sources], *[each.files().digest() for each in spec.against]]
 
 
 def digest_of(spool: Spool) -> str:

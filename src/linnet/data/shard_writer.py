@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.core.files import sync_file, temporary_name
+from linnet.core.files import Unnamed, sync_file
 from linnet.data.shards import mask_of
 
 
@@ -27,9 +25,9 @@ class ShardWriter:
         self.file, self.dtype = file, dtype
         self.tokens = self.bytes = self.documents = self.unknown = 0
         (folder / file).parent.mkdir(exist_ok=True)
-        self.shard = _Hashed(folder / file)
-        self.lengths = _Hashed(lengths)
-        self.mask = _Hashed(folder / mask_of(file)) if masked else None
+        self.shard = Unnamed(folder / file, hashed=True)
+        self.lengths = Unnamed(lengths)
+        self.mask = Unnamed(folder / mask_of(file), hashed=True) if masked else None
         self.waiting = np.empty(0, bool)  # fewer than eight bits, which do not fill a byte yet
         self.n_learned = self.learned_bytes = 0
 
@@ -94,7 +92,7 @@ def write_stream(
 ) -> dict[str, Any]:
     """The entry of a source's tokens of one split in the index, and its file of documents. shards: as their writers gave them."""
     name = f"{split}/{source}.documents"
-    starts, first = _Hashed(folder / name), 0
+    starts, first = Unnamed(folder / name, hashed=True), 0
     for path in lengths:
         sizes = np.fromfile(path, "<u8")
         ends = first + np.cumsum(sizes, dtype=np.uint64)
@@ -113,27 +111,3 @@ def write_stream(
         "shards": [{key: shard[key] for key in ("file", "tokens", "sha256", "mask") if key in shard} for shard in shards],
         "starts": {"file": name, "sha256": sha256},
     }
-
-
-class _Hashed:
-    """A file that is hashed while it is written, and gets its name when it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.temporary = path, temporary_name(path)
-        self.handle: BinaryIO = open(self.temporary, "wb", buffering=2**20)  # noqa: SIM115
-        self.digest = hashlib.sha256()
-
-    def write(self, content: bytes | memoryview) -> None:
-        self.digest.update(content)
-        self.handle.write(content)
-
-    def close(self) -> str:
-        """Its SHA-256. The file has its name from then on; whoever relies on it after a power cut has to sync it."""
-        self.handle.close()
-        os.replace(self.temporary, self.path)
-        return self.digest.hexdigest()
-
-    def abandon(self) -> None:
-        """Delete it."""
-        self.handle.close()
-        self.temporary.unlink(missing_ok=True)

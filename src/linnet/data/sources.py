@@ -9,7 +9,7 @@
     hub          data sets of the Hugging Face Hub (hub.py)
     conversations   turns of people and assistants, of which a part is learned (chats.py)
 
-A source streams: nothing here holds more than a block of a file. It also names what it is made of (`signature`), so
+A source streams: nothing here holds more than a block of a file. It also names what it is made of (`digest`), so
 that a corpus prepared once is used again while nothing has changed, and never after something has.
 """
 
@@ -91,7 +91,7 @@ class Source(Spec):
         """The documents in a fixed order. `seed` is the run's; only generated sources use it. Raises DataError."""
 
     @abstractmethod
-    def signature(self, *, seed: int = 0) -> str | None:
+    def digest(self, *, seed: int = 0) -> str | None:
         """A text that changes when the documents do; None where only reading them can tell."""
 
     def portions(self) -> list[Portion]:
@@ -192,8 +192,8 @@ class Files(Described):
         """The files that the path stands for, sorted. Raises DataError if there are none, or one is of no known format."""
         return find_files(self.path)
 
-    def signature(self, *, seed: int = 0) -> str:
-        return signature_of(self.files())
+    def digest(self, *, seed: int = 0) -> str:
+        return digest_of_files(self.files())
 
 
 class Stdin(Described):
@@ -221,7 +221,7 @@ class Stdin(Described):
         for where, text in FORMATS[f".{self.format}"](pieces, "standard input", options):
             yield Document(text, self.label(), f"standard input{where}")
 
-    def signature(self, *, seed: int = 0) -> None:
+    def digest(self, *, seed: int = 0) -> None:
         return None
 
 
@@ -244,7 +244,7 @@ class Stories(Described):
         for number, story in enumerate(itertools.islice(stories(own), self.count)):
             yield Document(story.text, self.label(), f"story {number}")
 
-    def signature(self, *, seed: int = 0) -> str:
+    def digest(self, *, seed: int = 0) -> str:
         return f"{self.count} {_first_ones(self.documents(seed=seed), 32)}"
 
 
@@ -260,7 +260,7 @@ class PythonDocs(Described):
         for name, text in python_docs():
             yield Document(text, self.label(), name)
 
-    def signature(self, *, seed: int = 0) -> str:
+    def digest(self, *, seed: int = 0) -> str:
         return f"{sys.version} {_first_ones(self.documents(seed=seed), 4)}"
 
 
@@ -287,7 +287,7 @@ def as_label(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:LONGEST_NAME].rstrip("-._")
 
 
-def signature_of(files: Sequence[Path]) -> str:
+def digest_of_files(files: Sequence[Path]) -> str:
     """A text that changes when the files do: their hashes, or of much text their sizes and times. Raises DataError."""
     try:
         sizes = [file.stat().st_size for file in files]

@@ -9,12 +9,11 @@ written a part at a time, so that a reader that is killed goes on behind the las
     NAME.00003.0000.records   fingerprint (2 x u8), bytes (u8), characters (u8), little-endian
 
 Plain text of which cleaning changes nothing is left where it lies, and read again: that costs less than a copy. A part then has
-records alone, and what is read again has to have their sizes; that the files have not changed, their source's signature says.
+records alone, and what is read again has to have their sizes; that the files have not changed, their source's digest says.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import DataError, explain
-from linnet.core.files import temporary_name
+from linnet.core.files import Unnamed
 from linnet.data.clean import CleanStep, clean_texts
 from linnet.data.look import Looks, Texts, look
 
@@ -148,10 +147,9 @@ class PartWriter:
     """Writes one part; its files get their names when they are whole. left: as in Part; its text is not written then."""
 
     def __init__(self, folder: Path, name: str, *, left: Any = None) -> None:
-        self.folder, self.name, self.left = folder, name, left
-        self.endings = ("records", "text") if left is None else ("records",)
-        self.paths = [temporary_name(folder / f"{name}.{ending}") for ending in self.endings]
-        self.files = [open(path, "wb", buffering=2**20) for path in self.paths]  # noqa: SIM115
+        self.name, self.left = name, left
+        endings = ("records", "text") if left is None else ("records",)
+        self.files = [Unnamed(folder / f"{name}.{ending}") for ending in endings]
         self.read = self.documents = self.bytes = 0
         self.cleaned: Counter[str] = Counter()
 
@@ -170,15 +168,12 @@ class PartWriter:
         """Give the files their names."""
         for file in self.files:
             file.close()
-        for path, ending in zip(self.paths, self.endings):
-            os.replace(path, self.folder / f"{self.name}.{ending}")
         return Part(self.name, self.read, self.documents, self.bytes, dict(self.cleaned), self.left)
 
     def abandon(self) -> None:
         """Delete what was written."""
-        for file, path in zip(self.files, self.paths):
-            file.close()
-            path.unlink(missing_ok=True)
+        for file in self.files:
+            file.abandon()
 
 
 def write_parts(
