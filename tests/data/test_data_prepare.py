@@ -18,8 +18,8 @@ import pytest
 from data_helpers import ByteTokenizer, prepared_texts, shared, small_parts, spec_of
 
 from linnet.core.errors import DataError, LinnetError, TokenizerError
+from linnet.core.files import Unnamed
 from linnet.core.spec import dump
-from linnet.data import shard_writer
 from linnet.data.card import DataCard, percentages
 from linnet.data.prepare import prepare
 from linnet.data.prepared import open_prepared
@@ -357,16 +357,16 @@ def test_unknown_tokens_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at", [1, 3, 5])
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     calls = 0
+    really = Unnamed.write
 
-    def write(self: shard_writer._Hashed, content: bytes) -> None:
+    def write(self: Unnamed, content: bytes) -> None:
         nonlocal calls
         calls += 1
         if calls == at:
             raise OSError(errno.ENOSPC, "No space left on device")
-        self.digest.update(content)
-        self.handle.write(content)
+        really(self, content)
 
-    monkeypatch.setattr(shard_writer._Hashed, "write", write)
+    monkeypatch.setattr(Unnamed, "write", write)
     with pytest.raises(LinnetError, match="the disk is full"):
         prepared_texts(tmp_path, TEXTS)
     assert not (tmp_path / "prepared").exists()
