@@ -3,8 +3,9 @@
     python benchmarks/preparing.py [--megabytes 1000] [--rounds 3]
 
 The corpus is drawn from stories, WikiText-2 and Python's library (scripts/big_corpus.py), the vocabulary is GPT-2's. In each round, one
-after the other: its documents encoded by two threads, from memory to arrays; the whole command, with its start, from the file to shards
-that are synced; tiktoken's batches of the same documents on two threads. The command's memory is seen in a run of its own, because looking
+after the other, each in a process of its own that is gone before the next begins: its documents encoded by two threads, from memory to arrays;
+the whole command, with its start, from the file to shards that are synced; tiktoken's batches of the same documents on two threads. Of the
+first and the last only the encoding is timed, not the reading of the corpus before it. The command's memory is seen in a run of its own, because looking
 takes time: the largest sum over all its processes (proportional set size where the system tells it).
 """
 
@@ -51,9 +52,9 @@ def batches_of(documents: list[bytes]) -> list[list[bytes]]:
     return found
 
 
-def bare(batches: list[list[bytes]]) -> float:
-    """Seconds to encode all batches by two threads."""
-    encoder = load_tokenizer(VOCABULARY)._encoder
+def bare(corpus: Path) -> float:
+    """Seconds to encode all documents by two threads."""
+    batches, encoder = batches_of(documents_of(corpus)), load_tokenizer(VOCABULARY)._encoder
     began = time.perf_counter()
     for batch in batches:
         encoder.encode_batch(batch, 2)
@@ -108,29 +109,43 @@ def memory_of(process: psutil.Process) -> int:
     return int(getattr(found, "pss", found.rss))
 
 
-def tiktoken(documents: list[bytes]) -> float:
-    """Seconds for each byte."""
+def tiktoken(corpus: Path) -> float:
+    """Seconds for as many bytes as the corpus has."""
     import tiktoken as peer
     from tokenization import PAT_STR
 
     theirs = peer.Encoding("gpt2", pat_str=PAT_STR["gpt2"], mergeable_ranks=load_tokenizer(VOCABULARY).tokens, special_tokens={})
     texts: list[str] = []
     size = 0
-    for document in documents:
+    for document in documents_of(corpus):
         if size >= PEERS_BYTES:
             break
         texts.append(document.decode("utf-8"))
         size += len(document)
     began = time.perf_counter()
     theirs.encode_ordinary_batch(texts, num_threads=2)
-    return (time.perf_counter() - began) / size
+    return (time.perf_counter() - began) / size * corpus.stat().st_size
+
+
+ALONE = {"bare": bare, "tiktoken": tiktoken}
+
+
+def alone(which: str, corpus: Path) -> float:
+    """The seconds of one of these, in a process of its own."""
+    command = [sys.executable, __file__, "--alone", which, str(corpus)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=float, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)  # what this program asks of itself
     asked = parser.parse_args()
+    if asked.alone:
+        which, corpus = asked.alone
+        print(ALONE[which](Path(corpus)))
+        return
     if not DATA.is_dir():
         raise SystemExit(f"{DATA} is not there, and with it neither texts nor vocabularies")
     with tempfile.TemporaryDirectory() as folder:
@@ -138,17 +153,16 @@ def main() -> None:
         texts = [str(DATA / name) for name in TEXTS] + [str(file) for file in sorted(Path(os.__file__).parent.glob("*.py"))]
         script = HERE.parent / "scripts" / "big_corpus.py"
         subprocess.run([sys.executable, str(script), str(corpus), "--megabytes", str(asked.megabytes), *texts], check=True)
-        n_bytes, documents = corpus.stat().st_size, documents_of(corpus)
-        batches = batches_of(documents)
+        n_bytes, n_documents = corpus.stat().st_size, corpus.read_bytes().count(MARK)
         rounds = []
         for _ in range(asked.rounds):
-            alone = bare(batches)
+            encoded = alone("bare", corpus)
             seconds, _ = prepared(corpus, Path(folder) / "out", watched=False)
-            peer = tiktoken(documents) * n_bytes if importlib.util.find_spec("tiktoken") else float("nan")
-            rounds.append((alone, seconds, peer))
+            peer = alone("tiktoken", corpus) if importlib.util.find_spec("tiktoken") else float("nan")
+            rounds.append((encoded, seconds, peer))
         _, memory = prepared(corpus, Path(folder) / "out", watched=True)
     print(
-        f"\n{n_bytes / 1e6:,.0f} MB, {len(documents):,} documents, GPT-2's vocabulary, two cores; medians of {asked.rounds} rounds\n"
+        f"\n{n_bytes / 1e6:,.0f} MB, {n_documents:,} documents, GPT-2's vocabulary, two cores; medians of {asked.rounds} rounds\n"
     )
     print("| what                                |   MB/s | of bare encoding | memory, MB |")
     print("|-------------------------------------|-------:|-----------------:|-----------:|")
