@@ -20,7 +20,7 @@ from linnet.data.sources import Files
 from linnet.data.spec import DataSpec
 from linnet.data.spool import Part, write_parts
 from linnet.data.work import Work
-from linnet.tokenizer.simple import ByteTokenizer
+from linnet.tokenizer.simple import ByteTokenizer, train_char
 
 MARK = "\n<|endoftext|>\n"
 DOCUMENTS = [f"document {number}\n" + "words that go on, " * (number % 7) + "end" for number in range(400)]
@@ -171,3 +171,43 @@ def test_text_that_was_left_is_taken_up_to_its_end_and_no_other(tmp_path: Path, 
     for other in ([whole[:399]], [whole[:7], whole[8:]], [[*whole[:399], whole[399] + b"."]], []):
         with pytest.raises(DataError, match="changed while it was read"):
             read(*other)
+
+
+def test_what_was_copied_may_change_after_it_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody reads it again; nor is a source changed that cannot be asked any more."""
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(json.dumps({"text": document}) + "\n" for document in DOCUMENTS))
+    encode = Preparation.encode
+
+    def change(self: Preparation, *given: object) -> object:
+        file.unlink()
+        return encode(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Preparation, "encode", change)
+    assert prepared(file, tmp_path / "out").train.documents > 300
+
+
+def test_text_that_is_no_longer_utf8_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.txt"
+    encode = Preparation.encode
+
+    def change(self: Preparation, *given: object) -> object:
+        file.write_bytes(file.read_bytes().replace(b"words", b"w\xffrds"))
+        return encode(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Preparation, "encode", change)
+    for tail in ({}, {"split": "tail", "exact": True}):
+        file.write_text(MARK.join(DOCUMENTS))
+        with pytest.raises(DataError, match="changed while it was read"):
+            prepare(spec_of(file, **tail), train_char(DOCUMENTS), tmp_path / "out", engine="here")
+        assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_what_was_left_elsewhere_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that got another name after a kill is the same source, but lies elsewhere."""
+    (part,) = spooled(tmp_path, DOCUMENTS, monkeypatch)
+    what = Files(path=str(tmp_path / "a.txt")).portions()[0].what
+    assert part.is_of(what)
+    (tmp_path / "a.txt").rename(tmp_path / "b.txt")
+    assert not part.is_of(Files(path=str(tmp_path / "b.txt")).portions()[0].what)
+    assert dataclasses.replace(part, left=None).is_of(None)

@@ -14,6 +14,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from linnet.data import mixture
 from linnet.data.mixture import Dealer, Mixture, Ramp, as_weight, mixture_of
 from linnet.data.prepare import prepare
 from linnet.data.prepared import open_prepared, read_card
+from linnet.data.spec import DataSpec
 
 Weights = tuple[float | Ramp, ...]
 
@@ -438,3 +440,11 @@ def test_a_real_corpus_of_which_nothing_with_a_weight_is_left_is_refused() -> No
         mixture_of({"a": ramp(1, 0, 0, 0.5), "b": ramp(0, 1, 0.5)})
     assert as_weight(3) == 3
     assert mixture.as_course([25.0, 100 / 3, 0.0]) == "25 → 33.3 → 0"
+
+
+@pytest.mark.parametrize("others", [[], [{"kind": "stories", "count": 60, "seed": 2, "name": "apart", "part": "validation"}]])
+def test_a_ramp_alone_is_all_of_it(tmp_path: Path, others: list[dict[str, Any]]) -> None:
+    ramp = {"kind": "stories", "count": 60, "name": "all", "weight": {"from": 1, "to": 2}}
+    spec = load(DataSpec, {"sources": [ramp | ({"part": "train"} if others else {}), *others]})
+    card = prepare(spec, ByteTokenizer(), tmp_path, engine="here").card
+    assert (card.sources[0].asked_percent, card.sources[0].passes) == (100.0, 1.0)

@@ -35,7 +35,7 @@ Told = Iterator[tuple[int, Event | None]]
 
 AGAIN = "the same command again, which goes on where this one stopped"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-KEPT_BYTES = 2**26
+KEPT_BYTES = 2**26  # twice the largest M_MMAP_THRESHOLD that all of its versions take
 FEW_BYTES = 2**25  # so little text is read before other processes have started
 
 
@@ -311,8 +311,8 @@ def keep_memory() -> None:
     copying does."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        if mallopt(M_MMAP_THRESHOLD, KEPT_BYTES // 2):
+            mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def main() -> None:

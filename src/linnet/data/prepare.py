@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,13 @@ from linnet.data.files import UNFINISHED
 from linnet.data.journal import Journal
 from linnet.data.mark import are_marked
 from linnet.data.prepared import Prepared, open_folder
-from linnet.data.question import TokenizerTrainer, digest_of, digests_of, maker_of, name_of
+from linnet.data.question import TokenizerTrainer, digest_of, digests_of, maker_of, name_of, refuse_changes
 from linnet.data.shard_writer import write_stream
 from linnet.data.shards import FORMAT, SPLITS, VERSION, files_of, token_dtype
 from linnet.data.sides import SourcePlan, TrainingTexts, plan_all, training_texts
 from linnet.data.sources import Portion
 from linnet.data.spec import DataSpec
-from linnet.data.spool import CHANGED, Part, Spool
+from linnet.data.spool import Part, Spool
 from linnet.data.tally import card_of
 from linnet.data.work import Event, Unit, Work
 from linnet.data.workplace import Progress, made_folder, sweep_unfinished, work_folder
@@ -121,6 +122,7 @@ class Preparation:
         """All of it; the prepared folder."""
         _ = self.work.against  # what is wrong with evaluation texts is said before anything is read
         spools = self.read(meanwhile=lambda: self.keep(tokenizer) if isinstance(tokenizer, Tokenizer) else None)
+        refuse_changes(self.spec, self.work.seed, digests, repeat(True))
         self.mark(spools)
         plans = plan_all(self.spec, spools)
         trained = self.trained(tokenizer, spools, plans)
@@ -135,7 +137,9 @@ class Preparation:
                 explain(f"{target} exists and has no index.json", need="that name for prepared data", hint="moving it away")
             )
         index = self.encode(spools, plans, trained, target.name)
-        self.refuse_changes(digests)
+        refuse_changes(
+            self.spec, self.work.seed, digests, [any(part.left is not None for part in spool.parts) for spool in spools]
+        )
         index["recipe"] = tokenizer.recipe if isinstance(tokenizer, TokenizerTrainer) else ""
         card = card_of(self.spec, spools, plans, index, exact=trained.exact)
         write_bytes(self.work.built / FILE_NAME, (self.work.folder / FILE_NAME).read_bytes())
@@ -155,11 +159,6 @@ class Preparation:
         sync_folder(folder)
         self.tell(1.0, card.announcement())
         return open_folder(target, trained, reused=False)
-
-    def refuse_changes(self, digests: Sequence[str | None]) -> None:
-        """Raise DataError where the sources' digests are others than before."""
-        if digests_of(self.spec, self.work.seed) != list(digests):
-            raise DataError(explain(CHANGED, need="files that stay as they are", hint="the same again"))
 
     def told(self, units: list[Unit], alone: bool, n_bytes: int | None) -> Iterator[tuple[int, Event | None]]:
         """What the units say, from whoever does them."""
@@ -221,12 +220,12 @@ class Preparation:
         """The parts of every portion that are there and whole."""
         found: dict[tuple[int, int], list[Part]] = {}
         for i, each in enumerate(portions):
-            for j in range(len(each)):
+            for j, portion in enumerate(each):
                 parts: list[Part] = []
                 found[i, j] = parts
                 while (entry := self.journal.entries.get(f"read/{i}/{j}/{len(parts)}")) is not None:
                     part = Part(**entry)
-                    if not self.is_whole(i, part):
+                    if not (part.is_of(portion.what) and self.is_whole(i, part)):
                         self.journal.entries.pop(f"end/{i}/{j}", None)
                         break
                     parts.append(part)

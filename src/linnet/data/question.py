@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 from linnet.core.spec import dump
 from linnet.data.shards import FORMAT, VERSION
 from linnet.data.spec import DataSpec
-from linnet.data.spool import Spool
+from linnet.data.spool import Spool, changed
 from linnet.tokenizer.base import Tokenizer
 
 
@@ -47,6 +47,14 @@ def name_of(spec: DataSpec, digests: list[str | None], maker: str) -> str:
     """16 hex digits that stand for the question: the whole spec, what the sources are made of, who makes the tokens."""
     described = [FORMAT, VERSION, dump(spec), digests, maker]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def refuse_changes(spec: DataSpec, seed: int, digests: Sequence[str | None], those: Iterable[bool]) -> None:
+    """Raise DataError where one of those sources (and evaluation texts) has another digest than before; one that cannot be asked now,
+    as without a network, has not changed."""
+    for each, then, wanted in zip([*spec.sources, *[against.files() for against in spec.against]], digests, those):
+        if wanted and each.digest(seed=seed) not in (None, then):
+            raise changed()
 
 
 def digests_of(spec: DataSpec, seed: int) -> list[str | None]:

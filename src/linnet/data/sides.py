@@ -23,7 +23,7 @@ from linnet.data.mark import overlaps_of, signatures_of
 from linnet.data.near import near_copies
 from linnet.data.spec import DataSpec
 from linnet.data.split import Plan, make_plan, repeated
-from linnet.data.spool import Spool
+from linnet.data.spool import Spool, as_it_was
 from linnet.data.work import Work
 
 KEPT, COPY, OVERLAPPING, NEAR_COPY = range(4)
@@ -117,11 +117,12 @@ def training_texts(work: Work, spools: list[Spool], plans: list[SourcePlan]) -> 
         sides, cut = plan.sides(exact=work.spec.exact)
         yield from source.first_lessons()
         texts = (text for part in spool.parts for some in work.texts(i, part) for text in some)
-        for number, text in enumerate(texts):
-            if cut is not None and number == cut.document:
-                yield text[: cut.at(text)].decode("utf-8")
-            elif sides[number] == 1:
-                yield from source.lessons(text.decode("utf-8"))
+        with as_it_was():
+            for number, text in enumerate(texts):
+                if cut is not None and number == cut.document:
+                    yield text[: cut.at(text)].decode("utf-8")
+                elif sides[number] == 1:
+                    yield from source.lessons(text.decode("utf-8"))
 
 
 class TrainingTexts:

@@ -14,6 +14,8 @@ records alone, and what is read again has to have their sizes; that the files ha
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,8 +34,21 @@ RECORD = np.dtype([("fingerprint", "<u8", (2,)), ("bytes", "<u8"), ("characters"
 PART = 2**26  # bytes of text; a part is done when it has so many
 TOGETHER = 2**21  # bytes of texts that are worked on together
 REPORT_EVERY = 2**22  # bytes between two words on how far it is
-CHANGED = "a source changed while it was read"
 Cleaner = Callable[[Texts, Sequence[CleanStep], Counter[str]], tuple[Texts, Looks]]
+
+
+def changed() -> DataError:
+    """What is wrong where something is read again, and is another."""
+    return DataError(explain("a source changed while it was read", need="files that stay as they are", hint="the same again"))
+
+
+@contextlib.contextmanager
+def as_it_was() -> Iterator[None]:
+    """Texts that were UTF-8 when they were read, and are no longer, are refused as what they are."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise changed() from error
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,10 @@ class Part:
         sizes = {"records": self.documents * RECORD.itemsize} | ({"text": self.size} if self.left is None else {})
         files = {folder / f"{self.name}.{ending}": size for ending, size in sizes.items()}
         return all(file.is_file() and file.stat().st_size == size for file, size in files.items())
+
+    def is_of(self, portion: Any) -> bool:
+        """Whether its text lies in the spool, or was left in this portion (`Portion.what`)."""
+        return self.left is None or json.dumps(self.left) == json.dumps(portion)
 
     def are_its(self, texts: Iterable[Texts], folder: Path) -> bool:
         """Whether all of some texts are those that were written."""
@@ -98,7 +117,7 @@ class Part:
             if done == self.documents:
                 return
         if done < self.documents:
-            raise DataError(explain(CHANGED, need="files that stay as they are", hint="the same again"))
+            raise changed()
 
 
 @dataclass

@@ -21,8 +21,8 @@ def _mixed(weights: dict[str, Any], names: list[str]) -> tuple[dict[str, float],
     names: of the sources with training text. Raises DataError where all their weights are 0 at some moment.
     """
     mixture = mixture_of({name: as_weight(weights[name]) for name in names})
-    if not mixture.moves:
-        return {name: weights[name] for name in names}, {}
+    if not mixture.moves:  # numbers as they are written, or a ramp alone
+        return ({name: weights[name] for name in names} if len(names) > 1 else dict.fromkeys(names, 1.0)), {}
     courses = [tuple(round(100 * share, 2) for share in course) for course in mixture.courses()]
     return dict(zip(names, mixture.fixed_shares())), dict(zip(names, courses))
 

@@ -27,7 +27,7 @@ from linnet.data.encode import Cut, encode_part
 from linnet.data.look import Texts
 from linnet.data.mark import mark_part
 from linnet.data.spec import DataSpec
-from linnet.data.spool import Part, write_parts
+from linnet.data.spool import Part, as_it_was, write_parts
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.load import FILE_NAME, load_tokenizer
 
@@ -115,8 +115,9 @@ class Work:
         """source: its number; part: its description."""
         part = Part(**unit["part"])
         texts, said = self.texts(unit["source"], part), self.spec.sources[unit["source"]].said
-        for done in mark_part(part.name, texts, self.spec.near, self.against, self.spool, said):
-            yield {"bytes": done}
+        with as_it_was():
+            for done in mark_part(part.name, texts, self.spec.near, self.against, self.spool, said):
+                yield {"bytes": done}
 
     def encode(self, unit: Unit) -> Iterator[Event]:
         """part: its description; first: the number of its first document in the source; cut: where one is divided; name: of the shards."""
@@ -125,5 +126,6 @@ class Work:
         cut = Cut(*unit["cut"]) if unit["cut"] else None
         encoder = self.spec.sources[unit["source"]].encoder(self.closing)
         texts = self.texts(unit["source"], part)
-        for event in encode_part(texts, sides, cut, encoder, self.spool, self.built, unit["name"], n_threads=self.n_threads):
-            yield {"bytes": event} if isinstance(event, int) else {"shards": event}
+        with as_it_was():
+            for event in encode_part(texts, sides, cut, encoder, self.spool, self.built, unit["name"], n_threads=self.n_threads):
+                yield {"bytes": event} if isinstance(event, int) else {"shards": event}

@@ -297,6 +297,9 @@ class Run:
         """Keep the best weights, write the model, measure it, and write down what came of it all."""
         network, prepared, mask = run.network, self.prepared, self.spec.data.document_mask
         restore_best(run, self.checkpoints, say=self.talk.say, warn=self.talk.warn)
+        if run.keep_best and run.best_step not in (None, run.step) and mixture_of(weights_of(prepared.train)).moves:
+            late = "what its mixture shows last is learned less; checkpoint.keep_best=false keeps the last step"
+            self.talk.warn(f"the model is that of step {run.best_step:,} of {run.step:,}: {late}")
         network.eval()
         network.programs = None
         keep_freed_memory(False)  # there is no next step
