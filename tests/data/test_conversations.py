@@ -72,6 +72,9 @@ def test_the_first_form_is_taken_that_what_stands_there_fits() -> None:
     assert form_in({"messages": 3, "text": "x"}) == "text"
     assert form_in({"messages": json.dumps(PAIR), "text": "x"}) == "messages"
     assert form_in({"messages": 3}) == "messages"  # and broken
+    assert form_in({"chosen": "a", "rejected": "b"}) == "preference"  # and broken, for it answers nothing
+    assert form_in({"prompt": 3, "chosen": "a", "rejected": "b", "instruction": "Who?", "output": "x"}) == "alpaca"
+    assert form_in({"messages": [{"from": "human", "value": "x"}], "text": "x"}) == "text"
 
 
 def test_only_the_better_answer_is_to_be_learned() -> None:

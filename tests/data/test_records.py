@@ -177,6 +177,11 @@ BOTH: dict[str, tuple[list[dict[str, Any]], str | None]] = {
     "messages and code": ([row | {"code": "x"} for row in MESSAGES], "messages"),
     "numbers called messages": ([{"text": f"a {n}", "messages": n} for n in range(3)], None),
     "notes called conversation": ([{"content": f"a {n}", "conversation": f"no {n}"} for n in range(3)], None),
+    "lists of numbers called messages": ([{"text": f"a {n}", "messages": [1, n]} for n in range(3)], None),
+    "empty lists called messages": ([{"text": f"a {n}", "messages": []} for n in range(3)], None),
+    "lists of texts called conversation": ([{"text": f"a {n}", "conversation": ["a", "b"]} for n in range(3)], None),
+    "answers to nothing": ([{"content": f"text {n}", "chosen": "a", "rejected": "b"} for n in range(3)], None),
+    "empty instructions": ([{"text": f"x y {n}", "instruction": "", "output": ""} for n in range(3)], None),
     "an index called conversation": ([{"conversation": n, **row} for n, row in enumerate(ASKED)], "alpaca"),
 }
 

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from linnet.core.errors import DataError, explain
 from linnet.core.refusals import kind_of, shown
@@ -69,19 +69,37 @@ Record = Conversation | Preference | Text
 def form_in(record: Mapping[str, Any]) -> str | None:
     """The name of the form that a record is in: the first whose fields it has, with what belongs there; else, for it is broken, the
     first whose fields it has; None for one that is not known."""
-    known = [name for name, (needed, _) in FORMS.items() if needed <= record.keys()]
-    return next((name for name in known if fits(record, name)), known[0] if known else None)
+    return form_that_fits(record) or form_named(record)
 
 
-def fits(record: Mapping[str, Any], form: str) -> bool:
-    """Whether what stands in the fields by which a form is told can be of that form: a column of numbers called messages is none."""
-    needed, _ = FORMS[form]
-    return all(
-        isinstance(listed(record[field]), list)
-        if field in TURNS
-        else isinstance(record[field], str) or (field in EITHER and isinstance(record[field], list))
-        for field in needed
-    )
+def form_that_fits(record: Mapping[str, Any]) -> str | None:
+    """The first form whose fields a record has, with what belongs there: a column of numbers called messages is no conversation."""
+    return next((name for name, form in FORMS.items() if form.needed <= record.keys() and form.fits(record)), None)
+
+
+def form_named(record: Mapping[str, Any]) -> str | None:
+    """The first form whose fields a record has, whatever stands there."""
+    return next((name for name, form in FORMS.items() if form.needed <= record.keys()), None)
+
+
+def has_turns(value: Any, speaker: str = "role", said: str = "content") -> bool:
+    """Whether a value is a list, or JSON of one, that begins with a turn."""
+    found = listed(value)
+    return isinstance(found, list) and bool(found) and isinstance(found[0], Mapping) and {speaker, said} <= found[0].keys()
+
+
+def has_words(value: Any) -> bool:
+    """Whether a value is a text that says something."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def has_answers(record: Mapping[str, Any]) -> bool:
+    """Whether a record has two answers, and something before them."""
+    answers = (record["chosen"], record["rejected"])
+    if not all(has_words(answer) or has_turns(answer) for answer in answers):
+        return False
+    prompt = record.get("prompt")
+    return has_words(prompt) or has_turns(prompt) or not any(isinstance(answer, str) for answer in answers)
 
 
 def form_for(record: Mapping[str, Any], where: str) -> str:
@@ -89,7 +107,7 @@ def form_for(record: Mapping[str, Any], where: str) -> str:
     form = form_in(record)
     if form is not None:
         return form
-    forms = "; ".join(f"{name}: {', '.join(sorted(needed))}" for name, (needed, _) in FORMS.items())
+    forms = "; ".join(f"{name}: {', '.join(sorted(form.needed))}" for name, form in FORMS.items())
     raise DataError(
         explain(
             f"{where} has the fields {', '.join(map(str, record)) or 'none'}", need=f"those of one of the known forms ({forms})"
@@ -102,11 +120,10 @@ def read(record: Mapping[str, Any], where: str, form: str | None = None) -> Reco
     form = form or form_for(record, where)
     if form not in FORMS:
         raise DataError(explain(f"records of the form {form!r}", need=f"one of {', '.join(FORMS)}"))
-    needed, reader = FORMS[form]
-    missing = sorted(needed - record.keys())
+    missing = sorted(FORMS[form].needed - record.keys())
     if missing:
         raise DataError(explain(f"{where} lacks {', '.join(missing)}", need=f"the fields of {form}, as in the records before"))
-    return reader(record, where)
+    return FORMS[form].read(record, where)
 
 
 def read_all(records: Iterator[tuple[str, Mapping[str, Any]]], form: str | None = None) -> Iterator[tuple[str, Record]]:
@@ -134,9 +151,7 @@ def _text(record: Mapping[str, Any], where: str) -> Text:
     return Text(_string(record, "text", where))
 
 
-def _conversation(
-    record: Mapping[str, Any], where: str, field: str, speaker: str = "role", said: str = "content"
-) -> Conversation:
+def _conversation(record: Mapping[str, Any], where: str, field: str, speaker: str, said: str) -> Conversation:
     return Conversation(_checked(_turns_in(record[field], where, field, speaker, said), where))
 
 
@@ -179,15 +194,39 @@ def _prompt(prompt: Any, where: str) -> tuple[Turn, ...]:
     return (Turn("user", prompt),) if isinstance(prompt, str) else _turns_in(prompt, where, "prompt")
 
 
-Reader = Callable[[Mapping[str, Any], str], Record]
-FORMS: dict[str, tuple[frozenset[str], Reader]] = {
-    "messages": (frozenset({"messages"}), partial(_conversation, field="messages")),
-    "conversation": (frozenset({"conversation"}), partial(_conversation, field="conversation")),
-    "sharegpt": (frozenset({"conversations"}), partial(_conversation, field="conversations", speaker="from", said="value")),
-    "preference": (frozenset({"chosen", "rejected"}), _preference),
-    "alpaca": (frozenset({"instruction", "output"}), _alpaca),
-    "text": (frozenset({"text"}), _text),
-}  # fields that tell, and how they are read; the first that fits
+class Form(NamedTuple):
+    """How records of a form are told and read.
+
+    needed   the fields that they all have
+    fits     whether what stands in these can be of the form
+    read     makes turns of one
+    """
+
+    needed: frozenset[str]
+    fits: Callable[[Mapping[str, Any]], bool]
+    read: Callable[[Mapping[str, Any], str], Record]
+
+
+def _form_of_turns(field: str, speaker: str = "role", said: str = "content") -> Form:
+    return Form(
+        frozenset({field}),
+        lambda record: has_turns(record[field], speaker, said),
+        partial(_conversation, field=field, speaker=speaker, said=said),
+    )
+
+
+FORMS: dict[str, Form] = {
+    "messages": _form_of_turns("messages"),
+    "conversation": _form_of_turns("conversation"),
+    "sharegpt": _form_of_turns("conversations", "from", "value"),
+    "preference": Form(frozenset({"chosen", "rejected"}), has_answers, _preference),
+    "alpaca": Form(
+        frozenset({"instruction", "output"}),
+        lambda record: has_words(record["instruction"]) and has_words(record["output"]),
+        _alpaca,
+    ),
+    "text": Form(frozenset({"text"}), lambda record: isinstance(record["text"], str), _text),
+}  # the first that fits
 
 
 def listed(value: Any) -> Any:
