@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,60 @@ def test_columns_that_nobody_asks_for_are_not_read(tmp_path: Path) -> None:
     assert not holds_conversations(str(path))
     with pytest.raises(DataError, match="row 1 has the fields at, picture"):
         lines(path)
+
+
+def doors(path: Path) -> set[str]:
+    """What showing, preparing and telling say of a file: its kind, or why it is refused."""
+
+    def said(ask: Callable[[], str | None]) -> str:
+        try:
+            return "files" if ask() in (None, "document", "files") else "conversations"
+        except DataError as error:
+            return str(error)
+
+    asks: list[Callable[[], str | None]] = [
+        lambda: form_of(path),
+        lambda: next(parsed([str(path)], 1)).form,
+        lambda: asked_of(str(path))[0]["data"]["sources"][0]["kind"],
+    ]
+    return set(map(said, asks))
+
+
+@pytest.mark.parametrize("rare", ["input", "prompt", "system", "chosen", "rejected", "messages", "instruction"])
+def test_columns_with_names_of_forms_that_a_file_is_not_in_are_not_read(tmp_path: Path, rare: str) -> None:
+    """A time that Python does not know, in the first row or in a later one."""
+    pyarrow = pytest.importorskip("pyarrow")
+    for far in ([2**62] * 5, [0, 1, 2, 2**62, 0]):
+        odd = {rare: pyarrow.array(far, pyarrow.timestamp("us"))}
+        path = parquet_of(tmp_path / "text.parquet", {"text": list("abcde"), **odd})
+        assert doors(path) == {"files"}
+        assert [document.text for document in Files(path=str(path)).documents()] == list("abcde")
+        assert not examine([str(path)]).problems
+        if rare != "messages":
+            path = parquet_of(tmp_path / "talk.parquet", {"messages": [each["messages"] for each in MESSAGES[:5]], **odd})
+            assert doors(path) == {"conversations"}
+            assert len(lines(path)) == 5
+            assert not examine([str(path)]).problems
+
+
+def test_all_doors_say_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("messages,messages\nx,y\n")
+    (tmp_path / "b.jsonl").write_text('{"messages": \n')
+    (tmp_path / "c.csv").write_text("text,messages,messages\nx,y,z\n")  # which is a text, whatever the others are
+    (tmp_path / "d.csv").write_text("content,input,input\nx,y,z\n")
+    (one,) = doors(tmp_path / "a.csv")
+    assert "two columns are called messages" in one
+    (one,) = doors(tmp_path / "b.jsonl")
+    assert "line 1 is not valid JSON" in one
+    assert doors(tmp_path / "c.csv") == doors(tmp_path / "d.csv") == {"files"}
+
+
+def test_what_is_not_utf8_is_told_by_what_is_ascii(tmp_path: Path) -> None:
+    """Its encoding may be said later."""
+    for name, record, kind in (("a", {"text": "né"}, "files"), ("b", {"messages": as_messages(TALKS[0])}, "conversations")):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_bytes(json.dumps(record | {"by": "é"}, ensure_ascii=False).encode("cp1252", "replace"))
+        assert asked_of(str(path))[0]["data"]["sources"][0]["kind"] == kind
 
 
 def test_only_one_row_is_read_to_tell_what_a_file_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -427,5 +427,7 @@ def test_a_file_of_conversations_is_told_from_text_on_the_command_line(tmp_path:
     write_chats(tmp_path / "chats.jsonl", 3)
     (tmp_path / "text.jsonl").write_text('{"text": "x"}\n')
     (tmp_path / "broken.jsonl").write_text("{")
-    for name, kind in (("chats.jsonl", "conversations"), ("text.jsonl", "files"), ("broken.jsonl", "files")):
+    for name, kind in (("chats.jsonl", "conversations"), ("text.jsonl", "files")):
         assert asked_of(name)[0]["data"]["sources"] == [{"kind": kind, "path": name}]
+    with pytest.raises(DataError, match=r"broken\.jsonl, line 1 is not valid JSON"):
+        asked_of("broken.jsonl")

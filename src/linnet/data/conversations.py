@@ -33,9 +33,7 @@ SPEAKERS: dict[str, Role] = {
     "bot": "assistant",
     "model": "assistant",
 }
-TURNS = ("messages", "conversation", "conversations")  # fields that hold turns and nothing else
 EITHER = ("prompt", "chosen", "rejected")  # fields that hold turns or a text
-FIELDS = frozenset((*TURNS, *EITHER, "instruction", "input", "output", "system", "text"))  # all that a form may use
 LEARNED: tuple[Role, ...] = ("assistant",)  # whose words are learned where nobody says otherwise
 CALLS = ("tool_calls", "function_call")  # of a turn: what is not text
 
@@ -80,6 +78,18 @@ def form_that_fits(record: Mapping[str, Any]) -> str | None:
 def form_named(record: Mapping[str, Any]) -> str | None:
     """The first form whose fields a record has, whatever stands there."""
     return next((name for name, form in FORMS.items() if form.needed <= record.keys()), None)
+
+
+def fields_that_tell(names: Collection[str]) -> frozenset[str]:
+    """The fields that have to be looked at to tell the form of a record with these fields: none where it can only be a text."""
+    could = [form for name, form in FORMS.items() if name != "text" and form.needed <= set(names)]
+    return frozenset[str]().union(*(form.needed | form.beside for form in could)) & set(names)
+
+
+def fields_of(first: Mapping[str, Any]) -> frozenset[str]:
+    """The fields that are read of records of which this is the first; none where its form is not known."""
+    name = form_in(first)
+    return FORMS[name].needed | FORMS[name].beside | FORMS[name].more if name is not None else frozenset()
 
 
 def has_turns(value: Any, speaker: str = "role", said: str = "content") -> bool:
@@ -198,13 +208,17 @@ class Form(NamedTuple):
     """How records of a form are told and read.
 
     needed   the fields that they all have
-    fits     whether what stands in these can be of the form
+    fits     whether what stands in these, and in `beside` of them, can be of the form
     read     makes turns of one
+    beside   fields that they may have, of which the form is told, too
+    more     fields that they may have, and that say nothing of the form
     """
 
     needed: frozenset[str]
     fits: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Mapping[str, Any], str], Record]
+    beside: frozenset[str] = frozenset()
+    more: frozenset[str] = frozenset()
 
 
 def _form_of_turns(field: str, speaker: str = "role", said: str = "content") -> Form:
@@ -219,11 +233,12 @@ FORMS: dict[str, Form] = {
     "messages": _form_of_turns("messages"),
     "conversation": _form_of_turns("conversation"),
     "sharegpt": _form_of_turns("conversations", "from", "value"),
-    "preference": Form(frozenset({"chosen", "rejected"}), has_answers, _preference),
+    "preference": Form(frozenset({"chosen", "rejected"}), has_answers, _preference, beside=frozenset({"prompt"})),
     "alpaca": Form(
         frozenset({"instruction", "output"}),
         lambda record: has_words(record["instruction"]) and has_words(record["output"]),
         _alpaca,
+        more=frozenset({"input", "system"}),
     ),
     "text": Form(frozenset({"text"}), lambda record: isinstance(record["text"], str), _text),
 }  # the first that fits
@@ -237,6 +252,19 @@ def listed(value: Any) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError):
         return None
+
+
+def with_turns(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of a table, with turns where a field of EITHER holds such as JSON: every cell of it is text."""
+    return record | {name: found for name in EITHER if (found := turns_of(record.get(name))) is not None}
+
+
+def turns_of(cell: Any) -> list[Any] | None:
+    """The turns that a text is in JSON; None for all other texts, an answer that is a list in JSON among them."""
+    found = listed(cell) if isinstance(cell, str) and cell.lstrip().startswith("[") else None
+    if not isinstance(found, list) or not found:
+        return None
+    return found if all(isinstance(turn, Mapping) and {"role", "content"} <= turn.keys() for turn in found) else None
 
 
 def _turns_in(value: Any, where: str, field: str, speaker: str = "role", said: str = "content") -> tuple[Turn, ...]:
