@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -199,6 +200,24 @@ def test_only_one_row_is_read_to_tell_what_a_file_holds(tmp_path: Path, monkeypa
     monkeypatch.setattr(parquet, "_values", lambda column, *rest: told_rows.append(len(column)) or right(column, *rest))
     assert form_of(path) == "alpaca"
     assert set(told_rows) == {1}
+
+
+def test_of_a_large_column_only_its_beginning_is_read_to_tell_what_a_file_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"{number} {'word' * 999}" for number in range(5000)]
+    path = parquet_of(tmp_path / "a.parquet", {"instruction": words, "output": words}, compression="none", use_dictionary=False)
+    reads: list[int] = []
+
+    class Counted(io.FileIO):
+        def read(self, size: int = -1) -> bytes:
+            found = super().read(size)
+            reads.append(len(found))
+            return found
+
+    monkeypatch.setattr(parquet, "open", lambda path, mode: Counted(path, mode), raising=False)
+    assert form_of(path) == "alpaca"
+    assert 0 < sum(reads) < path.stat().st_size / 4
 
 
 def test_a_value_that_python_has_none_for_is_refused_with_its_row_and_column(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from linnet.data.conversations import fields_of, fields_that_tell, with_turns
 from linnet.data.formats import Options, Rows, refuse_twice, text_field
 
 ROWS = 1024  # read at a time
+BUFFER = 2**20  # bytes of a column that are read ahead; without a buffer arrow reads all of it that is in a row group
 Records = Iterator[tuple[str, dict[str, Any]]]  # (where, record), of tables and of .jsonl alike
 
 
@@ -43,7 +44,7 @@ def _opened(handle: BinaryIO, name: str) -> Iterator[Any]:
     parquet = need("pyarrow.parquet", extra="data", to="read parquet files")
     arrow = need("pyarrow", extra="data", to="read parquet files")
     try:
-        with parquet.ParquetFile(handle) as file:
+        with parquet.ParquetFile(handle, buffer_size=BUFFER, pre_buffer=False) as file:
             yield file
     except (arrow.ArrowException, OSError) as error:
         got = f"{name} is damaged or not parquet ({str(error).splitlines()[0]})"
