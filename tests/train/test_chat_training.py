@@ -32,7 +32,7 @@ from linnet.model import Network
 from linnet.model.training_programs import TrainingPrograms
 from linnet.objective.next_token import NextToken
 from linnet.tokenizer import load_tokenizer
-from linnet.tokenizer.chat import ChatML, Plain, Turn
+from linnet.tokenizer.chat import ChatML, ChatTemplate, Plain, Turn
 from linnet.tokenizer.simple import ByteTokenizer, byte_tokenizer
 from linnet.train import run
 from linnet.train.evaluation import final_metrics, measure_yardsticks
@@ -239,6 +239,26 @@ def test_what_was_said_first_is_left_out_where_there_is_no_room() -> None:
     assert (
         BYTES.decode(lately(template, BYTES, turns, 1)).count("<|im_start|>") == 3
     )  # the system's turn, the question, the reply
+
+
+@pytest.mark.parametrize("template", [ChatML(), Plain()])
+@pytest.mark.parametrize("system", [True, False])
+def test_what_is_left_of_a_conversation_is_what_its_last_exchanges_render_to(
+    template: ChatTemplate, system: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = [Turn("system", "Be brief.")] * system
+    for number in range(7):
+        turns += [Turn("user", f"Who {number}? " * (number % 3 + 1)), Turn("assistant", "A linnet. " * (number % 4 + 1))]
+    turns.append(Turn("user", "And last?"))
+    head, said = turns[:system], turns[system:]
+    left = [template.render(BYTES, [*head, *said[at:]], reply=True).ids for at in range(0, len(said), 2)]
+    renders = []
+    right = type(template).render
+    monkeypatch.setattr(type(template), "render", lambda *args, **more: renders.append(1) or right(*args, **more))
+    for room in {1, *(len(ids) + more for ids in left for more in (-1, 0, 1))}:
+        assert lately(template, BYTES, turns, room) == next((ids for ids in left if len(ids) <= room), left[-1])
+        assert len(renders) == 1, "however many exchanges are left out"
+        renders.clear()
 
 
 def test_what_is_read_over_and_over_is_noticed_where_rows_are_passed_over(tmp_path: Path) -> None:
