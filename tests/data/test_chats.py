@@ -28,7 +28,7 @@ from linnet.data.corpus import Corpus, prepare_corpus
 from linnet.data.look import Texts
 from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared, open_prepared
-from linnet.data.shards import Stream
+from linnet.data.shards import Stream, open_splits, read_index
 from linnet.data.sources import Source, Stdin, Stories
 from linnet.data.spec import DataSpec
 from linnet.data.split import fingerprint
@@ -213,6 +213,13 @@ def without_masks(entry: dict[str, Any]) -> None:
         del shard["mask"]
 
 
+def as_before(entry: dict[str, Any]) -> None:
+    """An entry as indices named it once."""
+    entry["learned"] = entry.pop("n_learned")
+    for shard in entry["shards"]:
+        shard["learned"] = shard.pop("mask")
+
+
 def one_count_more(entry: dict[str, Any]) -> None:
     """Counts that agree with each other, and not with the bits."""
     entry["n_learned"] += 1
@@ -222,9 +229,11 @@ def one_count_more(entry: dict[str, Any]) -> None:
 WRONG_COUNTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "fewer in a shard": (lambda entry: entry["shards"][0]["mask"].update(n_learned=1), "counts that agree"),
     "none": (lambda entry: entry.update(n_learned=0), "counts that agree"),
+    "no bytes": (lambda entry: entry.update(learned_bytes=0), "counts that agree"),
+    "masks named as they once were": (as_before, "says `learned`, as it did before"),
     "bytes below nothing": (lambda entry: entry.update(learned_bytes=-1), "counts that agree"),
     "more bytes than there are": (lambda entry: entry.update(learned_bytes=entry["bytes"] + 1), "counts that agree"),
-    "a mask that is not named": (lambda entry: entry["shards"][0].pop("mask"), "counts that agree"),
+    "a mask that is not named": (lambda entry: entry["shards"][0].pop("mask"), "names no masks of 'a'"),
     "no masks": (without_masks, "names no masks of 'a'"),
     "one more than there are bits": (one_count_more, "counts that agree"),
 }
@@ -237,8 +246,11 @@ def test_counts_of_an_index_agree_with_its_masks(tmp_path: Path, name: str) -> N
     spoil, message = WRONG_COUNTS[name]
     spoil(index["splits"]["train"][0])
     (prepared.folder / "index.json").write_text(json.dumps(index))
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as refused:
         open_prepared(prepared.folder, BYTES, verify=name.startswith("one more"))  # which only counting again can tell
+    assert f"deleting {prepared.folder} and preparing again" in str(refused.value)
+    with pytest.raises(DataError, match=message):
+        open_splits(prepared.folder, read_index(prepared.folder), verify=True)  # as the card does
 
 
 def test_text_has_no_masks_and_its_index_says_nothing_new(tmp_path: Path) -> None:
