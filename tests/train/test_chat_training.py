@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -187,8 +188,12 @@ def test_a_run_on_conversations_can_be_talked_to(talked: Path, capsys: pytest.Ca
     assert {row["name"] for row in evaluate_run(talked, talked.parent / "other.txt")["yardsticks"]} >= {"xz", "5-gram"}
 
 
+def piped(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Bytes on standard input, as Python opens it where it does not insist on UTF-8."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8", errors="surrogateescape"))
+
+
 def test_the_history_is_kept(talked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    said = iter(["Who is 3?", "Why?", ""])
     heard: list[list[Turn]] = []
     right = LanguageModel.stream_chat
 
@@ -196,7 +201,7 @@ def test_the_history_is_kept(talked: Path, monkeypatch: pytest.MonkeyPatch, caps
         heard.append(list(turns))
         return right(self, turns, **options)
 
-    monkeypatch.setattr("builtins.input", lambda prompt="": next(said))
+    piped(monkeypatch, b"Who is 3?\nWhy?")
     monkeypatch.setattr(LanguageModel, "stream_chat", listen)
     code, out, _ = tiny_run.linnet(capsys, "chat", talked, "--system", "Be brief.", "--max-tokens", "4")
     assert code == 0
@@ -362,21 +367,21 @@ def test_what_is_said_at_the_door_of_a_chat_is_looked_at(
     code, out, err = tiny_run.linnet(capsys, "chat", talked, "Who?", "--system", "\udcff")
     assert (code, out, "0xff at place 0" in err) == (2, "", True)
 
-    def broken(prompt: str = "") -> str:
-        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")
-
-    monkeypatch.setattr("builtins.input", broken)
-    code, _, err = tiny_run.linnet(capsys, "chat", talked)
-    assert (code, "not UTF-8" in err) == (2, True)
+    piped(monkeypatch, b"Who \xff?\n")
+    code, out, err = tiny_run.linnet(capsys, "chat", talked)
+    assert (code, out, "a line that is not UTF-8" in err) == (2, "", True)
 
 
 def test_the_terminal_says_how_to_leave(
     talked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("builtins.input", lambda prompt="": "")
+    piped(monkeypatch, b"")
     assert tiny_run.linnet(capsys, "chat", talked)[1:] == ("", "")
     monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
-    assert "Ctrl-D ends" in tiny_run.linnet(capsys, "chat", talked)[2]
+    for typed, code in (("", 0), ("Who \udcff?", 2)):  # as a terminal gives it in the C locale
+        monkeypatch.setattr("builtins.input", lambda prompt="", typed=typed: typed)
+        found, _, err = tiny_run.linnet(capsys, "chat", talked)
+        assert (found, "Ctrl-D ends" in err, "not UTF-8" in err) == (code, True, code == 2)
 
 
 def test_resumed_is_uninterrupted(tmp_path: Path, talked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
