@@ -112,7 +112,7 @@ class PackedBatches:
     @property
     def epoch(self) -> float:
         """Passes over the whole split so far: tokens gone through ÷ tokens there."""
-        return sum(walk.read for walk in self.walks) / self.split.tokens
+        return sum(walk.gone for walk in self.walks) / self.split.tokens
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands, in plain JSON types. The same on every rank, and good for any number of ranks and any batch size."""
