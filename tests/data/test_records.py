@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,15 @@ def test_a_folder_of_conversations_and_texts_is_refused_at_once(tmp_path: Path) 
         asked_of(str(tmp_path))
     with pytest.raises(DataError, match=r"such as folder/\*\*/\*\.jsonl"):
         list(Conversations(path=str(tmp_path)).documents())
+
+
+@pytest.mark.parametrize("first", ["talk", "text"])
+def test_files_of_one_ending_that_are_of_two_kinds_are_named(tmp_path: Path, first: str) -> None:
+    names = {"talk": "a", "text": "b"} if first == "talk" else {"talk": "b", "text": "a"}
+    talk = as_jsonl(tmp_path / f"{names['talk']}.jsonl", MESSAGES)
+    text = as_jsonl(tmp_path / f"{names['text']}.jsonl", [{"text": "A linnet."}])
+    with pytest.raises(DataError, match=re.escape(f"conversations ({talk}) and texts ({text})")):
+        asked_of(str(tmp_path))
 
 
 def test_texts_that_look_like_lists_stay_texts(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from linnet.data.portions import Slice
 from linnet.data.reading import chunks
 
 ENDINGS = (".jsonl", ".csv", ".tsv", ".parquet")
+LOOKED_AT = 100  # files of a path whose first record is read, to tell whether they are conversations
 KNOWN = f"{', '.join(ENDINGS)} (also .gz, .zst)"
 
 
@@ -123,14 +124,14 @@ def kinds_in(files: Iterable[tuple[Path, str | None]]) -> tuple[Path | None, Pat
 
 
 def holds_conversations(path: str) -> bool:
-    """Whether what a path stands for is conversations, by the first file of each ending; what is wrong with a path that stands for nothing is
+    """Whether what a path stands for is conversations, by the first file of each ending and the first LOOKED_AT of all; what is wrong with a path that stands for nothing is
     for its reader to say. Raises DataError where some are conversations and some are texts, and where one cannot be read."""
     try:
         files = find_files(path)
     except LinnetError:
         return False
-    some = {ending(file): file for file in reversed(files)}
-    talk, text = kinds_in((file, form_of(file)) for file in some.values())
+    some = dict.fromkeys([*{ending(file): file for file in reversed(files)}.values(), *files[:LOOKED_AT]])
+    talk, text = kinds_in((file, form_of(file)) for file in some)
     if talk is not None and text is not None:
         raise both_kinds(path, talk, text)
     return talk is not None
