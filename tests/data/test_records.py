@@ -20,7 +20,7 @@ from linnet.core.spec import load
 from linnet.data import parquet, turns
 from linnet.data.chats import Conversations
 from linnet.data.examine import examine
-from linnet.data.records import form_of, holds_conversations, records_of
+from linnet.data.records import also_text, form_of, holds_conversations, records_of
 from linnet.data.samples import parsed
 from linnet.data.sources import Files, Source
 from linnet.tokenizer.chat import Turn
@@ -192,6 +192,16 @@ def test_what_is_not_utf8_is_told_by_what_is_ascii(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.jsonl"
         path.write_bytes(json.dumps(record | {"by": "é"}, ensure_ascii=False).encode("cp1252", "replace"))
         assert asked_of(str(path))[0]["data"]["sources"][0]["kind"] == kind
+
+
+@pytest.mark.parametrize("kind", ["parquet", "parquet.gz"])
+def test_a_column_that_is_no_text_is_not_offered_as_one(tmp_path: Path, kind: str) -> None:
+    turns_of_all = [each["messages"] for each in MESSAGES[:3]]
+    for column, offered in (([1, 2, 3], None), (["x", "y", "z"], "code"), ([["x"], ["y"], ["z"]], None)):
+        path = parquet_of(tmp_path / "a.parquet", {"messages": turns_of_all, "code": column})
+        if kind == "parquet.gz":
+            (tmp_path / "a.parquet.gz").write_bytes(gzip.compress(path.read_bytes()))
+        assert also_text(str(tmp_path / f"a.{kind}")).text == offered
 
 
 def test_only_one_row_is_read_to_tell_what_a_file_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,8 @@ def parquet_file_records(path: str, groups: Sequence[int] | None = None) -> Reco
 
 
 def first_row(path: str) -> dict[str, Any] | None:
-    """The first row of an uncompressed file: a value for the columns that tell its form, None for all others; None where there is no row."""
+    """The first row of an uncompressed file: a value for the columns that tell its form, for all others what `unread` says; None
+    where there is no row."""
     with open(path, "rb") as handle, _opened(handle, path) as file:
         return _first_row(file, path)
 
@@ -84,8 +85,13 @@ def _first_row(file: Any, name: str) -> dict[str, Any] | None:
     ]
     for batch in file.iter_batches(batch_size=1, columns=read):
         cells = {each: next(_values(batch.column(each), f"{name}, row", 1, each)) for each in read}
-        return dict.fromkeys(schema.names) | with_turns(cells)
+        return unread(schema) | with_turns(cells)
     return None
+
+
+def unread(schema: Any) -> dict[str, Any]:
+    """What stands for the columns of a record that are not read: None where they are text, as other records have it, else their type."""
+    return {field.name: None if _is_text(field.type) else field.type for field in schema}
 
 
 def _is_text(kind: Any) -> bool:
@@ -100,7 +106,7 @@ def _is_list(kind: Any) -> bool:
 
 def _records(handle: BinaryIO, name: str, groups: Sequence[int] | None) -> Records:
     with _opened(handle, name) as file:
-        names = file.schema_arrow.names
+        names, others = file.schema_arrow.names, unread(file.schema_arrow)
         fields = fields_of(_first_row(file, name) or {})
         refuse_twice(names, fields, name)
         read = [each for each in names if each in fields]
@@ -109,7 +115,7 @@ def _records(handle: BinaryIO, name: str, groups: Sequence[int] | None) -> Recor
             columns = [_values(batch.column(each), f"{name}, row", number + 1, each) for each in read]
             for cells in zip(*columns) if read else [()] * batch.num_rows:
                 number += 1
-                yield f"{name}, row {number}", dict.fromkeys(names) | with_turns(dict(zip(read, cells)))
+                yield f"{name}, row {number}", others | with_turns(dict(zip(read, cells)))
 
 
 def _rows_before(file: Any, groups: Sequence[int] | None) -> int:
