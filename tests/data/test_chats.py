@@ -526,6 +526,15 @@ def test_a_turn_of_weight_0_is_read_and_not_learned(tmp_path: Path) -> None:
     assert all(each in both(prepared) for each in right)
 
 
+def test_a_weight_of_a_turn_that_nobody_learns_makes_no_other_conversation(tmp_path: Path) -> None:
+    said = as_messages(TALKS[1])
+    silent = [turn | {"weight": 0} if turn["role"] == "user" else turn for turn in said]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"messages": each}) + "\n" for each in (said, silent)))
+    for learn, count in ((("assistant",), 1), (("user", "assistant"), 2)):
+        source = Conversations(path=str(tmp_path / "a.jsonl"), learn=learn)  # type: ignore[arg-type]
+        assert len({document.text for document in source.documents()}) == count
+
+
 def test_of_a_preference_the_better_answer_is_learned(tmp_path: Path) -> None:
     pairs = [{"prompt": f"Who {number}?", "chosen": f"A linnet {number}.", "rejected": "Nobody."} for number in range(30)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))

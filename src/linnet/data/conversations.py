@@ -144,7 +144,8 @@ def read_all(records: Iterator[tuple[str, Mapping[str, Any]]], form: str | None 
 
 
 def turns_to_learn(found: Record, where: str, learn: Collection[Role] = LEARNED) -> tuple[Turn, ...]:
-    """The turns that a record teaches: of a preference those of the better answer. Raises DataError where there is nothing to learn."""
+    """The turns that a record teaches: of a preference those of the better answer. That a turn is not learned is kept where its role is
+    one that is: elsewhere it changes nothing, and would make two conversations of one. Raises DataError where there is nothing to learn."""
     if isinstance(found, Text):
         hint = "a source of kind: files for its file"
         raise DataError(explain(f"{where} is a text", need="a conversation", hint=hint))
@@ -154,7 +155,7 @@ def turns_to_learn(found: Record, where: str, learn: Collection[Role] = LEARNED)
         silenced = " of a weight above 0" if any(turn.role in learn for turn in turns) else ""
         got = f"{where}: no turn of {roles}{silenced}"
         raise DataError(explain(got, need="something to learn", hint="leaving the record out"))
-    return turns
+    return tuple(turn if turn.role in learn else turn._replace(learned=True) for turn in turns)
 
 
 def _text(record: Mapping[str, Any], where: str) -> Text:
