@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -409,8 +410,9 @@ def test_conversations_that_are_piped_in_are_no_text(monkeypatch: pytest.MonkeyP
         return [document.text for document in Stdin().documents()]
 
     line = json.dumps({"messages": as_messages(TALKS[1])}).encode()
-    with pytest.raises(DataError, match="standard input begins with a conversation"):
-        piped(line + b"\n" + line)
+    for before in (b"", b"\n", BOM_UTF8):
+        with pytest.raises(DataError, match="standard input begins with a conversation"):
+            piped(before + line + b"\n" + line)
     for text in (b'{"a": 1}\n', b"{ broken\n", b"a text\n" + line):
         assert piped(text) == [text.decode()]
 
