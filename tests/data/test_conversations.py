@@ -55,7 +55,8 @@ def test_variants() -> None:
     assert more == Conversation(
         (Turn("system", "Be brief."), Turn("user", "Shorten.\n\nA long text."), Turn("assistant", "Text."))
     )
-    assert read({"instruction": "Who sings?", "output": "A linnet."}, "here") == RECORDS["alpaca"][1]
+    for nothing in ({}, {"input": None}, {"input": " \n"}):
+        assert read({"instruction": "Who sings?", **nothing, "output": "A linnet."}, "here") == RECORDS["alpaca"][1]
     assert read({"messages": [*PAIR, PAIR[0]]}, "here") == Conversation((ASKED, ANSWERED, ASKED))  # which nobody answers
     worse = [PAIR[0], {"role": "assistant", "content": "Nobody."}]
     right = RECORDS["preference"][1]

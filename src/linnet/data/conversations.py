@@ -172,7 +172,7 @@ def _alpaca(record: Mapping[str, Any], where: str) -> Conversation:
     system = _string(record, "system", where) if record.get("system") else ""
     turns = [Turn("system", system)] if system else []
     return Conversation(
-        _checked((*turns, Turn("user", f"{asked}\n\n{more}" if more else asked), Turn("assistant", answer)), where)
+        _checked((*turns, Turn("user", f"{asked}\n\n{more}" if more.strip() else asked), Turn("assistant", answer)), where)
     )
 
 
