@@ -120,7 +120,7 @@ def examine(paths: Sequence[str], options: Options | None = None) -> Findings:
 
 
 def known_forms(files: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
-    """Files with the forms of their conversations, without those whose first record cannot be read: what is wrong with them is found later."""
+    """Files with the forms of their conversations, without those whose first record cannot be read: that is found when all is read."""
     for file in files:
         try:
             form = form_of(file)

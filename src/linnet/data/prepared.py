@@ -148,11 +148,11 @@ def prepared_place(folder: Path) -> Path:
             )
         )
     newest = sorted(places, key=lambda place: (place / "index.json").stat().st_mtime, reverse=True)
-    several = "; ".join(f"{place} ({told(place)})" for place in newest[:3])
+    several = "; ".join(f"{place} ({known_by(place)})" for place in newest[:3])
     raise DataError(explain(f"{folder} holds {len(places)} prepared folders: {several}", need="one of them", hint=str(newest[0])))
 
 
-def told(place: Path) -> str:
+def known_by(place: Path) -> str:
     """What a person knows a prepared folder by: when it was made, its size, its vocabulary."""
     made = datetime.fromtimestamp((place / "index.json").stat().st_mtime)
     if not (place / "card.json").is_file():

@@ -1,7 +1,8 @@
 """Records of files, for conversations: a line of a .jsonl, a row of a table, as a table of fields.
 
 In csv, tsv and parquet a column may hold turns as JSON; in parquet also as a list of structs. Of a parquet only the columns are read
-that the form of its first row uses; of what is only to be told apart, that row, and only the columns that tell. What a file holds, everybody asks `told`.
+that the form of its first row uses; of what is only to be told apart, that row, and only the columns that tell. What a file holds,
+everybody asks `told`.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ class Told(NamedTuple):
 
 
 def told(file: Path, options: Options | None = None) -> Told:
-    """What a file holds; without options in whatever encoding, for what tells it is ASCII. Raises DataError where its first record cannot be
-    read."""
+    """What a file holds; without options in whatever encoding, for what tells it is ASCII. Raises DataError where its first record
+    cannot be read."""
     if ending(file) not in ENDINGS:
         return Told()
     try:
@@ -124,8 +125,9 @@ def kinds_in(files: Iterable[tuple[Path, str | None]]) -> tuple[Path | None, Pat
 
 
 def holds_conversations(path: str) -> bool:
-    """Whether what a path stands for is conversations, by the first file of each ending and the first LOOKED_AT of all; what is wrong with a path that stands for nothing is
-    for its reader to say. Raises DataError where some are conversations and some are texts, and where one cannot be read."""
+    """Whether what a path stands for is conversations, by the first file of each ending and the first LOOKED_AT of all; what is wrong with
+    a path that stands for nothing is for its reader to say. Raises DataError where some are conversations and some are texts, and where
+    one cannot be read."""
     try:
         files = find_files(path)
     except LinnetError:

@@ -292,10 +292,19 @@ def open_splits(folder: Path, index: dict[str, Any], *, verify: bool = False) ->
             starts = _mapped(folder / entry["starts"]["file"], np.dtype("<u8"))
             masks = tuple(_mapped(folder / shard["mask"]["file"], np.dtype("u1")) for shard in masked)
             _check_counts(entry, folder, masks if verify else None)
-            learned = (entry.get("n_learned"), entry.get("learned_bytes"))
-            weight = as_weight(index["weights"][entry["source"]])
-            sizes = (entry["tokens"], entry["bytes"], entry["documents"])
-            streams.append(Stream(entry["source"], weight, *sizes, maps, starts, masks, *learned))
+            stream = Stream(
+                source=entry["source"],
+                weight=as_weight(index["weights"][entry["source"]]),
+                tokens=entry["tokens"],
+                bytes=entry["bytes"],
+                documents=entry["documents"],
+                maps=maps,
+                starts=starts,
+                masks=masks,
+                n_learned=entry.get("n_learned"),
+                learned_bytes=entry.get("learned_bytes"),
+            )
+            streams.append(stream)
         splits[name] = Split(name, tuple(streams), index["end_id"], index["fingerprint"])
     return splits
 
