@@ -78,7 +78,7 @@ def kind_of_source(path: str, *, as_text: bool = False) -> str:
 
 def passed_over(what: Any, table: dict[str, Any]) -> list[str]:
     """A line for each source of conversations in a table whose records could be read as texts, too: what was chosen, and the other way.
-    None where `what` was asked is a run file, or a table, which says so itself."""
+    No line where `what` was asked is a run file, or a table, which says so itself."""
     named = isinstance(what, (str, Path)) or (isinstance(what, (list, tuple)) and len(what) > 1)
     data = table.get("data") if named and not str(what).endswith((".yaml", ".yml")) else None
     sources = data.get("sources") if isinstance(data, dict) else None

@@ -204,9 +204,8 @@ def without_space(pieces: Iterator[str]) -> Iterator[str]:
 def lately(template: ChatTemplate, tokenizer: Tokenizer, turns: Sequence[Turn], room: int) -> list[int]:
     """The ids of a conversation as far as the reply, its earliest exchanges left out where they are more than `room` tokens; a system's
     turn stays, and the last question."""
-    ids = template.render(tokenizer, turns, reply=True).ids
-    first = int(turns[0].role == "system")
-    while len(ids) > room and len(turns) > first + 1:
-        turns = [*turns[:first], *turns[first + 2 :]]
-        ids = template.render(tokenizer, turns, reply=True).ids
-    return ids
+    ids, spans = template.render(tokenizer, turns, reply=True)
+    before = len(template.written(tokenizer, template.frame("user").before))
+    begins = [span.start - before for span in spans if span.role == "user"]  # where exchanges do
+    first = next((begin for begin in begins if begins[0] + len(ids) - begin <= room), begins[-1])
+    return ids[: begins[0]] + ids[first:]

@@ -108,7 +108,7 @@ def test_what_is_shown_is_what_is_trained_on(
     model = {"kind": "linnet", "n_layers": 1, "n_heads": 1, "d_model": 8}
     net = Network(load(Family, model).sentence(tokenizer.vocab_size), seed=0)  # type: ignore[type-abstract]
     LanguageModel.assemble(net, tokenizer, context_length=8, template=template).save(tmp_path / "model")
-    assert template_beside(tmp_path / "model") == template
+    assert template_beside(tmp_path / "model") == template_beside(tmp_path / "model" / "tokenizer.json") == template
     found = {(tuple(s.ids), tuple(s.weights)) for s in samples([str(chats)], tokenizer, 9, template=template)}
     on_disk = {
         (tuple(stream.read(first, last).tolist()), tuple(stream.learned(first, last).astype(int).tolist()))

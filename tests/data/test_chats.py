@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -28,7 +29,7 @@ from linnet.data.corpus import Corpus, prepare_corpus
 from linnet.data.look import Texts
 from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared, open_prepared
-from linnet.data.shards import Stream
+from linnet.data.shards import Stream, open_splits, read_index
 from linnet.data.sources import Source, Stdin, Stories
 from linnet.data.spec import DataSpec
 from linnet.data.split import fingerprint
@@ -213,6 +214,13 @@ def without_masks(entry: dict[str, Any]) -> None:
         del shard["mask"]
 
 
+def as_before(entry: dict[str, Any]) -> None:
+    """An entry as indices named it once."""
+    entry["learned"] = entry.pop("n_learned")
+    for shard in entry["shards"]:
+        shard["learned"] = shard.pop("mask")
+
+
 def one_count_more(entry: dict[str, Any]) -> None:
     """Counts that agree with each other, and not with the bits."""
     entry["n_learned"] += 1
@@ -222,9 +230,11 @@ def one_count_more(entry: dict[str, Any]) -> None:
 WRONG_COUNTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "fewer in a shard": (lambda entry: entry["shards"][0]["mask"].update(n_learned=1), "counts that agree"),
     "none": (lambda entry: entry.update(n_learned=0), "counts that agree"),
+    "no bytes": (lambda entry: entry.update(learned_bytes=0), "counts that agree"),
+    "masks named as they once were": (as_before, "says `learned`, as it did before"),
     "bytes below nothing": (lambda entry: entry.update(learned_bytes=-1), "counts that agree"),
     "more bytes than there are": (lambda entry: entry.update(learned_bytes=entry["bytes"] + 1), "counts that agree"),
-    "a mask that is not named": (lambda entry: entry["shards"][0].pop("mask"), "counts that agree"),
+    "a mask that is not named": (lambda entry: entry["shards"][0].pop("mask"), "names no masks of 'a'"),
     "no masks": (without_masks, "names no masks of 'a'"),
     "one more than there are bits": (one_count_more, "counts that agree"),
 }
@@ -237,8 +247,11 @@ def test_counts_of_an_index_agree_with_its_masks(tmp_path: Path, name: str) -> N
     spoil, message = WRONG_COUNTS[name]
     spoil(index["splits"]["train"][0])
     (prepared.folder / "index.json").write_text(json.dumps(index))
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as refused:
         open_prepared(prepared.folder, BYTES, verify=name.startswith("one more"))  # which only counting again can tell
+    assert f"deleting {prepared.folder} and preparing again" in str(refused.value)
+    with pytest.raises(DataError, match=message):
+        open_splits(prepared.folder, read_index(prepared.folder), verify=True)  # as the card does
 
 
 def test_text_has_no_masks_and_its_index_says_nothing_new(tmp_path: Path) -> None:
@@ -397,8 +410,9 @@ def test_conversations_that_are_piped_in_are_no_text(monkeypatch: pytest.MonkeyP
         return [document.text for document in Stdin().documents()]
 
     line = json.dumps({"messages": as_messages(TALKS[1])}).encode()
-    with pytest.raises(DataError, match="standard input begins with a conversation"):
-        piped(line + b"\n" + line)
+    for before in (b"", b"\n", BOM_UTF8):
+        with pytest.raises(DataError, match="standard input begins with a conversation"):
+            piped(before + line + b"\n" + line)
     for text in (b'{"a": 1}\n', b"{ broken\n", b"a text\n" + line):
         assert piped(text) == [text.decode()]
 
@@ -512,6 +526,15 @@ def test_a_turn_of_weight_0_is_read_and_not_learned(tmp_path: Path) -> None:
     right = [closed(BYTES, ChatML().render(BYTES, each)) for each in (half, whole)]
     assert sum(right[0][1]) == 2  # "e" and its mark
     assert all(each in both(prepared) for each in right)
+
+
+def test_a_weight_of_a_turn_that_nobody_learns_makes_no_other_conversation(tmp_path: Path) -> None:
+    said = as_messages(TALKS[1])
+    silent = [turn | {"weight": 0} if turn["role"] == "user" else turn for turn in said]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"messages": each}) + "\n" for each in (said, silent)))
+    for learn, count in ((("assistant",), 1), (("user", "assistant"), 2)):
+        source = Conversations(path=str(tmp_path / "a.jsonl"), learn=learn)  # type: ignore[arg-type]
+        assert len({document.text for document in source.documents()}) == count
 
 
 def test_of_a_preference_the_better_answer_is_learned(tmp_path: Path) -> None:

@@ -55,7 +55,8 @@ def test_variants() -> None:
     assert more == Conversation(
         (Turn("system", "Be brief."), Turn("user", "Shorten.\n\nA long text."), Turn("assistant", "Text."))
     )
-    assert read({"instruction": "Who sings?", "output": "A linnet."}, "here") == RECORDS["alpaca"][1]
+    for nothing in ({}, {"input": None}, {"input": " \n"}):
+        assert read({"instruction": "Who sings?", **nothing, "output": "A linnet."}, "here") == RECORDS["alpaca"][1]
     assert read({"messages": [*PAIR, PAIR[0]]}, "here") == Conversation((ASKED, ANSWERED, ASKED))  # which nobody answers
     worse = [PAIR[0], {"role": "assistant", "content": "Nobody."}]
     right = RECORDS["preference"][1]
@@ -72,6 +73,9 @@ def test_the_first_form_is_taken_that_what_stands_there_fits() -> None:
     assert form_in({"messages": 3, "text": "x"}) == "text"
     assert form_in({"messages": json.dumps(PAIR), "text": "x"}) == "messages"
     assert form_in({"messages": 3}) == "messages"  # and broken
+    assert form_in({"chosen": "a", "rejected": "b"}) == "preference"  # and broken, for it answers nothing
+    assert form_in({"prompt": 3, "chosen": "a", "rejected": "b", "instruction": "Who?", "output": "x"}) == "alpaca"
+    assert form_in({"messages": [{"from": "human", "value": "x"}], "text": "x"}) == "text"
 
 
 def test_only_the_better_answer_is_to_be_learned() -> None:

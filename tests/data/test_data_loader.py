@@ -20,7 +20,7 @@ from linnet.data.batch import Batch, BatchSource
 from linnet.data.loader import PackedBatches, document_numbers, evaluation_batches
 from linnet.data.prepared import Prepared
 from linnet.data.shuffle import Permutation
-from linnet.data.walk import Walk
+from linnet.data.walk import Walk, tokens_a_pass
 
 END = 256
 
@@ -251,6 +251,9 @@ def test_rows_that_begin_with_documents() -> None:
     drawn = [batch.tokens[0].tolist() for batch in take(source, len(beginnings))]
     assert sorted(drawn) == sorted(whole[start : start + 8].tolist() for start in beginnings)
     assert drawn != [whole[start : start + 8].tolist() for start in beginnings], "in a random order"
+    assert source.epoch == 1
+    assert tokens_a_pass(corpus().train, 8, "documents") == 8 * len(beginnings) != stream.tokens
+    assert tokens_a_pass(corpus().train, 8, "windows") == stream.tokens
     cut = batches(rows="windows", batch_size=1)
     mutant = [batch.tokens[0].tolist() for batch in take(cut, len(beginnings))]
     assert sorted(mutant) != sorted(drawn), "windows cut end to end are told apart"

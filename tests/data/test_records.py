@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from linnet.core.spec import load
 from linnet.data import parquet, turns
 from linnet.data.chats import Conversations
 from linnet.data.examine import examine
-from linnet.data.records import form_of, holds_conversations, records_of
+from linnet.data.records import also_text, form_of, holds_conversations, records_of
 from linnet.data.samples import parsed
 from linnet.data.sources import Files, Source
 from linnet.tokenizer.chat import Turn
@@ -137,6 +140,70 @@ def test_columns_that_nobody_asks_for_are_not_read(tmp_path: Path) -> None:
         lines(path)
 
 
+def doors(path: Path) -> set[str]:
+    """What showing, preparing and telling say of a file: its kind, or why it is refused."""
+
+    def said(ask: Callable[[], str | None]) -> str:
+        try:
+            return "files" if ask() in (None, "document", "files") else "conversations"
+        except DataError as error:
+            return str(error)
+
+    asks: list[Callable[[], str | None]] = [
+        lambda: form_of(path),
+        lambda: next(parsed([str(path)], 1)).form,
+        lambda: asked_of(str(path))[0]["data"]["sources"][0]["kind"],
+    ]
+    return set(map(said, asks))
+
+
+@pytest.mark.parametrize("rare", ["input", "prompt", "system", "chosen", "rejected", "messages", "instruction"])
+def test_columns_with_names_of_forms_that_a_file_is_not_in_are_not_read(tmp_path: Path, rare: str) -> None:
+    """A time that Python does not know, in the first row or in a later one."""
+    pyarrow = pytest.importorskip("pyarrow")
+    for far in ([2**62] * 5, [0, 1, 2, 2**62, 0]):
+        odd = {rare: pyarrow.array(far, pyarrow.timestamp("us"))}
+        path = parquet_of(tmp_path / "text.parquet", {"text": list("abcde"), **odd})
+        assert doors(path) == {"files"}
+        assert [document.text for document in Files(path=str(path)).documents()] == list("abcde")
+        assert not examine([str(path)]).problems
+        if rare != "messages":
+            path = parquet_of(tmp_path / "talk.parquet", {"messages": [each["messages"] for each in MESSAGES[:5]], **odd})
+            assert doors(path) == {"conversations"}
+            assert len(lines(path)) == 5
+            assert not examine([str(path)]).problems
+
+
+def test_all_doors_say_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("messages,messages\nx,y\n")
+    (tmp_path / "b.jsonl").write_text('{"messages": \n')
+    (tmp_path / "c.csv").write_text("text,messages,messages\nx,y,z\n")  # which is a text, whatever the others are
+    (tmp_path / "d.csv").write_text("content,input,input\nx,y,z\n")
+    (one,) = doors(tmp_path / "a.csv")
+    assert "two columns are called messages" in one
+    (one,) = doors(tmp_path / "b.jsonl")
+    assert "line 1 is not valid JSON" in one
+    assert doors(tmp_path / "c.csv") == doors(tmp_path / "d.csv") == {"files"}
+
+
+def test_what_is_not_utf8_is_told_by_what_is_ascii(tmp_path: Path) -> None:
+    """Its encoding may be said later."""
+    for name, record, kind in (("a", {"text": "né"}, "files"), ("b", {"messages": as_messages(TALKS[0])}, "conversations")):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_bytes(json.dumps(record | {"by": "é"}, ensure_ascii=False).encode("cp1252", "replace"))
+        assert asked_of(str(path))[0]["data"]["sources"][0]["kind"] == kind
+
+
+@pytest.mark.parametrize("kind", ["parquet", "parquet.gz"])
+def test_a_column_that_is_no_text_is_not_offered_as_one(tmp_path: Path, kind: str) -> None:
+    turns_of_all = [each["messages"] for each in MESSAGES[:3]]
+    for column, offered in (([1, 2, 3], None), (["x", "y", "z"], "code"), ([["x"], ["y"], ["z"]], None)):
+        path = parquet_of(tmp_path / "a.parquet", {"messages": turns_of_all, "code": column})
+        if kind == "parquet.gz":
+            (tmp_path / "a.parquet.gz").write_bytes(gzip.compress(path.read_bytes()))
+        assert also_text(str(tmp_path / f"a.{kind}")).text == offered
+
+
 def test_only_one_row_is_read_to_tell_what_a_file_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = parquet_of(tmp_path / "a.parquet", {"instruction": ["x"] * 3000, "output": ["y"] * 3000})
     told_rows = []
@@ -144,6 +211,24 @@ def test_only_one_row_is_read_to_tell_what_a_file_holds(tmp_path: Path, monkeypa
     monkeypatch.setattr(parquet, "_values", lambda column, *rest: told_rows.append(len(column)) or right(column, *rest))
     assert form_of(path) == "alpaca"
     assert set(told_rows) == {1}
+
+
+def test_of_a_large_column_only_its_beginning_is_read_to_tell_what_a_file_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"{number} {'word' * 999}" for number in range(5000)]
+    path = parquet_of(tmp_path / "a.parquet", {"instruction": words, "output": words}, compression="none", use_dictionary=False)
+    reads: list[int] = []
+
+    class Counted(io.FileIO):
+        def read(self, size: int = -1) -> bytes:
+            found = super().read(size)
+            reads.append(len(found))
+            return found
+
+    monkeypatch.setattr(parquet, "open", lambda path, mode: Counted(path, mode), raising=False)
+    assert form_of(path) == "alpaca"
+    assert 0 < sum(reads) < path.stat().st_size / 4
 
 
 def test_a_value_that_python_has_none_for_is_refused_with_its_row_and_column(tmp_path: Path) -> None:
@@ -177,6 +262,11 @@ BOTH: dict[str, tuple[list[dict[str, Any]], str | None]] = {
     "messages and code": ([row | {"code": "x"} for row in MESSAGES], "messages"),
     "numbers called messages": ([{"text": f"a {n}", "messages": n} for n in range(3)], None),
     "notes called conversation": ([{"content": f"a {n}", "conversation": f"no {n}"} for n in range(3)], None),
+    "lists of numbers called messages": ([{"text": f"a {n}", "messages": [1, n]} for n in range(3)], None),
+    "empty lists called messages": ([{"text": f"a {n}", "messages": []} for n in range(3)], None),
+    "lists of texts called conversation": ([{"text": f"a {n}", "conversation": ["a", "b"]} for n in range(3)], None),
+    "answers to nothing": ([{"content": f"text {n}", "chosen": "a", "rejected": "b"} for n in range(3)], None),
+    "empty instructions": ([{"text": f"x y {n}", "instruction": "", "output": ""} for n in range(3)], None),
     "an index called conversation": ([{"conversation": n, **row} for n, row in enumerate(ASKED)], "alpaca"),
 }
 
@@ -215,6 +305,15 @@ def test_a_folder_of_conversations_and_texts_is_refused_at_once(tmp_path: Path) 
         asked_of(str(tmp_path))
     with pytest.raises(DataError, match=r"such as folder/\*\*/\*\.jsonl"):
         list(Conversations(path=str(tmp_path)).documents())
+
+
+@pytest.mark.parametrize("first", ["talk", "text"])
+def test_files_of_one_ending_that_are_of_two_kinds_are_named(tmp_path: Path, first: str) -> None:
+    names = {"talk": "a", "text": "b"} if first == "talk" else {"talk": "b", "text": "a"}
+    talk = as_jsonl(tmp_path / f"{names['talk']}.jsonl", MESSAGES)
+    text = as_jsonl(tmp_path / f"{names['text']}.jsonl", [{"text": "A linnet."}])
+    with pytest.raises(DataError, match=re.escape(f"conversations ({talk}) and texts ({text})")):
+        asked_of(str(tmp_path))
 
 
 def test_texts_that_look_like_lists_stay_texts(tmp_path: Path) -> None:

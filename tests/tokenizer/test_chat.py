@@ -156,6 +156,8 @@ def test_turns_as_people_write_them() -> None:
     assert as_turns("Who?") == right[1:]
     assert as_turns(right) == as_turns([("system", "Be brief."), ("user", "Who?")]) == right
     assert as_turns([{"role": "system", "content": "Be brief."}, ["user", "Who?"]]) == right  # type: ignore[list-item]
+    for alone in (right[1], {"role": "user", "content": "Who?"}):
+        assert as_turns(alone) == right[1:]
     silent = [*right, Turn("assistant", ""), Turn("user", "And?")]  # a model may say nothing, and is asked on
     assert as_turns(silent) == silent
 
@@ -169,7 +171,7 @@ def test_turns_as_people_write_them() -> None:
         ([("user", "x"), 3], "turn 2 is 3"),
         ([("human", "x")], "needed: a pair of a role \\(system, user, assistant\\)"),
         ([{"role": "user"}], "turn 1 is {'role': 'user'}"),
-        ([{"role": "user", "content": "x", "tool_calls": []}], "turn 1 is"),
+        ([{"role": "user", "content": "x", "tool_calls": []}], "turn 1 has tool_calls beside role and content"),
         ([("user", "\ud83d")], "turn 1, character 0, U\\+D83D, is half a surrogate pair"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -32,7 +33,7 @@ from linnet.model import Network
 from linnet.model.training_programs import TrainingPrograms
 from linnet.objective.next_token import NextToken
 from linnet.tokenizer import load_tokenizer
-from linnet.tokenizer.chat import ChatML, Plain, Turn
+from linnet.tokenizer.chat import ChatML, ChatTemplate, Plain, Turn
 from linnet.tokenizer.simple import ByteTokenizer, byte_tokenizer
 from linnet.train import run
 from linnet.train.evaluation import final_metrics, measure_yardsticks
@@ -187,8 +188,12 @@ def test_a_run_on_conversations_can_be_talked_to(talked: Path, capsys: pytest.Ca
     assert {row["name"] for row in evaluate_run(talked, talked.parent / "other.txt")["yardsticks"]} >= {"xz", "5-gram"}
 
 
+def piped(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Bytes on standard input, as Python opens it where it does not insist on UTF-8."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8", errors="surrogateescape"))
+
+
 def test_the_history_is_kept(talked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    said = iter(["Who is 3?", "Why?", ""])
     heard: list[list[Turn]] = []
     right = LanguageModel.stream_chat
 
@@ -196,7 +201,7 @@ def test_the_history_is_kept(talked: Path, monkeypatch: pytest.MonkeyPatch, caps
         heard.append(list(turns))
         return right(self, turns, **options)
 
-    monkeypatch.setattr("builtins.input", lambda prompt="": next(said))
+    piped(monkeypatch, b"Who is 3?\nWhy?")
     monkeypatch.setattr(LanguageModel, "stream_chat", listen)
     code, out, _ = tiny_run.linnet(capsys, "chat", talked, "--system", "Be brief.", "--max-tokens", "4")
     assert code == 0
@@ -239,6 +244,26 @@ def test_what_was_said_first_is_left_out_where_there_is_no_room() -> None:
     assert (
         BYTES.decode(lately(template, BYTES, turns, 1)).count("<|im_start|>") == 3
     )  # the system's turn, the question, the reply
+
+
+@pytest.mark.parametrize("template", [ChatML(), Plain()])
+@pytest.mark.parametrize("system", [True, False])
+def test_what_is_left_of_a_conversation_is_what_its_last_exchanges_render_to(
+    template: ChatTemplate, system: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = [Turn("system", "Be brief.")] * system
+    for number in range(7):
+        turns += [Turn("user", f"Who {number}? " * (number % 3 + 1)), Turn("assistant", "A linnet. " * (number % 4 + 1))]
+    turns.append(Turn("user", "And last?"))
+    head, said = turns[:system], turns[system:]
+    left = [template.render(BYTES, [*head, *said[at:]], reply=True).ids for at in range(0, len(said), 2)]
+    renders = []
+    right = type(template).render
+    monkeypatch.setattr(type(template), "render", lambda *args, **more: renders.append(1) or right(*args, **more))
+    for room in {1, *(len(ids) + more for ids in left for more in (-1, 0, 1))}:
+        assert lately(template, BYTES, turns, room) == next((ids for ids in left if len(ids) <= room), left[-1])
+        assert len(renders) == 1, "however many exchanges are left out"
+        renders.clear()
 
 
 def test_what_is_read_over_and_over_is_noticed_where_rows_are_passed_over(tmp_path: Path) -> None:
@@ -342,21 +367,21 @@ def test_what_is_said_at_the_door_of_a_chat_is_looked_at(
     code, out, err = tiny_run.linnet(capsys, "chat", talked, "Who?", "--system", "\udcff")
     assert (code, out, "0xff at place 0" in err) == (2, "", True)
 
-    def broken(prompt: str = "") -> str:
-        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")
-
-    monkeypatch.setattr("builtins.input", broken)
-    code, _, err = tiny_run.linnet(capsys, "chat", talked)
-    assert (code, "not UTF-8" in err) == (2, True)
+    piped(monkeypatch, b"Who \xff?\n")
+    code, out, err = tiny_run.linnet(capsys, "chat", talked)
+    assert (code, out, "a line that is not UTF-8" in err) == (2, "", True)
 
 
 def test_the_terminal_says_how_to_leave(
     talked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("builtins.input", lambda prompt="": "")
+    piped(monkeypatch, b"")
     assert tiny_run.linnet(capsys, "chat", talked)[1:] == ("", "")
     monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
-    assert "Ctrl-D ends" in tiny_run.linnet(capsys, "chat", talked)[2]
+    for typed, code in (("", 0), ("Who \udcff?", 2)):  # as a terminal gives it in the C locale
+        monkeypatch.setattr("builtins.input", lambda prompt="", typed=typed: typed)
+        found, _, err = tiny_run.linnet(capsys, "chat", talked)
+        assert (found, "Ctrl-D ends" in err, "not UTF-8" in err) == (code, True, code == 2)
 
 
 def test_resumed_is_uninterrupted(tmp_path: Path, talked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,5 +452,7 @@ def test_a_file_of_conversations_is_told_from_text_on_the_command_line(tmp_path:
     write_chats(tmp_path / "chats.jsonl", 3)
     (tmp_path / "text.jsonl").write_text('{"text": "x"}\n')
     (tmp_path / "broken.jsonl").write_text("{")
-    for name, kind in (("chats.jsonl", "conversations"), ("text.jsonl", "files"), ("broken.jsonl", "files")):
+    for name, kind in (("chats.jsonl", "conversations"), ("text.jsonl", "files")):
         assert asked_of(name)[0]["data"]["sources"] == [{"kind": kind, "path": name}]
+    with pytest.raises(DataError, match=r"broken\.jsonl, line 1 is not valid JSON"):
+        asked_of("broken.jsonl")

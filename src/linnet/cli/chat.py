@@ -56,11 +56,14 @@ def chat(
 
 
 def asked() -> str:
-    """The next line of whoever sits there; empty at the end. Raises DataError where it is not UTF-8."""
+    """The next line of whoever sits there, or is piped in; empty at the end. Raises DataError where it is not UTF-8, which text of Python's
+    own does not say in every locale."""
     from linnet.core.errors import DataError, explain
 
     try:
-        return input("> " if sys.stdin.isatty() else "").strip()
+        typed = sys.stdin.isatty()
+        line = input("> ").encode("utf-8", "surrogateescape") if typed else sys.stdin.buffer.readline()
+        return line.decode("utf-8").strip()
     except EOFError:
         return ""
     except UnicodeDecodeError as error:

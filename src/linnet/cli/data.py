@@ -112,11 +112,14 @@ def show(
 
 def template_beside(tokenizer: Path) -> ChatTemplate | None:
     """How the run whose tokenizer it is writes conversations down; None where it is of no run, or of one that was taught none."""
-    if not (tokenizer / "manifest.json").is_file():
+    from linnet.tokenizer.load import FILE_NAME
+
+    folder = tokenizer.parent if tokenizer.name == FILE_NAME else tokenizer
+    if not (folder / "manifest.json").is_file():
         return None
     from linnet.interop.native import read_manifest, template_of
 
-    return template_of(read_manifest(tokenizer), tokenizer)
+    return template_of(read_manifest(folder), folder)
 
 
 def show_parsed(console: Console, paths: list[str], count: int, text: str | None) -> None:

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from linnet.core.errors import DataError, explain
 from linnet.core.refusals import kind_of, shown
@@ -33,9 +33,7 @@ SPEAKERS: dict[str, Role] = {
     "bot": "assistant",
     "model": "assistant",
 }
-TURNS = ("messages", "conversation", "conversations")  # fields that hold turns and nothing else
 EITHER = ("prompt", "chosen", "rejected")  # fields that hold turns or a text
-FIELDS = frozenset((*TURNS, *EITHER, "instruction", "input", "output", "system", "text"))  # all that a form may use
 LEARNED: tuple[Role, ...] = ("assistant",)  # whose words are learned where nobody says otherwise
 CALLS = ("tool_calls", "function_call")  # of a turn: what is not text
 
@@ -69,19 +67,49 @@ Record = Conversation | Preference | Text
 def form_in(record: Mapping[str, Any]) -> str | None:
     """The name of the form that a record is in: the first whose fields it has, with what belongs there; else, for it is broken, the
     first whose fields it has; None for one that is not known."""
-    known = [name for name, (needed, _) in FORMS.items() if needed <= record.keys()]
-    return next((name for name in known if fits(record, name)), known[0] if known else None)
+    return form_that_fits(record) or form_named(record)
 
 
-def fits(record: Mapping[str, Any], form: str) -> bool:
-    """Whether what stands in the fields by which a form is told can be of that form: a column of numbers called messages is none."""
-    needed, _ = FORMS[form]
-    return all(
-        isinstance(listed(record[field]), list)
-        if field in TURNS
-        else isinstance(record[field], str) or (field in EITHER and isinstance(record[field], list))
-        for field in needed
-    )
+def form_that_fits(record: Mapping[str, Any]) -> str | None:
+    """The first form whose fields a record has, with what belongs there: a column of numbers called messages is no conversation."""
+    return next((name for name, form in FORMS.items() if form.needed <= record.keys() and form.fits(record)), None)
+
+
+def form_named(record: Mapping[str, Any]) -> str | None:
+    """The first form whose fields a record has, whatever stands there."""
+    return next((name for name, form in FORMS.items() if form.needed <= record.keys()), None)
+
+
+def fields_that_tell(names: Collection[str]) -> frozenset[str]:
+    """The fields that have to be looked at to tell the form of a record with these fields: none where it can only be a text."""
+    could = [form for name, form in FORMS.items() if name != "text" and form.needed <= set(names)]
+    return frozenset[str]().union(*(form.needed | form.beside for form in could)) & set(names)
+
+
+def fields_of(first: Mapping[str, Any]) -> frozenset[str]:
+    """The fields that are read of records of which this is the first; none where its form is not known."""
+    name = form_in(first)
+    return FORMS[name].needed | FORMS[name].beside | FORMS[name].more if name is not None else frozenset()
+
+
+def has_turns(value: Any, speaker: str = "role", said: str = "content") -> bool:
+    """Whether a value is a list, or JSON of one, that begins with a turn."""
+    found = listed(value)
+    return isinstance(found, list) and bool(found) and isinstance(found[0], Mapping) and {speaker, said} <= found[0].keys()
+
+
+def has_words(value: Any) -> bool:
+    """Whether a value is a text that says something."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def has_answers(record: Mapping[str, Any]) -> bool:
+    """Whether a record has two answers, and something before them."""
+    answers = (record["chosen"], record["rejected"])
+    if not all(has_words(answer) or has_turns(answer) for answer in answers):
+        return False
+    prompt = record.get("prompt")
+    return has_words(prompt) or has_turns(prompt) or not any(isinstance(answer, str) for answer in answers)
 
 
 def form_for(record: Mapping[str, Any], where: str) -> str:
@@ -89,7 +117,7 @@ def form_for(record: Mapping[str, Any], where: str) -> str:
     form = form_in(record)
     if form is not None:
         return form
-    forms = "; ".join(f"{name}: {', '.join(sorted(needed))}" for name, (needed, _) in FORMS.items())
+    forms = "; ".join(f"{name}: {', '.join(sorted(form.needed))}" for name, form in FORMS.items())
     raise DataError(
         explain(
             f"{where} has the fields {', '.join(map(str, record)) or 'none'}", need=f"those of one of the known forms ({forms})"
@@ -102,11 +130,10 @@ def read(record: Mapping[str, Any], where: str, form: str | None = None) -> Reco
     form = form or form_for(record, where)
     if form not in FORMS:
         raise DataError(explain(f"records of the form {form!r}", need=f"one of {', '.join(FORMS)}"))
-    needed, reader = FORMS[form]
-    missing = sorted(needed - record.keys())
+    missing = sorted(FORMS[form].needed - record.keys())
     if missing:
         raise DataError(explain(f"{where} lacks {', '.join(missing)}", need=f"the fields of {form}, as in the records before"))
-    return reader(record, where)
+    return FORMS[form].read(record, where)
 
 
 def read_all(records: Iterator[tuple[str, Mapping[str, Any]]], form: str | None = None) -> Iterator[tuple[str, Record]]:
@@ -117,7 +144,8 @@ def read_all(records: Iterator[tuple[str, Mapping[str, Any]]], form: str | None 
 
 
 def turns_to_learn(found: Record, where: str, learn: Collection[Role] = LEARNED) -> tuple[Turn, ...]:
-    """The turns that a record teaches: of a preference those of the better answer. Raises DataError where there is nothing to learn."""
+    """The turns that a record teaches: of a preference those of the better answer. That a turn is not learned is kept where its role is
+    one that is: elsewhere it changes nothing, and would make two conversations of one. Raises DataError where there is nothing to learn."""
     if isinstance(found, Text):
         hint = "a source of kind: files for its file"
         raise DataError(explain(f"{where} is a text", need="a conversation", hint=hint))
@@ -127,16 +155,14 @@ def turns_to_learn(found: Record, where: str, learn: Collection[Role] = LEARNED)
         silenced = " of a weight above 0" if any(turn.role in learn for turn in turns) else ""
         got = f"{where}: no turn of {roles}{silenced}"
         raise DataError(explain(got, need="something to learn", hint="leaving the record out"))
-    return turns
+    return tuple(turn if turn.role in learn else turn._replace(learned=True) for turn in turns)
 
 
 def _text(record: Mapping[str, Any], where: str) -> Text:
     return Text(_string(record, "text", where))
 
 
-def _conversation(
-    record: Mapping[str, Any], where: str, field: str, speaker: str = "role", said: str = "content"
-) -> Conversation:
+def _conversation(record: Mapping[str, Any], where: str, field: str, speaker: str, said: str) -> Conversation:
     return Conversation(_checked(_turns_in(record[field], where, field, speaker, said), where))
 
 
@@ -146,7 +172,7 @@ def _alpaca(record: Mapping[str, Any], where: str) -> Conversation:
     system = _string(record, "system", where) if record.get("system") else ""
     turns = [Turn("system", system)] if system else []
     return Conversation(
-        _checked((*turns, Turn("user", f"{asked}\n\n{more}" if more else asked), Turn("assistant", answer)), where)
+        _checked((*turns, Turn("user", f"{asked}\n\n{more}" if more.strip() else asked), Turn("assistant", answer)), where)
     )
 
 
@@ -179,15 +205,44 @@ def _prompt(prompt: Any, where: str) -> tuple[Turn, ...]:
     return (Turn("user", prompt),) if isinstance(prompt, str) else _turns_in(prompt, where, "prompt")
 
 
-Reader = Callable[[Mapping[str, Any], str], Record]
-FORMS: dict[str, tuple[frozenset[str], Reader]] = {
-    "messages": (frozenset({"messages"}), partial(_conversation, field="messages")),
-    "conversation": (frozenset({"conversation"}), partial(_conversation, field="conversation")),
-    "sharegpt": (frozenset({"conversations"}), partial(_conversation, field="conversations", speaker="from", said="value")),
-    "preference": (frozenset({"chosen", "rejected"}), _preference),
-    "alpaca": (frozenset({"instruction", "output"}), _alpaca),
-    "text": (frozenset({"text"}), _text),
-}  # fields that tell, and how they are read; the first that fits
+class Form(NamedTuple):
+    """How records of a form are told and read.
+
+    needed   the fields that they all have
+    fits     whether what stands in these, and in `beside` of them, can be of the form
+    read     makes turns of one
+    beside   fields that they may have, of which the form is told, too
+    more     fields that they may have, and that say nothing of the form
+    """
+
+    needed: frozenset[str]
+    fits: Callable[[Mapping[str, Any]], bool]
+    read: Callable[[Mapping[str, Any], str], Record]
+    beside: frozenset[str] = frozenset()
+    more: frozenset[str] = frozenset()
+
+
+def _form_of_turns(field: str, speaker: str = "role", said: str = "content") -> Form:
+    return Form(
+        frozenset({field}),
+        lambda record: has_turns(record[field], speaker, said),
+        partial(_conversation, field=field, speaker=speaker, said=said),
+    )
+
+
+FORMS: dict[str, Form] = {
+    "messages": _form_of_turns("messages"),
+    "conversation": _form_of_turns("conversation"),
+    "sharegpt": _form_of_turns("conversations", "from", "value"),
+    "preference": Form(frozenset({"chosen", "rejected"}), has_answers, _preference, beside=frozenset({"prompt"})),
+    "alpaca": Form(
+        frozenset({"instruction", "output"}),
+        lambda record: has_words(record["instruction"]) and has_words(record["output"]),
+        _alpaca,
+        more=frozenset({"input", "system"}),
+    ),
+    "text": Form(frozenset({"text"}), lambda record: isinstance(record["text"], str), _text),
+}  # the first that fits
 
 
 def listed(value: Any) -> Any:
@@ -198,6 +253,19 @@ def listed(value: Any) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError):
         return None
+
+
+def with_turns(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of a table, with turns where a field of EITHER holds such as JSON: every cell of it is text."""
+    return record | {name: found for name in EITHER if (found := turns_of(record.get(name))) is not None}
+
+
+def turns_of(cell: Any) -> list[Any] | None:
+    """The turns that a text is in JSON; None for all other texts, an answer that is a list in JSON among them."""
+    found = listed(cell) if isinstance(cell, str) and cell.lstrip().startswith("[") else None
+    if not isinstance(found, list) or not found:
+        return None
+    return found if all(isinstance(turn, Mapping) and {"role", "content"} <= turn.keys() for turn in found) else None
 
 
 def _turns_in(value: Any, where: str, field: str, speaker: str = "role", said: str = "content") -> tuple[Turn, ...]:

@@ -17,7 +17,6 @@ control      control characters
 from __future__ import annotations
 
 import codecs
-import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -103,21 +102,31 @@ def examine(paths: Sequence[str], options: Options | None = None) -> Findings:
     found, seen, signed = Findings(), set[bytes](), Signed()
     for path in paths:
         files = find_files(path)
-        with contextlib.suppress(DataError):  # a file that cannot be read is found below
-            kinds = kinds_in(files) if options is None or options.text is None else (None, None)
-            if kinds[0] is not None and kinds[1] is not None:
-                found.add("mixed", str(both_kinds(path, kinds[0], kinds[1])).split("; needed: ")[0])
+        if options is None or options.text is None:
+            talk, text = kinds_in(known_forms(files))
+            if talk is not None and text is not None:
+                found.add("mixed", str(both_kinds(path, talk, text)).split("; needed: ")[0])
         for file in files:
             found.files += 1
             before = found.noted
-            for place, text in documents_of(file, options or Options(), found):
-                if note(text, place, found, seen):
-                    signed.add(place, text)
+            for place, words in documents_of(file, options or Options(), found):
+                if note(words, place, found, seen):
+                    signed.add(place, words)
             if before == found.noted:
                 found.add("empty", f"{file}: nothing is in it")
     for place, like in signed.near():
         found.add("near", f"{place}: like {like}")
     return found
+
+
+def known_forms(files: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
+    """Files with the forms of their conversations, without those whose first record cannot be read: that is found when all is read."""
+    for file in files:
+        try:
+            form = form_of(file)
+        except DataError:
+            continue
+        yield file, form
 
 
 class Signed:

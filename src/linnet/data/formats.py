@@ -19,6 +19,7 @@ from linnet.core.errors import DataError, explain
 from linnet.core.names import nearest
 from linnet.core.native import checked, native_available, opened, pointer
 from linnet.core.refusals import kind_of
+from linnet.data.conversations import form_named, form_that_fits
 from linnet.data.look import Texts
 from linnet.data.reading import LONGEST_LINE, Block, Encoding, Lines, blocks, byte_blocks
 from linnet.tokenizer.base import END_OF_TEXT
@@ -250,14 +251,10 @@ def text_in(record: dict[str, Any], field: str, where: str) -> str:
 
 
 def conversation_in(record: Mapping[str, Any]) -> str | None:
-    """The form of a conversation that a record is in; None for a text, and for fields of a conversation in which nothing of it stands where
-    there is a field that is known to hold text."""
-    from linnet.data.conversations import fits, form_in
-
-    form = form_in(record)
-    if form == "text" or (form is not None and known_texts(record) and not fits(record, form)):
-        return None
-    return form
+    """The form of a conversation that a record is in; None for a text. What only has the names of such a form is a broken one, but a text
+    where a field is known to hold that."""
+    form = form_that_fits(record) or (None if known_texts(record) else form_named(record))
+    return None if form == "text" else form
 
 
 def known_texts(record: Mapping[str, Any]) -> list[str]:

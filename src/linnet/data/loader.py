@@ -14,7 +14,8 @@ Documents that share a row are told apart by `documents`; the end token belongs 
 first token of a document is predicted from the end of the one before, with weight 1, like everywhere.
 
 Of conversations a mask says which tokens are learned: the others have weight 0 as targets, and a window in which nothing is
-learned is passed over, so that fewer rows are one time through (`tokens_a_pass`). Where they end, the stream's document starts say: a template may write end tokens within one.
+learned is passed over, so that fewer rows are one time through (`tokens_a_pass`). Where they end, the stream's document starts say: a
+template may write end tokens within one.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class PackedBatches:
     @property
     def epoch(self) -> float:
         """Passes over the whole split so far: tokens gone through ÷ tokens there."""
-        return sum(walk.read for walk in self.walks) / self.split.tokens
+        return sum(walk.gone for walk in self.walks) / self.split.tokens
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands, in plain JSON types. The same on every rank, and good for any number of ranks and any batch size."""

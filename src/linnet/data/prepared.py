@@ -21,7 +21,6 @@ from linnet.core.errors import DataError, TokenizerError, explain
 from linnet.core.files import read_json
 from linnet.core.spec import dump, load
 from linnet.data.card import DataCard
-from linnet.data.chats import Conversations
 from linnet.data.shards import Split, Stream, document_ids, open_splits, read_index
 from linnet.data.spec import DataSpec
 from linnet.tokenizer.base import Tokenizer
@@ -149,11 +148,11 @@ def prepared_place(folder: Path) -> Path:
             )
         )
     newest = sorted(places, key=lambda place: (place / "index.json").stat().st_mtime, reverse=True)
-    several = "; ".join(f"{place} ({told(place)})" for place in newest[:3])
+    several = "; ".join(f"{place} ({known_by(place)})" for place in newest[:3])
     raise DataError(explain(f"{folder} holds {len(places)} prepared folders: {several}", need="one of them", hint=str(newest[0])))
 
 
-def told(place: Path) -> str:
+def known_by(place: Path) -> str:
     """What a person knows a prepared folder by: when it was made, its size, its vocabulary."""
     made = datetime.fromtimestamp((place / "index.json").stat().st_mtime)
     if not (place / "card.json").is_file():
@@ -227,11 +226,6 @@ def open_folder(folder: Path, tokenizer: Tokenizer, *, reused: bool, verify: boo
     splits = open_splits(folder, index, verify=verify)
     card = read_card(folder / "card.json")
     spec = load(DataSpec, index["spec"], name=f"{folder}/index.json")
-    talks = {name for name, source in zip(spec.names(), spec.described()) if isinstance(source, Conversations)}
-    bare = [stream.source for split in splits.values() for stream in split.streams if stream.source in talks and not stream.masks]
-    if bare:
-        got = f"{folder / 'index.json'} names no masks of {bare[0]!r}, which is conversations"
-        raise DataError(explain(got, need="masks that say what of them is learned", hint="preparing the data anew"))
     return Prepared(
         folder, index["fingerprint"], tokenizer, spec, card, index["recipe"], splits["train"], splits["validation"], reused
     )

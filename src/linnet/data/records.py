@@ -1,18 +1,19 @@
 """Records of files, for conversations: a line of a .jsonl, a row of a table, as a table of fields.
 
 In csv, tsv and parquet a column may hold turns as JSON; in parquet also as a list of structs. Of a parquet only the columns are read
-that some form uses; of what is only to be told apart, one row. What a file holds, everybody asks `told`.
+that the form of its first row uses; of what is only to be told apart, that row, and only the columns that tell. What a file holds,
+everybody asks `told`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from linnet.core.errors import DataError, LinnetError, explain
-from linnet.data.conversations import EITHER, FIELDS, listed
+from linnet.data.conversations import fields_of, with_turns
 from linnet.data.files import FORMATS, ending, find_files
 from linnet.data.formats import Options, conversation_in, json_records, known_texts, refuse_twice, table_rows
 from linnet.data.parquet import Records, first_row, parquet_file_records, parquet_records
@@ -20,6 +21,7 @@ from linnet.data.portions import Slice
 from linnet.data.reading import chunks
 
 ENDINGS = (".jsonl", ".csv", ".tsv", ".parquet")
+LOOKED_AT = 100  # files of a path whose first record is read, to tell whether they are conversations
 KNOWN = f"{', '.join(ENDINGS)} (also .gz, .zst)"
 
 
@@ -47,35 +49,24 @@ def records_of_slice(part: Slice, options: Options, line: int = 1) -> Records:
         yield from json_records(chunks(path, part.start, part.stop), part.path, here)
     elif path.suffix == ".parquet":
         groups = None if part.stop is None else range(part.start, part.stop)
-        yield from unfolded(parquet_file_records(part.path, FIELDS, groups))
+        yield from parquet_file_records(part.path, groups)
     elif kind == ".parquet":
-        yield from unfolded(parquet_records(chunks(path), part.path, FIELDS))
+        yield from parquet_records(chunks(path), part.path)
     else:
-        yield from unfolded(rows_of_table(path, options, kind))
+        yield from rows_of_table(path, options, kind)
 
 
 def rows_of_table(file: Path, options: Options, kind: str) -> Records:
-    """The rows of a csv or tsv as records; an empty cell is an empty text. Raises DataError for two columns of one name."""
+    """The rows of a csv or tsv as records; an empty cell is an empty text, a column that shares its name with another one says nothing.
+    Raises DataError where that is one which conversations like those of the first row use."""
     rows = table_rows(chunks(file), str(file), options, tabs=kind == ".tsv")
     header = next(rows, (1, []))[1]
-    refuse_twice(header, FIELDS, str(file))
-    for line, row in rows:
-        yield f"{file}, line {line}", dict(zip(header, row))
-
-
-def unfolded(records: Records) -> Records:
-    """Records of a table, with turns where a column of EITHER holds such as JSON: every cell of it is text."""
-    for where, record in records:
-        turns = {name: found for name in EITHER if (found := turns_of(record.get(name))) is not None}
-        yield where, record | turns
-
-
-def turns_of(cell: Any) -> list[Any] | None:
-    """The turns that a text is in JSON; None for all other texts, an answer that is a list in JSON among them."""
-    found = listed(cell) if isinstance(cell, str) and cell.lstrip().startswith("[") else None
-    if not isinstance(found, list) or not found:
-        return None
-    return found if all(isinstance(turn, Mapping) and {"role", "content"} <= turn.keys() for turn in found) else None
+    silent = dict.fromkeys(name for name in header if header.count(name) > 1)
+    for number, (line, row) in enumerate(rows):
+        record = with_turns(dict(zip(header, row)) | silent)
+        if number == 0 and conversation_in(record):
+            refuse_twice(header, fields_of(record), str(file))
+        yield f"{file}, line {line}", record
 
 
 # ---- what a file holds -----------------------------------------------------------------------------------------------
@@ -93,8 +84,19 @@ class Told(NamedTuple):
 
 
 def told(file: Path, options: Options | None = None) -> Told:
-    """What a file holds. Raises DataError where its first record cannot be read."""
-    record = first_record(file, options) if ending(file) in ENDINGS else None
+    """What a file holds; without options in whatever encoding, for what tells it is ASCII. Raises DataError where its first record
+    cannot be read."""
+    if ending(file) not in ENDINGS:
+        return Told()
+    try:
+        record = first_record(file, options)
+    except DataError as error:
+        if options is not None:
+            raise
+        try:
+            record = first_record(file, Options(encoding="latin-1"))
+        except DataError:
+            raise error from None
     if record is None:
         return Told()
     return Told(conversation_in(record), next(iter(known_texts(record)), None))
@@ -103,7 +105,7 @@ def told(file: Path, options: Options | None = None) -> Told:
 def first_record(file: Path, options: Options | None = None) -> dict[str, Any] | None:
     """The first record of a file, with the names of all its fields and what stands in those that tell its form; None where it has none."""
     if file.suffix == ".parquet":
-        return first_row(str(file), FIELDS - {"text"})
+        return first_row(str(file))
     return next((record for _, record in records_of(file, options)), None)
 
 
@@ -112,25 +114,26 @@ def form_of(file: Path, options: Options | None = None) -> str | None:
     return told(file, options).form
 
 
-def kinds_in(files: Sequence[Path]) -> tuple[Path | None, Path | None]:
-    """(a file of conversations, a file of texts) among some; None where there is none. Raises DataError for what cannot be read."""
+def kinds_in(files: Iterable[tuple[Path, str | None]]) -> tuple[Path | None, Path | None]:
+    """(a file of conversations, a file of texts) among some files with their forms; None where there is none."""
     found: dict[bool, Path] = {}
-    for file in files:
-        found.setdefault(told(file).form is not None, file)
+    for file, form in files:
+        found.setdefault(form is not None, file)
         if len(found) == 2:
             break
     return found.get(True), found.get(False)
 
 
 def holds_conversations(path: str) -> bool:
-    """Whether what a path stands for is conversations, by the first file of each ending; what is wrong with one is for its reader to say.
-    Raises DataError where some are conversations and some are texts."""
+    """Whether what a path stands for is conversations, by the first file of each ending and the first LOOKED_AT of all; what is wrong with
+    a path that stands for nothing is for its reader to say. Raises DataError where some are conversations and some are texts, and where
+    one cannot be read."""
     try:
         files = find_files(path)
-        some = {ending(file): file for file in reversed(files)}
-        talk, text = kinds_in(list(some.values()))
     except LinnetError:
         return False
+    some = dict.fromkeys([*{ending(file): file for file in reversed(files)}.values(), *files[:LOOKED_AT]])
+    talk, text = kinds_in((file, form_of(file)) for file in some)
     if talk is not None and text is not None:
         raise both_kinds(path, talk, text)
     return talk is not None

@@ -250,15 +250,25 @@ def read_index(folder: Path) -> dict[str, Any]:
     index = read_json(folder / "index.json", what="a prepared data folder with its index.json", error=DataError)
     got = (index.get("format"), index.get("version")) if isinstance(index, dict) else None
     if got != (FORMAT, VERSION):
-        raise DataError(
-            explain(f"{folder / 'index.json'} is of format {got}", need=f"{(FORMAT, VERSION)}", hint="preparing the data anew")
-        )
+        raise DataError(explain(f"{folder / 'index.json'} is of format {got}", need=f"{(FORMAT, VERSION)}", hint=anew(folder)))
     fitting(Index, index, name=str(folder / "index.json"), error=DataError)
     unknown = {entry["source"] for name in SPLITS for entry in index["splits"][name]} - index["weights"].keys()
     if unknown:
         lacks = f"{folder / 'index.json'} has no weight of {', '.join(sorted(unknown))}"
-        raise DataError(explain(lacks, need="one for each source", hint="preparing the data anew"))
+        raise DataError(explain(lacks, need="one for each source", hint=anew(folder)))
     return index
+
+
+def anew(folder: Path) -> str:
+    """What to try where a prepared folder is not what it should be: as long as it is there, preparing again finds it."""
+    return f"deleting {folder} and preparing again"
+
+
+def conversations_in(index: dict[str, Any]) -> set[str]:
+    """The names of an index's sources of conversations, which need masks."""
+    sources = index["spec"].get("sources")  # in the order of the weights
+    kinds = [each.get("kind") for each in sources if isinstance(each, dict)] if isinstance(sources, list) else []
+    return {name for name, kind in zip(index["weights"], kinds) if kind == "conversations"}
 
 
 def open_splits(folder: Path, index: dict[str, Any], *, verify: bool = False) -> dict[str, Split]:
@@ -266,11 +276,12 @@ def open_splits(folder: Path, index: dict[str, Any], *, verify: bool = False) ->
 
     Raises DataError with the first file that is missing, cut or changed.
     """
-    dtype = np.dtype(index["dtype"])
+    dtype, talks = np.dtype(index["dtype"]), conversations_in(index)
     splits = {}
     for name in SPLITS:
         streams = []
         for entry in index["splits"][name]:
+            _check_masks(entry, folder, talks)
             files = [(shard["file"], shard["tokens"] * dtype.itemsize, shard["sha256"]) for shard in entry["shards"]]
             files.append((entry["starts"]["file"], (entry["documents"] + 1) * 8, entry["starts"]["sha256"]))
             masked = [shard for shard in entry["shards"] if shard.get("mask")]
@@ -280,23 +291,47 @@ def open_splits(folder: Path, index: dict[str, Any], *, verify: bool = False) ->
             maps = tuple(_mapped(folder / shard["file"], dtype) for shard in entry["shards"])
             starts = _mapped(folder / entry["starts"]["file"], np.dtype("<u8"))
             masks = tuple(_mapped(folder / shard["mask"]["file"], np.dtype("u1")) for shard in masked)
-            _check_counts(entry, folder / "index.json", masks if verify else None)
-            learned = (entry.get("n_learned"), entry.get("learned_bytes"))
-            weight = as_weight(index["weights"][entry["source"]])
-            sizes = (entry["tokens"], entry["bytes"], entry["documents"])
-            streams.append(Stream(entry["source"], weight, *sizes, maps, starts, masks, *learned))
+            _check_counts(entry, folder, masks if verify else None)
+            stream = Stream(
+                source=entry["source"],
+                weight=as_weight(index["weights"][entry["source"]]),
+                tokens=entry["tokens"],
+                bytes=entry["bytes"],
+                documents=entry["documents"],
+                maps=maps,
+                starts=starts,
+                masks=masks,
+                n_learned=entry.get("n_learned"),
+                learned_bytes=entry.get("learned_bytes"),
+            )
+            streams.append(stream)
         splits[name] = Split(name, tuple(streams), index["end_id"], index["fingerprint"])
     return splits
 
 
-def _check_counts(entry: dict[str, Any], index: Path, masks: Sequence[NDArray[np.uint8]] | None) -> None:
-    """Raise DataError unless all shards of a source have a mask, or none, and what the index counts in them agrees; masks: to count again."""
-    shards, name = entry["shards"], entry["source"]
+def _check_masks(entry: dict[str, Any], folder: Path, talks: set[str]) -> None:
+    """Raise DataError unless all shards of a source have a mask, or none, which conversations (`talks`) need."""
+    shards, index, source = entry["shards"], folder / "index.json", entry["source"]
+    masks = sum(bool(shard.get("mask")) for shard in shards)
+    if any("learned" in each for each in (entry, *shards)):
+        got, need = f"{index} says `learned`, as it did before masks were called so", "one that names masks"
+    elif masks not in (0, len(shards)):
+        got, need = f"{index} names masks of {masks} of the {len(shards)} shards of {source!r}", "one for each, or none"
+    elif not masks and source in talks:
+        got, need = (
+            f"{index} names no masks of {source!r}, which is conversations",
+            "masks that say what of them is learned",
+        )
+    else:
+        return
+    raise DataError(explain(got, need=need, hint=anew(folder)))
+
+
+def _check_counts(entry: dict[str, Any], folder: Path, masks: Sequence[NDArray[np.uint8]] | None) -> None:
+    """Raise DataError unless what the index counts in the masks of a source agrees; masks: to count again."""
+    shards, name, index = entry["shards"], entry["source"], folder / "index.json"
     counts = [shard["mask"]["n_learned"] for shard in shards if shard.get("mask")]
     n_learned, n_bytes = entry.get("n_learned"), entry.get("learned_bytes")
-    if len(counts) not in (0, len(shards)):
-        got = f"{index} names masks of {len(counts)} of the {len(shards)} shards of {name!r}"
-        raise DataError(explain(got, need="one for each, or none", hint="preparing the data anew"))
     if not counts:
         fits = n_learned is None and n_bytes is None
     else:
@@ -304,7 +339,7 @@ def _check_counts(entry: dict[str, Any], index: Path, masks: Sequence[NDArray[np
             n_learned == sum(counts) > 0
             and all(0 <= count <= shard["tokens"] for count, shard in zip(counts, shards))
             and n_bytes is not None
-            and 0 <= n_bytes <= entry["bytes"]
+            and 0 < n_bytes <= entry["bytes"]
         )
     if fits and masks:
         bits = [[np.count_nonzero(np.unpackbits(mask[at : at + MANY])) for at in range(0, len(mask), MANY)] for mask in masks]
@@ -312,7 +347,7 @@ def _check_counts(entry: dict[str, Any], index: Path, masks: Sequence[NDArray[np
     if not fits:
         got = f"{index}: {n_learned} tokens and {n_bytes} bytes of {name!r} are learned, {counts or 'no'} in the masks of its shards"
         need = f"counts that agree, of {entry['tokens']:,} tokens and {entry['bytes']:,} bytes"
-        raise DataError(explain(got, need=need, hint="preparing the data anew"))
+        raise DataError(explain(got, need=need, hint=anew(folder)))
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -22,6 +22,7 @@ import json
 import re
 import sys
 from abc import abstractmethod
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -267,7 +268,7 @@ class PythonDocs(Described):
 def refuse_records(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """What is piped in as text. Raises DataError where its first line is a record of a conversation, which nobody means as it stands."""
     for number, piece in enumerate(pieces):
-        if number == 0 and (form := form_of_line(piece.lstrip().partition(b"\n")[0])):
+        if number == 0 and (form := form_of_line(piece.removeprefix(BOM_UTF8).lstrip().partition(b"\n")[0])):
             hint = "writing them to a file: linnet prepare chats.jsonl; of texts, --set data.sources.0.format=jsonl"
             raise DataError(explain(f"standard input begins with a conversation ({form})", need="text", hint=hint))
         yield piece

@@ -62,11 +62,11 @@ def first_places(stream: Stream, context_length: int, rows: Rows, documents: int
 
 
 def tokens_a_pass(split: Split, context_length: int, rows: Rows) -> int:
-    """Tokens of the rows that are drawn while a split is gone through once: all of a text; of conversations those of rows that teach
-    something, as many as there are where windows begin with the first token."""
+    """Tokens of the rows that are drawn while a split is gone through once: all of a text that is cut into windows, else as many rows as
+    documents can begin; of conversations only rows that teach something, as many as there are where windows begin with the first token."""
     found = 0
     for stream in split.streams:
-        if stream.masks:
+        if stream.masks or rows == "documents":
             places = first_places(stream, context_length, rows, beginnings(stream, context_length, rows))
             found += context_length * max(1, int(stream.any_learned(places + 1, context_length).sum()))
         else:
@@ -145,8 +145,9 @@ class Walk:
         return np.concatenate(starts) if starts else np.empty(0, np.int64)
 
     @property
-    def read(self) -> float:
-        """Tokens that it has gone through: those drawn; of conversations those passed over, too."""
-        if not self.stream.masks:
+    def gone(self) -> float:
+        """Tokens that it has gone through: those drawn; of conversations those passed over, too; of rows that begin with documents, all of
+        the stream where each has begun one."""
+        if not self.stream.masks and self.rows == "windows":
             return self.drawn * self.context_length
         return (self.epoch + self.position / self.windows) * self.stream.tokens

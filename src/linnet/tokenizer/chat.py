@@ -34,16 +34,19 @@ class Turn(NamedTuple):
     learned: bool = True
 
 
-Said = Sequence[Turn | tuple[Role, str] | Mapping[str, str]] | str  # what people write for turns
+Said = Sequence[Turn | tuple[Role, str] | Mapping[str, str]] | Turn | Mapping[str, str] | str  # what people write for turns
 
 
 def as_turns(said: Said) -> list[Turn]:
-    """Turns as people write them: Turns, pairs (role, words), tables of role and content; a text alone is the user's turn.
+    """Turns as people write them: Turns, pairs (role, words), tables of role and content; one of these alone is a conversation of
+    one turn, and a text alone is the user's.
 
     Raises DataError with the number of the turn that is none, or says nothing: only a model may have had nothing to say.
     """
     if isinstance(said, str):
         said = [Turn("user", said)]
+    elif isinstance(said, (Turn, Mapping)):
+        said = [said]
     turns = [_as_turn(each, number) for number, each in enumerate(said, 1)]
     check_words(turns, silent=("assistant",))
     return turns
@@ -51,6 +54,10 @@ def as_turns(said: Said) -> list[Turn]:
 
 def _as_turn(said: Any, number: int) -> Turn:
     if isinstance(said, Mapping):
+        beside = ", ".join(sorted(map(str, set(said) - {"role", "content"})))
+        if beside and {"role", "content"} <= set(said):
+            got = f"turn {number} has {beside} beside role and content"
+            raise DataError(explain(got, need="role and content alone", hint="leaving it out"))
         fits = set(said) == {"role", "content"}
         pair: tuple[Any, ...] = (said.get("role"), said.get("content"))
     else:
