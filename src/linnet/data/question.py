@@ -16,6 +16,7 @@ import numpy as np
 
 from linnet.core.spec import dump
 from linnet.data.shards import FORMAT, VERSION
+from linnet.data.sources import Source
 from linnet.data.spec import DataSpec
 from linnet.data.spool import Spool, changed
 from linnet.tokenizer.base import Tokenizer
@@ -49,17 +50,22 @@ def name_of(spec: DataSpec, digests: list[str | None], maker: str) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def all_read(spec: DataSpec) -> list[Source]:
+    """All sources, and all evaluation texts that they are compared with."""
+    return [*spec.sources, *[each.files() for each in spec.against]]
+
+
 def refuse_changes(spec: DataSpec, seed: int, digests: Sequence[str | None], those: Iterable[bool]) -> None:
     """Raise DataError where one of those sources (and evaluation texts) has another digest than before; one that cannot be asked now,
     as without a network, has not changed."""
-    for each, then, wanted in zip([*spec.sources, *[against.files() for against in spec.against]], digests, those):
+    for each, then, wanted in zip(all_read(spec), digests, those):
         if wanted and each.digest(seed=seed) not in (None, then):
             raise changed()
 
 
 def digests_of(spec: DataSpec, seed: int) -> list[str | None]:
     """Of all sources, and of all evaluation texts that they are compared with."""
-    return [*[source.digest(seed=seed) for source in spec.sources], *[each.files().digest() for each in spec.against]]
+    return [each.digest(seed=seed) for each in all_read(spec)]
 
 
 def digest_of(spool: Spool) -> str:
