@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 
 use super::kept::{key_of, Table, KEPT_BYTES};
-use super::merge::{Memo, Merger};
+use super::memo::Memo;
+use super::merge::Merger;
 use super::pieces::{nth, on_threads, Pieces, PIECE};
 use super::scan::{chunks, Pattern};
 

@@ -8,7 +8,6 @@
 //! Every pair has a slot of its own: the hashes of a group of pairs are changed by one number, the first that leads all of them to
 //! slots that are free (hash and displace: Belazzougui, Botelho and Dietzfelbinger 2009).
 
-use super::pairs::NEVER;
 use super::prefetch;
 use super::two_bytes::{two_bytes, TwoBytes};
 
@@ -135,6 +134,7 @@ impl Guesses {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pairs::NEVER;
     use super::*;
 
     #[test]

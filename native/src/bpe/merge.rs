@@ -5,7 +5,7 @@
 //!     by scanning    for short chunks: look for the lowest rank, merge, look again
 //!     by heap        the reference for any length, in n log n
 //!     by neighbours  for long chunks, in time linear in their length: the longest token that goes with the one before it
-//!     by windows     for very long ones: many parts side by side, put together (`windows.rs`)
+//!     by windows     for very long ones: many parts side by side, put together (`long.rs`)
 //!
 //! The third rests on this: tokens t₁ … tₙ are what merging makes of their bytes if, and only if, of the bytes of every two neighbours
 //! it makes just these two. For merges are taken in the order of (rank, place), and until one crosses a border between the tokens,
@@ -19,7 +19,8 @@ use std::collections::BinaryHeap;
 use super::borders::Borders;
 use super::guess::{Guesses, Merge};
 use super::hash::Pair;
-use super::pairs::{hash, key, Pairs, MOST_IDS, MOST_MERGES, NEVER, RANK_BITS};
+use super::memo::{Dead, Memo};
+use super::pairs::{Pairs, MOST_IDS, MOST_MERGES, NEVER};
 use super::trie::{Trie, NO_TOKEN};
 
 const NOWHERE: usize = usize::MAX;
@@ -337,54 +338,6 @@ impl Merger {
             heap.extend(candidate(&symbols, &right, place));
         }
         (0..n).filter(|&place| !gone[place]).map(|place| symbols[place]).collect()
-    }
-}
-
-/// Places in a chunk from where no way leads on.
-#[derive(Default)]
-struct Dead {
-    bits: Vec<u64>, // none as long as there is no such place
-}
-
-impl Dead {
-    fn add(&mut self, at: usize, length: usize) {
-        self.bits.resize(length / 64 + 1, 0);
-        self.bits[at / 64] |= 1 << (at % 64);
-    }
-
-    #[inline(always)]
-    fn holds(&self, at: usize) -> bool {
-        self.bits.get(at / 64).is_some_and(|bits| bits >> (at % 64) & 1 == 1)
-    }
-}
-
-/// What was found out lately: a token and what the text goes on with → the token that comes next.
-pub struct Memo {
-    slots: Vec<u64>,
-}
-
-impl Memo {
-    const BITS: u32 = 15;
-    const NONE: u32 = (1 << RANK_BITS) - 1; // in a slot: no token; larger than any id
-
-    pub fn new() -> Memo {
-        Memo { slots: vec![u64::MAX; 1 << Self::BITS] }
-    }
-
-    #[inline(always)]
-    fn look_up(&mut self, before: u32, token: u32, find: impl FnOnce() -> u32) -> u32 {
-        if token == NO_TOKEN {
-            return token;
-        }
-        let pair = key(before, token);
-        let slot = &mut self.slots[(hash(pair) >> (64 - Self::BITS)) as usize];
-        if *slot >> RANK_BITS != pair {
-            *slot = pair << RANK_BITS | u64::from(find() & Self::NONE);
-        }
-        match *slot as u32 & Self::NONE {
-            Self::NONE => NO_TOKEN,
-            token => token,
-        }
     }
 }
 

@@ -10,6 +10,8 @@ mod hash;
 mod kept;
 pub mod learn;
 mod list;
+mod long;
+mod memo;
 pub mod merge;
 mod pairs;
 mod pieces;
