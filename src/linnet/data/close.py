@@ -53,7 +53,7 @@ class Closing:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer, self.end_id, self.dtype = tokenizer, tokenizer.end_id, token_dtype(tokenizer.vocab_size)
-        self.vocabulary = np.array([len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)], np.uint32)
+        self.vocabulary = tokenizer.token_sizes()
         self.vocabulary[list(tokenizer.special.values())] |= SPECIAL
 
     def __call__(self, ids: Ids, ends: NDArray[np.uint64], sizes: NDArray[np.uint64], which: NDArray[np.uint8]) -> Closed:

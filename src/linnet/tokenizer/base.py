@@ -86,6 +86,10 @@ class Tokenizer(ABC):
     def token_bytes(self, token: int) -> bytes:
         """The bytes that one id stands for."""
 
+    def token_sizes(self) -> NDArray[np.uint32]:
+        """How many bytes each id stands for (vocab_size,)."""
+        return np.array([len(self.token_bytes(token)) for token in range(self.vocab_size)], np.uint32)
+
     @abstractmethod
     def to_json(self) -> str:
         """The content of `tokenizer.json`; the `tokenizers` library reads it and gives the same ids."""

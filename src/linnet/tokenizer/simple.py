@@ -62,6 +62,9 @@ class CharTokenizer(VocabularyTokenizer):
     def spelling(self, token: bytes) -> str:
         return token.decode("utf-8")
 
+    def unspelled(self, name: str) -> bytes:
+        return name.encode("utf-8")
+
     def rules(self) -> dict[str, Any]:
         return {}
 

@@ -14,13 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
+import numpy as np
 import regex
+from numpy.typing import NDArray
 
 from linnet.core.errors import TokenizerError, explain, listing
 from linnet.core.files import write_text
 from linnet.core.names import nearest
 from linnet.tokenizer.base import END_OF_TEXT, SpecialInText, Tokenizer
-from linnet.tokenizer.spelling import spell
+from linnet.tokenizer.spelling import spell, unspell
 
 Progress = Callable[[str, int, int | None], None]  # (stage, done, total or None where nobody knows it)
 
@@ -91,6 +93,9 @@ class TableTokenizer(Tokenizer):
     def token_bytes(self, token: int) -> bytes:
         return self._joined([token])
 
+    def token_sizes(self) -> NDArray[np.uint32]:
+        return np.fromiter(map(len, self._table), np.uint32, len(self._table))
+
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
         return self._joined(ids)
 
@@ -140,7 +145,7 @@ class VocabularyTokenizer(TableTokenizer):
 
     def __init__(self, tokens: Mapping[bytes, int], special: Mapping[str, int]) -> None:
         check_ids(tokens, special)
-        clash = special.keys() & {self.spelling(token) for token in tokens}
+        clash = {name for name in special if self.unspelled(name) in tokens}
         if clash:
             name = min(clash)
             raise TokenizerError(
@@ -164,6 +169,10 @@ class VocabularyTokenizer(TableTokenizer):
         """How an ordinary token is written in `tokenizer.json`."""
         return spell(token)
 
+    def unspelled(self, name: str) -> bytes | None:
+        """The bytes that would be written so; None where none would."""
+        return unspell(name)
+
     def content(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
@@ -175,22 +184,29 @@ class VocabularyTokenizer(TableTokenizer):
 
 def check_ids(tokens: Mapping[bytes, int], special: Mapping[str, int]) -> None:
     """Refuse tables in which an id is missing, is there twice, or a name cannot be a special token's."""
+    size = len(tokens) + len(special)
     problems = []
     if END_OF_TEXT not in special:
         problems.append(f"the special token {END_OF_TEXT!r} is missing")
     problems += [f"{name!r} cannot be the name of a special token" for name in special if not is_name(name)]
+    if sorted([*tokens.values(), *special.values()]) != list(range(size)):
+        problems += wrong_ids(tokens, special, size)
+    if problems:
+        raise TokenizerError(listing(problems, "this is not a vocabulary"))
+
+
+def wrong_ids(tokens: Mapping[bytes, int], special: Mapping[str, int], size: int) -> list[str]:
+    """What is wrong with ids that are not 0 … size - 1, each once."""
     holders: dict[int, list[Any]] = {}
     for token, token_id in [*tokens.items(), *special.items()]:
         holders.setdefault(token_id, []).append(token)
-    size = len(tokens) + len(special)
     shared = [token_id for token_id, names in holders.items() if len(names) > 1]
     outside = sorted(token_id for token_id in holders if not 0 <= token_id < size)
     gaps = [token_id for token_id in range(size) if token_id not in holders]
-    problems += [f"the id {token_id} belongs to {' and '.join(map(repr, holders[token_id]))}" for token_id in sorted(shared)[:5]]
+    problems = [f"the id {token_id} belongs to {' and '.join(map(repr, holders[token_id]))}" for token_id in sorted(shared)[:5]]
     if gaps or outside:
         problems.append(f"{size} tokens need the ids 0 to {size - 1}; missing: {gaps[:5]}, outside: {outside[:5]}")
-    if problems:
-        raise TokenizerError(listing(problems, "this is not a vocabulary"))
+    return problems
 
 
 def special_names(extra: Sequence[str]) -> tuple[str, ...]:
