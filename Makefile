@@ -28,7 +28,7 @@ check: .venv/.develop  ## What has to pass before a commit: style, types, import
 
 bench: .venv/.develop  ## The benchmarks, one table each
 	@test -d benchmarks || { echo "there are no benchmarks here"; exit 1; }
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@for file in $(filter-out benchmarks/preparing.py, $(sort $(wildcard benchmarks/*.py))); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 clean:  ## Throw away .venv, caches and builds; runs/ stays
 	rm -rf .venv build dist native/target src/linnet/_native .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

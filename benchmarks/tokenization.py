@@ -1,6 +1,6 @@
-"""Tokenizers beside tiktoken, tokenizers, rustbpe and sentencepiece: encoding, training, and what must stay linear.
+"""Tokenizers beside tiktoken, tokenizers, rustbpe and sentencepiece: encoding, training, and what must stay linear; `linnet prepare`.
 
-    python benchmarks/tokenization.py [--rounds 5] [--only encode batch long train]
+    python benchmarks/tokenization.py [--rounds 5] [--only encode batch long train prepare]
 
 Texts and vocabularies are those of ../shared/data; without them there is nothing to measure. Every rival does its work once in
 each round, one after another; ratios are taken within a round, and their median is printed. Encoding is measured as a
@@ -233,7 +233,12 @@ def installed(name: str) -> Any:
         return None
 
 
-PARTS: dict[str, Callable[[int], None]] = {"encode": encode, "batch": batch, "long": long, "train": train}
+def prepare(rounds: int) -> None:
+    """The whole way to shards, in a program of its own: what stands in this one's memory would be in the way."""
+    subprocess.run([sys.executable, str(HERE / "preparing.py"), "--rounds", str(rounds)], check=True)
+
+
+PARTS: dict[str, Callable[[int], None]] = {"encode": encode, "batch": batch, "long": long, "train": train, "prepare": prepare}
 
 
 def main() -> None:
