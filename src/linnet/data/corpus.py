@@ -15,7 +15,7 @@ from linnet.core.spec import Spec, dump
 from linnet.data.engine import Engine
 from linnet.data.prepare import prepare
 from linnet.data.prepared import Prepared
-from linnet.data.question import TokenizerTrainer
+from linnet.data.question import TokenizerLater, TokenizerTrainer
 from linnet.data.spec import DataSpec
 from linnet.data.workplace import Progress
 from linnet.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
@@ -51,9 +51,9 @@ def prepare_corpus(
     A tokenizer that is trained gets the special tokens that the template of the corpus's conversations needs.
     """
     chosen = corpus.tokenizer
-    maker: Tokenizer | TokenizerTrainer
+    maker: Tokenizer | TokenizerTrainer | TokenizerLater
     if isinstance(chosen, TokenizerFile):
-        maker = train_tokenizer(chosen, ())
+        maker = TokenizerLater(lambda: train_tokenizer(chosen, ()), chosen.content())
     else:
         template = corpus.data.template
         special = template.special_names() if template is not None else ()

@@ -32,7 +32,16 @@ from linnet.data.files import UNFINISHED
 from linnet.data.journal import Journal
 from linnet.data.mark import are_marked
 from linnet.data.prepared import Prepared, open_folder
-from linnet.data.question import TokenizerTrainer, digest_of, digests_of, maker_of, name_of, refuse_changes
+from linnet.data.question import (
+    Question,
+    TokenizerLater,
+    TokenizerTrainer,
+    answer_in,
+    digest_of,
+    maker_of,
+    name_of,
+    refuse_changes,
+)
 from linnet.data.shard_writer import write_stream
 from linnet.data.shards import FORMAT, SPLITS, VERSION, files_of, token_dtype
 from linnet.data.sides import SourcePlan, TrainingTexts, plan_all, training_texts
@@ -50,7 +59,7 @@ READING, SIGNING, COMPARING, ENCODING = 1.0, 1.2, 0.9, 1.8  # times for the same
 
 def prepare(
     spec: DataSpec,
-    tokenizer: Tokenizer | TokenizerTrainer | Callable[[Iterable[str]], Tokenizer],
+    tokenizer: Tokenizer | TokenizerTrainer | TokenizerLater | Callable[[Iterable[str]], Tokenizer],
     folder: Path,
     *,
     seed: int = 0,
@@ -60,7 +69,7 @@ def prepare(
 ) -> Prepared:
     """Prepare a corpus inside `folder`, or find it there prepared already.
 
-    tokenizer   a Tokenizer, or how to train one: a TokenizerTrainer, or just its `train`
+    tokenizer   a Tokenizer, how to open one, or how to train one: a TokenizerTrainer, or just its `train`
     seed        the run's; decides what generated sources say, and nothing else
     progress    told how far it is
     engine      who works: this process, others, a cluster; auto: others where there is much text and more than one core
@@ -72,28 +81,22 @@ def prepare(
     """
     folder = Path(folder)
     tell = progress or (lambda done, message: None)
-    if not isinstance(tokenizer, (Tokenizer, TokenizerTrainer)):
+    if not isinstance(tokenizer, (Tokenizer, TokenizerTrainer, TokenizerLater)):
         tokenizer = TokenizerTrainer(tokenizer)
-    if isinstance(tokenizer, Tokenizer):
-        spec.check(tokenizer)
-    maker = maker_of(tokenizer)
-    digests = digests_of(spec, seed)
-    name = name_of(spec, digests, maker) if maker is not None and None not in digests else None
-    if name is not None:
-        found = _reuse(folder / name, tokenizer, tell)
-        if found is not None:
-            if (folder / f"{name}{UNFINISHED}").exists():
-                sweep_unfinished(folder / f"{name}{UNFINISHED}")
-            return found
+    question = Question(spec, seed, tokenizer, folder)
+    found = question.answer(tell)
+    if found is not None:
+        if (left := folder / f"{question.work_name}{UNFINISHED}").exists():
+            sweep_unfinished(left)
+        return found
 
-    with made_folder(folder), work_folder(folder, name, tell) as place:
-        if name is not None:
-            found = _reuse(folder / name, tokenizer, tell)  # another process asked the same, and this one waited for it
-            if found is not None:
-                return found
-        work = Work(spec, seed, place, tokenizer=tokenizer if isinstance(tokenizer, Tokenizer) else None)
+    with made_folder(folder), work_folder(folder, question.work_name, tell) as place:
+        found = question.answer(tell)  # another process asked the same, and this one waited for it
+        if found is not None:
+            return found
+        work = Work(spec, seed, place, tokenizer=question.tokenizer if isinstance(question.tokenizer, Tokenizer) else None)
         with contextlib.closing(Preparation(work, engine, workers, tell)) as preparation:
-            return preparation.run(tokenizer, maker, digests, folder)
+            return preparation.run(question, folder)
 
 
 class Preparation:
@@ -116,20 +119,24 @@ class Preparation:
             self.crew.close()
         self.journal.close()
 
-    def run(
-        self, tokenizer: Tokenizer | TokenizerTrainer, maker: str | None, digests: list[str | None], folder: Path
-    ) -> Prepared:
+    def run(self, question: Question, folder: Path) -> Prepared:
         """All of it; the prepared folder."""
         _ = self.work.against  # what is wrong with evaluation texts is said before anything is read
-        spools = self.read(meanwhile=lambda: self.keep(tokenizer) if isinstance(tokenizer, Tokenizer) else None)
+
+        def meanwhile() -> None:
+            if isinstance(opened := question.opened(), Tokenizer):
+                self.keep(opened)
+
+        spools, digests = self.read(meanwhile), question.digests
         refuse_changes(self.spec, self.work.seed, digests, repeat(True))
+        tokenizer = question.opened()
         self.mark(spools)
         plans = plan_all(self.spec, spools)
         trained = self.trained(tokenizer, spools, plans)
         self.spec.check(trained)
         known = [digest or digest_of(spool) for digest, spool in zip(digests, spools)] + digests[len(spools) :]
-        target = folder / name_of(self.spec, known, maker or trained.fingerprint)
-        found = _reuse(target, trained, self.tell)
+        target = folder / name_of(self.spec, known, maker_of(tokenizer) or trained.fingerprint)
+        found = answer_in(target, trained, self.tell)
         if found is not None:
             return found
         if target.exists():
@@ -152,7 +159,7 @@ class Preparation:
         try:
             os.replace(self.work.built, target)
         except OSError:
-            found = _reuse(target, trained, self.tell)  # another process came to the same by another way, and was first
+            found = answer_in(target, trained, self.tell)  # another process came to the same by another way, and was first
             if found is None:
                 raise
             return found
@@ -385,16 +392,3 @@ def _known_size(portions: list[list[Portion]]) -> int | None:
     if any(len(each) > 1 and not any(portion.size for portion in each) for each in portions):
         return None
     return sum(portion.size for each in portions for portion in each)
-
-
-def _reuse(target: Path, tokenizer: Tokenizer | TokenizerTrainer, tell: Progress) -> Prepared | None:
-    """The prepared folder at `target` if it is there and whole; None if it has to be made."""
-    if not (target / "index.json").is_file():
-        return None
-    if isinstance(tokenizer, TokenizerTrainer):
-        if tokenizer.load is None:
-            return None
-        tokenizer = tokenizer.load(target / FILE_NAME)
-    prepared = open_folder(target, tokenizer, reused=True)
-    tell(1.0, f"prepared before: {prepared.card.announcement()}")
-    return prepared

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from linnet.core.errors import TokenizerError, explain
+from linnet.core.files import sha256_file
 from linnet.tokenizer.pretokenize import PATTERNS, unknown_pattern
-from linnet.tokenizer.ranks import GPT2_FILES, PUBLISHED, load_gpt2, load_tiktoken
+from linnet.tokenizer.ranks import GPT2_FILES, GPT2_MERGES, PUBLISHED, load_gpt2, load_tiktoken
 from linnet.tokenizer.sentencepiece import load_sentencepiece, looks_like_sentencepiece
 from linnet.tokenizer.tokenizer_json import read_tokenizer
 from linnet.tokenizer.vocabulary import TableTokenizer
@@ -56,6 +57,24 @@ def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> TableToke
             explain(f"{file} cannot be read ({error})", need=f"a {FILE_NAME} in UTF-8", hint="an undamaged copy of it")
         ) from error
     return read_tokenizer(content, name=str(file))
+
+
+def content_of(path: Path | str) -> str:
+    """A text that stands for the tokenizer that `load_tokenizer` would find there, without opening it: its files' names and SHA-256.
+    Raises TokenizerError where there is none."""
+    path = Path(path)
+    files = (
+        [path / name for name in (FILE_NAME, "tokenizer.model", "vocab.txt", *GPT2_FILES, *GPT2_MERGES)]
+        if path.is_dir()
+        else [path]
+    )
+    files = [file for file in files if file.is_file()]
+    if not files:
+        load_tokenizer(path)  # which says what is missing
+    try:
+        return " ".join(f"{file.name} {sha256_file(file)}" for file in files)
+    except OSError as error:
+        raise TokenizerError(explain(f"{path} cannot be read ({error.strerror})", need="a readable file")) from error
 
 
 def found_in(folder: Path) -> Path:

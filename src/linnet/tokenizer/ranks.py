@@ -166,24 +166,30 @@ def load_gpt2(folder: Path | str) -> BPETokenizer:
             problems.append(f"{vocabulary.name}: the token {spelling!r} is not spelled in bytes")
         else:
             tokens[token] = spelled[spelling] = token_id
-    merges: list[Pair] = []
-    made: set[str] = set()
-    for number, line in enumerate(read_lines(merges_file), 1):
-        text = line.decode("utf-8", "replace").rstrip("\r\n")
-        if not text or (number == 1 and text.startswith("#version")):
-            continue
-        a, _, b = text.partition(" ")
-        if a not in spelled or b not in spelled or a + b not in spelled:
-            problems.append(f"{merges_file.name}, line {number}: {text[:60]!r} is not a merge of two tokens into a third")
-            continue
-        merges.append((spelled[a], spelled[b]))
-        made.add(a + b)
+    lines = [line.decode("utf-8", "replace").rstrip("\r\n") for line in read_lines(merges_file)]
+    if lines[0].startswith("#version"):
+        lines[0] = ""
+    pairs = [line.partition(" ")[::2] for line in lines if line]
+    made = {a + b for a, b in pairs}
+    merges = [(spelled.get(a, -1), spelled.get(b, -1)) for a, b in pairs]
+    if not made <= spelled.keys() or any(-1 in pair for pair in merges):
+        wrong = [number for number, line in enumerate(lines, 1) if line and not is_merge(line, spelled)]
+        problems += [
+            f"{merges_file.name}, line {number}: {lines[number - 1][:60]!r} is not a merge of two tokens into a third"
+            for number in wrong
+        ]
     orphans = [spelling for spelling in spelled if len(spelling) > 1 and spelling not in made]
     if orphans and not problems:
         problems.append(f"{merges_file.name}: no merge makes {len(orphans):,} tokens, such as {orphans[0]!r}: is it cut?")
     if problems or not tokens:
         raise refusal(folder, problems or [f"{vocabulary.name} holds no tokens"], "GPT-2's two files, undamaged")
     return BPETokenizer(tokens, merges, pattern="gpt2", special=special)
+
+
+def is_merge(line: str, spelled: Mapping[str, int]) -> bool:
+    """Whether a line joins two tokens into a third."""
+    a, _, b = line.partition(" ")
+    return a in spelled and b in spelled and a + b in spelled
 
 
 def is_special_in_gpt2(spelling: str) -> bool:

@@ -18,7 +18,7 @@ from linnet.core.errors import TokenizerError, explain
 from linnet.core.spec import Spec
 from linnet.tokenizer.base import END_OF_TEXT, Tokenizer
 from linnet.tokenizer.bpe_tokenizer import train_bpe
-from linnet.tokenizer.load import load_tokenizer
+from linnet.tokenizer.load import content_of, load_tokenizer
 from linnet.tokenizer.simple import byte_tokenizer, train_char
 from linnet.tokenizer.vocabulary import Progress, special_names
 
@@ -96,6 +96,10 @@ class TokenizerFile(TokenizerSpec):
 
     def train(self, texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None) -> Tokenizer:
         return load_tokenizer(Path(self.path), pattern=self.pattern)
+
+    def content(self) -> str:
+        """A text that stands for the tokenizer, without opening it. Raises TokenizerError where there is none."""
+        return f"{content_of(self.path)} {self.pattern}"
 
 
 def train_tokenizer(
