@@ -19,6 +19,8 @@ NO_PROGRAM = re.compile(r"alibi|^sentence$|causal=False|activation=gelu\b")  # w
 def has_program(name: str) -> bool:
     """Whether a sentence is one of which programs know all but the head."""
     mixers = [sublayer.mixer for sublayer in SENTENCES[name].decoder.sublayers()]
+    if SENTENCES[name].n_token_types:
+        return False
     return NO_PROGRAM.search(name) is None and all(type(mixer) in WRITTEN_DOWN for mixer in mixers)
 
 

@@ -80,8 +80,9 @@ def sentences() -> dict[str, Model]:
     for position_word in words(InputPosition).values():
         for position in position_word.examples():
             found[describe(position)] = sentence(stack(Attention(n_heads=4), SMALL)).replace(position=position)
-    for head in (Head(tied=False), Head(bias=True), Head(softcap=5.0)):
+    for head in (Head(tied=False), Head(bias=True), Head(softcap=5.0), Head(transform=RMSNorm(), bias=True)):
         found[describe(head)] = sentence(stack(PLAIN)).replace(head=head)
+    found["three kinds of places"] = sentence(stack(PLAIN)).replace(n_token_types=3)
     bare = Block(sublayers=(Sublayer(mixer=PLAIN), Sublayer(mixer=SMALL)))
     found["no norms"] = sentence(Stack(layers=(Repeat(pattern=(bare,)),)))
     for family in words(Family).values():

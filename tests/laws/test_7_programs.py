@@ -40,7 +40,8 @@ LINNET = "linnet n_layers=2 n_heads=4 n_kv_heads=2 d_model=32 d_head=6 d_ff=24 d
 
 def decodes_by_program(name: str) -> bool:
     """A token's logits are what decoding needs, too."""
-    return has_program(name) and CAUSAL[name].head.softcap is None
+    head = CAUSAL[name].head
+    return has_program(name) and head.softcap is None and head.transform is None
 
 
 class ByPrograms:

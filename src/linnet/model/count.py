@@ -33,6 +33,7 @@ def count(model: Model, context: int) -> Cost:
     sublayers = decoder + (list(model.encoder.stack.sublayers()) if model.encoder is not None else [])
     body = sum(sublayer.n_params(d) for sublayer in sublayers)
     forward = sum(sublayer.mixer.flops(d, context) for sublayer in sublayers) + 2 * d * model.vocab_size
+    forward += 2 * d * d if model.head.transform is not None else 0
     kept = (
         sum(sublayer.mixer.activation_numbers(d, context) + d * (2 if sublayer.norm is not None else 1) for sublayer in sublayers)
         + 4 * d

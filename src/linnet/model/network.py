@@ -19,9 +19,10 @@ from linnet.model.block import StackLayer
 from linnet.model.context import Context, document_begins
 from linnet.model.init import initialise
 from linnet.model.linear import LinearLayer
-from linnet.model.spec import Encoder, Model
+from linnet.model.spec import Encoder, Model, Norm
 from linnet.model.state import Source, State, Tail
 from linnet.model.training_programs import TrainingPrograms
+from linnet.ops.activation import ACTIVATIONS
 from linnet.ops.linear import linear
 from linnet.ops.program import CannotRun, Program, lower, untouched
 
@@ -43,9 +44,11 @@ class Network(nn.Module):
         d = spec.d_model
         self.embedding = nn.Embedding(spec.vocab_size, d, _weight=torch.empty(spec.vocab_size, d))
         self.position = spec.position.build(d) if spec.position is not None else None
+        self.token_types = nn.Parameter(torch.empty(spec.n_token_types, d)) if spec.n_token_types else None
         self.embedding_norm = spec.embedding_norm.build(d) if spec.embedding_norm is not None else None
         self.encoder = EncoderLayer(spec.encoder, d, spec.dropout) if spec.encoder is not None else None
         self.decoder = StackLayer(spec.decoder, d, spec.dropout)
+        self.head_transform = HeadTransform(spec.head.transform, d) if spec.head.transform is not None else None
         self.head = None if spec.head.tied else LinearLayer(d, spec.vocab_size)
         self.head_bias = nn.Parameter(torch.empty(spec.vocab_size)) if spec.head.bias else None
         self.programs: TrainingPrograms | None = None  # a faster way to train, for who sets it
@@ -60,20 +63,22 @@ class Network(nn.Module):
         state: State | None = None,
         generator: torch.Generator | None = None,
         source: Source | None = None,
+        types: Tensor | None = None,
     ) -> Output:
         """Read tokens (B, T) after those that `state` holds.
 
         documents   (B, T) int: only equal numbers see each other, positions count within them; -1 is padding
         generator   where dropout draws from; None: no dropout
         source      what `read` gave, for a network with an encoder; where the state has one, that
+        types       (B, T) the kind of each place, for a network that has several; None: the first
         """
         context, carried = self.context(tokens, documents, state, generator)
         context.source = self._source_of(source, state)
-        if self.programs is not None and state is None:
+        if self.programs is not None and state is None and types is None:
             found = self.programs.hidden(self, tokens, context)
             if found is not None:
                 return Output(found, None, {})
-        x = self._embedded(tokens, context, self.position, self.embedding_norm)  # (B, T, D)
+        x = self._embedded(tokens, context, self.position, self.embedding_norm, types)  # (B, T, D)
         states = state.layers if state is not None else (None,) * self.n_sublayers
         hidden, layers, aux = self.decoder(x, context, states)
         after = None if carried is None else replace(carried, layers=layers)
@@ -99,13 +104,24 @@ class Network(nn.Module):
             raise LinnetError(explain(f"{got} for this network", need=need, hint="source=network.read(…)"))
         return source
 
-    def _embedded(self, tokens: Tensor, context: Context, position: nn.Module | None, embedding_norm: nn.Module | None) -> Tensor:
+    def _embedded(
+        self,
+        tokens: Tensor,
+        context: Context,
+        position: nn.Module | None,
+        embedding_norm: nn.Module | None,
+        types: Tensor | None = None,
+    ) -> Tensor:
         """Embeddings (B, T, D) as the first layer gets them."""
         x = self.embedding(tokens)
         if self.spec.embedding_scale == "sqrt_d_model":
             x = x * self.spec.d_model**0.5
         if position is not None:
             x = x + position(context.positions).to(x.dtype)
+        if self.token_types is not None:
+            x = x + (self.token_types[0] if types is None else nn.functional.embedding(types, self.token_types))
+        elif types is not None:
+            raise LinnetError(explain("kinds of places for a network that knows none", need="tokens alone"))
         if embedding_norm is not None:
             x = embedding_norm(x)
         return context.dropout(x, self.spec.dropout) if self.spec.dropout else x
@@ -113,7 +129,7 @@ class Network(nn.Module):
     def lower(self, program: Program) -> Tensor:
         """Write down what makes hidden states (rows, D) of a program's tokens."""
         spec = self.spec
-        if not is_plain(self.embedding):
+        if not is_plain(self.embedding) or self.token_types is not None:
             raise CannotRun("an embedding that is not a plain one")
         x = program.embed(self.embedding.weight, spec.d_model**0.5 if spec.embedding_scale == "sqrt_d_model" else 1.0)
         if self.position is not None:
@@ -124,8 +140,8 @@ class Network(nn.Module):
 
     def lower_logits(self, program: Program, x: Tensor) -> Tensor:
         """Write down what makes logits (rows, V) of hidden states (rows, D)."""
-        if self.spec.head.softcap is not None:
-            raise CannotRun("a head with a softcap")
+        if self.spec.head.softcap is not None or self.head_transform is not None:
+            raise CannotRun("a head with a softcap or a transform")
         if self.head is None:
             return program.linear(x, self.embedding.weight, self.head_bias)
         if self.head_bias is not None:
@@ -134,6 +150,8 @@ class Network(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores (..., V) of the next token after each hidden state (..., D)."""
+        if self.head_transform is not None:
+            hidden = self.head_transform(hidden)
         scores = linear(hidden, self.embedding.weight) if self.head is None else self.head(hidden)
         if self.head_bias is not None:
             scores = scores + self.head_bias
@@ -143,7 +161,7 @@ class Network(nn.Module):
     @property
     def head_matrix(self) -> Tensor | None:
         """W (V, D) if scores are just hidden · Wᵀ, else None: what lets a loss skip writing scores down."""
-        if self.head_bias is not None or self.spec.head.softcap is not None:
+        if self.head_bias is not None or self.spec.head.softcap is not None or self.head_transform is not None:
             return None
         return self.embedding.weight if self.head is None else self.head.weight
 
@@ -208,6 +226,18 @@ class Network(nn.Module):
         held = held.append(documents[:, None, :, None])
         carried = State(state.layers, first + n, held, positions[:, -1] + 1, state.source)
         return Context(first, n, positions, documents, held.view()[:, 0, :, 0], generator), carried
+
+
+class HeadTransform(nn.Module):
+    """norm(gelu(x W + b)): what BERT's hidden states go through before they are compared with the embedding."""
+
+    def __init__(self, norm: Norm, d_model: int) -> None:
+        super().__init__()
+        self.dense = LinearLayer(d_model, d_model, bias=True)
+        self.norm = norm.build(d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(ACTIVATIONS["gelu"](self.dense(x)))  # (..., D)
 
 
 class EncoderLayer(nn.Module):

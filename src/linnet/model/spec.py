@@ -198,14 +198,22 @@ class Encoder(Spec):
 class Head(Spec):
     """From hidden states to scores over the vocabulary.
 
-    tied      the embedding's own matrix is used (1608.05859)
-    bias      one number more for each id
-    softcap   c · tanh(score / c), which bounds the scores (Gemma 2)
+    tied        the embedding's own matrix is used (1608.05859)
+    bias        one number more for each id
+    softcap     c · tanh(score / c), which bounds the scores (Gemma 2)
+    transform   a norm behind one more matrix and a GELU, before the scores (BERT, 1810.04805); default: none
     """
 
     tied: bool = True
     bias: bool = False
     softcap: float | None = Field(default=None, gt=0)
+    transform: Norm | None = None
+
+    def n_params(self, d_model: Width, vocab_size: int) -> int:
+        """Parameters besides the embedding's."""
+        matrix = 0 if self.tied else vocab_size * d_model
+        transform = 0 if self.transform is None else d_model * (d_model + 1) + self.transform.n_params(d_model)
+        return matrix + (vocab_size if self.bias else 0) + transform
 
 
 class Init(Spec):
@@ -232,6 +240,7 @@ class Model(Spec):
     decoder           the layers
     encoder           layers that read a source, which the decoder's cross attention looks at; default: none
     position          positions that are added to the embedding; default: none
+    n_token_types     kinds of places, each with a vector that is added to the embedding (BERT's first and second sentence); 0: none
     embedding_norm    a norm right after the embedding; default: none
     embedding_scale   multiplies the embedding: 1, or √D as in 1706.03762
     dropout           on the embedding and on what each sublayer adds, while training
@@ -244,6 +253,7 @@ class Model(Spec):
     decoder: Stack
     encoder: Encoder | None = None
     position: InputPosition | None = None
+    n_token_types: int = Field(default=0, ge=0)
     embedding_norm: Norm | None = None
     embedding_scale: Literal["one", "sqrt_d_model"] = "one"
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -254,7 +264,7 @@ class Model(Spec):
     def _fits(self) -> Self:
         found: dict[str, None] = {}  # a set that keeps the order: every layer of a repeat says the same
         encoder = () if self.encoder is None else self.encoder.parts()
-        for part in (self.position, self.embedding_norm, *self.decoder.parts(), *encoder):
+        for part in (self.position, self.embedding_norm, *self.decoder.parts(), self.head.transform, *encoder):
             for problem in part.problems(self.d_model) if part is not None else ():
                 found[problem] = None
         if self.decoder.reads_source() and self.encoder is None:
@@ -272,12 +282,11 @@ class Model(Spec):
     def n_params(self) -> int:
         """Parameters of the built network; shared ones count once."""
         d = self.d_model
-        embedding = self.vocab_size * d
+        embedding = (self.vocab_size + self.n_token_types) * d
         position = self.position.n_params(d) if self.position is not None else 0
         norm = self.embedding_norm.n_params(d) if self.embedding_norm is not None else 0
         layers = self.decoder.n_params(d) + (self.encoder.n_params(d) if self.encoder is not None else 0)
-        head = (0 if self.head.tied else self.vocab_size * d) + (self.vocab_size if self.head.bias else 0)
-        return embedding + position + norm + layers + head
+        return embedding + position + norm + layers + self.head.n_params(d, self.vocab_size)
 
     @property
     def max_length(self) -> int | None:
