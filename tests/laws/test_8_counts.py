@@ -9,9 +9,10 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Convolution, Model, Network, RMSNorm
+from linnet.model import Attention, Convolution, LatentAttention, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
+from linnet.model.mixer import latent as latent_module
 from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
 from linnet.ops.attention import attention_reference
@@ -78,7 +79,8 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
 
     The oracle multiplies the scores that a mask hides as well; they are taken off by counting what the mask allows.
     """
-    monkeypatch.setattr(attention_module, "attention", attention_reference)
+    for module in (attention_module, latent_module):
+        monkeypatch.setattr(module, "attention", attention_reference)
     network, index = build(model, torch.float64), torch.arange(n)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.logits(network(tokens(1, n)).hidden)
@@ -88,6 +90,9 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
         if isinstance(mixer, Attention):
             seen = Mask(mixer.causal, mixer.window).dense(index, index).sum().item()
             hidden_pairs += 4 * mixer.n_heads * mixer.width(model.d_model) * (n * n - seen)
+        if isinstance(mixer, LatentAttention):
+            width = mixer.widths(model.d_model)
+            hidden_pairs += 2 * mixer.n_heads * (width.qk + width.v) * (n * n - n) / 2
     return count(model, n).forward_flops * n, counter.get_total_flops() - hidden_pairs
 
 
