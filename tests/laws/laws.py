@@ -77,12 +77,12 @@ def embedded(network: Network, tokens: Tensor) -> tuple[Tensor, Tensor]:
 
     def catch(module: torch.nn.Module, inputs: object, output: Tensor) -> Tensor:
         kept.append(output.detach().requires_grad_())
-        return kept[0]
+        return kept[-1]
 
     handle = network.embedding.register_forward_hook(catch)
     hidden = network(tokens).hidden
     handle.remove()
-    return hidden, kept[0]
+    return hidden, kept[-1]  # where there is an encoder, it has read before
 
 
 # 2 ---------------------------------------------------------------------------------------------------- causality

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 
+from sentences import SENTENCES
 from torch import Tensor
 
 import laws
-from linnet.model import Network
+from linnet.model import GLU, MLP, Attention, Convolution, Network
 from linnet.model.training_programs import TrainingPrograms
+
+WRITTEN_DOWN = (Attention, Convolution, MLP, GLU)  # mixers that have a `lower`
+NO_PROGRAM = re.compile(r"alibi|^sentence$|causal=False|activation=gelu\b")  # what has none, by its name (the sentence has alibi)
+
+
+def has_program(name: str) -> bool:
+    """Whether a sentence is one of which programs know all but the head."""
+    mixers = [sublayer.mixer for sublayer in SENTENCES[name].decoder.sublayers()]
+    return NO_PROGRAM.search(name) is None and all(type(mixer) in WRITTEN_DOWN for mixer in mixers)
 
 
 def used(network: Network) -> int:

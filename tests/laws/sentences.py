@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from linnet.core.spec import Spec, dump, words
-from linnet.model import MLP, Attention, Block, Head, Model, Network, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.model import (
+    MLP,
+    Attention,
+    Block,
+    Encoder,
+    Head,
+    Model,
+    Network,
+    Output,
+    Repeat,
+    RMSNorm,
+    Rope,
+    Sinusoidal,
+    Source,
+    Stack,
+    State,
+    Sublayer,
+)  # fmt: skip
 from linnet.model.spec import EXAMPLE_WIDTH, AttentionPosition, ChannelMixer, InputPosition, Linear, Mixer, Norm, TokenMixer
 from linnet.zoo import Family
 
@@ -33,15 +52,22 @@ def stack(*mixers: Mixer, times: int = 1, norm: Norm | None = None, place: str =
     return Stack(layers=(Repeat(pattern=(block,), times=times),), final_norm=norm)
 
 
-def sentence(decoder: Stack) -> Model:
-    return Model(vocab_size=VOCAB, d_model=EXAMPLE_WIDTH, decoder=decoder)
+def sentence(decoder: Stack, encoder: Encoder | None = None) -> Model:
+    return Model(vocab_size=VOCAB, d_model=EXAMPLE_WIDTH, decoder=decoder, encoder=encoder)
+
+
+def translator(mixer: TokenMixer) -> Model:
+    """A sentence with an encoder, which this mixer looks at."""
+    encoder = Encoder(stack=stack(Attention(n_heads=4, causal=False), SMALL), position=Sinusoidal())
+    return sentence(stack(PLAIN, mixer, SMALL, times=2), encoder)
 
 
 def sentences() -> dict[str, Model]:
     """All of them, by a name that says what is special."""
     found: dict[str, Model] = {}
     for word in words(TokenMixer).values():
-        found |= {describe(one): sentence(stack(one, SMALL, times=2)) for one in word.examples()}
+        for one in word.examples():
+            found[describe(one)] = translator(one) if one.reads_source else sentence(stack(one, SMALL, times=2))
     for word in words(ChannelMixer).values():
         found |= {describe(one): sentence(stack(PLAIN, one)) for one in word.examples()}
     for norm_word in words(Norm).values():
@@ -81,9 +107,24 @@ FEW = [
 ]
 
 
+class Reader(Network):
+    """A network with an encoder, for the laws of networks, none of which speaks of a source: every row has read the same one."""
+
+    source_length = 7
+
+    def source(self, rows: int) -> Source:
+        return self.read(tokens(1, self.source_length, seed=5).expand(rows, -1))
+
+    def forward(self, tokens: Tensor, *, state: State | None = None, **rest: Any) -> Output:
+        return super().forward(tokens, state=state, source=self.source(len(tokens)) if state is None else None, **rest)
+
+    def new_state(self, batch: int, *, capacity: int | None = None, source: Source | None = None) -> State:
+        return super().new_state(batch, capacity=capacity, source=self.source(batch))
+
+
 def build(model: Model, dtype: torch.dtype = torch.float32, seed: int = 1) -> Network:
     """The network with weights large enough that every part of it is heard: no zeros of a clever start are left."""
-    network = Network(model, seed=seed)
+    network = Network(model, seed=seed) if model.encoder is None else Reader(model, seed=seed)
     draws = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from ledger import Hold
-from passes import apart, gradients, used
+from passes import apart, gradients, has_program, used
 from sentences import CAUSAL, SENTENCES, build, tokens
 from torch import Tensor
 
@@ -28,7 +27,6 @@ from linnet.ops.training_program import TrainingProgram
 pytestmark = pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}")
 Patch = pytest.MonkeyPatch
 ROUNDING = 2e-5  # as for laws 3 to 6
-NO_PROGRAM = re.compile(r"alibi|^sentence$|causal=False|activation=gelu\b")  # by name (the sentence has alibi)
 ROPE = "attention n_heads=4 position=rope"
 WINDOW = "attention n_heads=4 window=5 position=rope"
 LINNET = "linnet n_layers=2 n_heads=4 n_kv_heads=2 d_model=32 d_head=6 d_ff=24 dropout=0.25"
@@ -41,7 +39,7 @@ def test_7_a_training_pass_is_the_networks_own(name: str, hold: Hold) -> None:
     network, text = build(SENTENCES[name]).eval(), tokens(ROWS, LENGTH)
     for documents in (None, DOCUMENTS):
         hold("7 training programs", apart(network, text, documents), ROUNDING)
-        assert bool(used(network)) == (NO_PROGRAM.search(name) is None), f"{name}: {used(network)} programs"
+        assert bool(used(network)) == has_program(name), f"{name}: {used(network)} programs"
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

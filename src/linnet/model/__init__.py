@@ -4,14 +4,15 @@ from linnet.model.channel.mlp import GLU, MLP
 from linnet.model.linear import Dense
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
+from linnet.model.mixer.cross import Cross
 from linnet.model.mixer.latent import LatentAttention
 from linnet.model.network import Network, Output
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Learned, Rope, Sinusoidal
-from linnet.model.spec import Block, Head, Init, Model, Repeat, Stack, Sublayer
-from linnet.model.state import State, Tail
+from linnet.model.spec import Block, Encoder, Head, Init, Model, Repeat, Stack, Sublayer
+from linnet.model.state import Source, State, Tail
 
 __all__ = [
-    "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Dense", "Head", "Init", "LatentAttention", "LayerNorm", "Learned", "Model",
-    "Network", "Output", "RMSNorm", "Repeat", "Rope", "Sinusoidal", "Stack", "State", "Sublayer", "Tail",
+    "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Cross", "Dense", "Encoder", "Head", "Init", "LatentAttention",
+    "LayerNorm", "Learned", "Model", "Network", "Output", "RMSNorm", "Repeat", "Rope", "Sinusoidal", "Source", "Stack", "State", "Sublayer", "Tail",
 ]  # fmt: skip

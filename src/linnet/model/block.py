@@ -100,6 +100,10 @@ class StackLayer(nn.Module):
             assert isinstance(layer, BlockLayer)
             yield layer
 
+    @property
+    def n_sublayers(self) -> int:
+        return sum(len(layer.sublayers) for layer in self.blocks())
+
     def forward(
         self, x: Tensor, context: Context, states: Sequence[LayerState | None]
     ) -> tuple[Tensor, tuple[LayerState | None, ...], Aux]:

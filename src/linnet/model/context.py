@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from linnet.model.state import Source
 from linnet.ops.mask import Mask
 
 
@@ -30,6 +31,7 @@ class Context:
     documents      (B, T) document of each token, None: one a row
     key_documents  (B, S) the same for every token the state holds and these
     generator      where dropout draws from; None: no dropout
+    source         what an encoder has read, where there is one
     """
 
     def __init__(
@@ -40,10 +42,11 @@ class Context:
         documents: Tensor | None = None,
         key_documents: Tensor | None = None,
         generator: torch.Generator | None = None,
+        source: Source | None = None,
     ) -> None:
         self.first, self.n_tokens = first, n_tokens
         self.positions, self.documents, self.key_documents = positions, documents, key_documents
-        self.generator = generator
+        self.generator, self.source = generator, source
         self._made: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -81,6 +84,25 @@ class Context:
             return (allowed & (keys < end) if unwritten else allowed), False
 
         return self.once(("mask", causal, window, first_key, n_keys), make)
+
+    def source_mask(self) -> tuple[Tensor | None, Tensor | None]:
+        """(allowed, any): what each place may see of the source, (B, T, S), or None: all of it; and whether it sees any, (B, T).
+
+        A place that may see nothing is allowed to see all, because a softmax over nothing is no number: its reader has to drop
+        what it reads.
+        """
+        source = self.source
+        if source is None or source.documents is None:
+            return None, None
+        of_source, rows = source.documents, len(source.documents)
+
+        def make() -> tuple[Tensor | None, Tensor | None]:
+            own = self.documents if self.documents is not None else of_source.new_zeros(rows, self.n_tokens)
+            seen = (own[:, :, None] == of_source[:, None, :]) & (of_source[:, None, :] != -1)  # (B, T, S)
+            some = seen.any(-1)
+            return seen | ~some[:, :, None], some
+
+        return self.once("source mask", make)
 
     def first_seen(self, *, batch: int, window: int | None, first_key: int, n_keys: int) -> tuple[bool, Tensor | None]:
         """(known, first): the first of the keys first_key … first_key + n_keys - 1 that each query sees under a causal mask.

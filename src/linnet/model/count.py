@@ -24,9 +24,13 @@ class Cost:
 
 
 def count(model: Model, context: int) -> Cost:
-    """The cost of reading and training on rows of `context` tokens. The backward pass costs twice the forward one."""
+    """The cost of reading and training on rows of `context` tokens. The backward pass costs twice the forward one.
+
+    With an encoder: of a source as long as that beside each row; its layers keep no state.
+    """
     d = model.d_model
-    sublayers = list(model.decoder.sublayers())
+    decoder = list(model.decoder.sublayers())
+    sublayers = decoder + (list(model.encoder.stack.sublayers()) if model.encoder is not None else [])
     body = sum(sublayer.n_params(d) for sublayer in sublayers)
     forward = sum(sublayer.mixer.flops(d, context) for sublayer in sublayers) + 2 * d * model.vocab_size
     kept = (
@@ -42,5 +46,5 @@ def count(model: Model, context: int) -> Cost:
         weight_bytes=4 * parameters,
         train_bytes=16 * parameters,
         activation_bytes=4 * kept,
-        state_bytes=sum(sublayer.mixer.state_bytes(d, context, 4) for sublayer in sublayers),
+        state_bytes=sum(sublayer.mixer.state_bytes(d, context, 4) for sublayer in decoder),
     )

@@ -18,7 +18,8 @@ from linnet.model.spec import Model
 
 def initialise(network: nn.Module, spec: Model, seed: int) -> None:
     """Fill every parameter of `network` in place: matrices and embeddings normal, biases zero, norms as built."""
-    n_residual = sum(1 for _ in spec.decoder.sublayers())
+    in_decoder = sum(1 for _ in spec.decoder.sublayers())
+    in_encoder = sum(1 for _ in spec.encoder.stack.sublayers()) if spec.encoder is not None else 0
     init = spec.init
     owners = {id(module.weight): module for module in network.modules() if isinstance(module, LinearLayer)}
     own = {id(getattr(module, name)) for module in network.modules() for name in getattr(module, "own_init", ())}
@@ -34,6 +35,7 @@ def initialise(network: nn.Module, spec: Model, seed: int) -> None:
             if owner is None and init.embedding_std is not None:
                 std = init.embedding_std
             if owner is not None and owner.writes_residual:
+                n_residual = in_encoder if name.startswith("encoder.") else in_decoder
                 std = {"scaled": std / math.sqrt(n_residual), "zero": 0.0, "plain": std}[init.residual]
             if name == "head.weight" and init.head == "zero":
                 std = 0.0

@@ -19,8 +19,8 @@ from linnet.model.block import StackLayer
 from linnet.model.context import Context, document_begins
 from linnet.model.init import initialise
 from linnet.model.linear import LinearLayer
-from linnet.model.spec import Model
-from linnet.model.state import State, Tail
+from linnet.model.spec import Encoder, Model
+from linnet.model.state import Source, State, Tail
 from linnet.model.training_programs import TrainingPrograms
 from linnet.ops.linear import linear
 from linnet.ops.program import CannotRun, Program, lower, untouched
@@ -44,6 +44,7 @@ class Network(nn.Module):
         self.embedding = nn.Embedding(spec.vocab_size, d, _weight=torch.empty(spec.vocab_size, d))
         self.position = spec.position.build(d) if spec.position is not None else None
         self.embedding_norm = spec.embedding_norm.build(d) if spec.embedding_norm is not None else None
+        self.encoder = EncoderLayer(spec.encoder, d, spec.dropout) if spec.encoder is not None else None
         self.decoder = StackLayer(spec.decoder, d, spec.dropout)
         self.head = None if spec.head.tied else LinearLayer(d, spec.vocab_size)
         self.head_bias = nn.Parameter(torch.empty(spec.vocab_size)) if spec.head.bias else None
@@ -58,30 +59,56 @@ class Network(nn.Module):
         documents: Tensor | None = None,
         state: State | None = None,
         generator: torch.Generator | None = None,
+        source: Source | None = None,
     ) -> Output:
         """Read tokens (B, T) after those that `state` holds.
 
         documents   (B, T) int: only equal numbers see each other, positions count within them; -1 is padding
         generator   where dropout draws from; None: no dropout
+        source      what `read` gave, for a network with an encoder; where the state has one, that
         """
         context, carried = self.context(tokens, documents, state, generator)
+        context.source = self._source_of(source, state)
         if self.programs is not None and state is None:
             found = self.programs.hidden(self, tokens, context)
             if found is not None:
                 return Output(found, None, {})
-        x = self.embedding(tokens)  # (B, T, D)
-        if self.spec.embedding_scale == "sqrt_d_model":
-            x = x * self.spec.d_model**0.5
-        if self.position is not None:
-            x = x + self.position(context.positions).to(x.dtype)
-        if self.embedding_norm is not None:
-            x = self.embedding_norm(x)
-        if self.spec.dropout:
-            x = context.dropout(x, self.spec.dropout)
+        x = self._embedded(tokens, context, self.position, self.embedding_norm)  # (B, T, D)
         states = state.layers if state is not None else (None,) * self.n_sublayers
         hidden, layers, aux = self.decoder(x, context, states)
         after = None if carried is None else replace(carried, layers=layers)
         return Output(hidden, after, aux)
+
+    def read(self, tokens: Tensor, *, documents: Tensor | None = None, generator: torch.Generator | None = None) -> Source:
+        """What the encoder makes of a source (B, S), for `forward` and `new_state`.
+
+        documents   (B, S) int: each is read by the decoder's document of that number; -1 is padding; None: all of it by all
+        """
+        if self.encoder is None:
+            raise LinnetError(explain("a source for a network without an encoder", need="tokens alone"))
+        context, _ = self.context(tokens, documents, None, generator)
+        x = self._embedded(tokens, context, self.encoder.position, self.encoder.embedding_norm)  # (B, S, D)
+        hidden, _, _ = self.encoder.stack(x, context, (None,) * self.encoder.stack.n_sublayers)
+        return Source(hidden, context.documents)
+
+    def _source_of(self, source: Source | None, state: State | None) -> Source | None:
+        if state is not None and state.source is not None:
+            return state.source
+        if (source is None) != (self.encoder is None):
+            got, need = ("no source", "one") if source is None else ("a source", "tokens alone: it has no encoder")
+            raise LinnetError(explain(f"{got} for this network", need=need, hint="source=network.read(…)"))
+        return source
+
+    def _embedded(self, tokens: Tensor, context: Context, position: nn.Module | None, embedding_norm: nn.Module | None) -> Tensor:
+        """Embeddings (B, T, D) as the first layer gets them."""
+        x = self.embedding(tokens)
+        if self.spec.embedding_scale == "sqrt_d_model":
+            x = x * self.spec.d_model**0.5
+        if position is not None:
+            x = x + position(context.positions).to(x.dtype)
+        if embedding_norm is not None:
+            x = embedding_norm(x)
+        return context.dropout(x, self.spec.dropout) if self.spec.dropout else x
 
     def lower(self, program: Program) -> Tensor:
         """Write down what makes hidden states (rows, D) of a program's tokens."""
@@ -120,19 +147,27 @@ class Network(nn.Module):
             return None
         return self.embedding.weight if self.head is None else self.head.weight
 
-    def new_state(self, batch: int, *, capacity: int | None = None) -> State:
-        """An empty memory for `batch` rows; `capacity` fixes its size (static shapes), None lets it grow."""
+    def new_state(self, batch: int, *, capacity: int | None = None, source: Source | None = None) -> State:
+        """An empty memory for `batch` rows; `capacity` fixes its size (static shapes), None lets it grow.
+
+        source   what `read` gave, for a network with an encoder
+        """
         like = self.embedding.weight
         layers = tuple(
             sublayer.new_state(batch, like, capacity)  # type: ignore[operator]
             for layer in self.decoder.blocks()
             for sublayer in layer.sublayers
         )
-        return State(layers)
+        return State(layers, source=source)
 
     @property
     def n_sublayers(self) -> int:
-        return sum(len(layer.sublayers) for layer in self.decoder.blocks())
+        return self.decoder.n_sublayers
+
+    @property
+    def stacks(self) -> tuple[StackLayer, ...]:
+        """The decoder's layers, and the encoder's."""
+        return (self.decoder,) if self.encoder is None else (self.decoder, self.encoder.stack)
 
     @property
     def device(self) -> torch.device:
@@ -151,7 +186,7 @@ class Network(nn.Module):
         held = None if state is None else state.documents
         if documents is None and held is None:
             positions = torch.arange(first, first + n, device=tokens.device)  # (T,)
-            carried = None if state is None else State(state.layers, first + n)
+            carried = None if state is None else State(state.layers, first + n, source=state.source)
             return Context(first, n, positions, generator=generator), carried
         if documents is None:  # the last document goes on
             assert held is not None
@@ -171,8 +206,18 @@ class Network(nn.Module):
             if first > 0:
                 held = held.append(torch.zeros(batch, 1, first, 1, dtype=torch.int64, device=tokens.device))
         held = held.append(documents[:, None, :, None])
-        carried = State(state.layers, first + n, held, positions[:, -1] + 1)
+        carried = State(state.layers, first + n, held, positions[:, -1] + 1, state.source)
         return Context(first, n, positions, documents, held.view()[:, 0, :, 0], generator), carried
+
+
+class EncoderLayer(nn.Module):
+    """What an encoder has besides the embedding, which it shares; `Network.read` puts it to work."""
+
+    def __init__(self, spec: Encoder, d_model: int, dropout: float) -> None:
+        super().__init__()
+        self.position = spec.position.build(d_model) if spec.position is not None else None
+        self.embedding_norm = spec.embedding_norm.build(d_model) if spec.embedding_norm is not None else None
+        self.stack = StackLayer(spec.stack, d_model, dropout)
 
 
 def is_plain(embedding: nn.Module) -> bool:

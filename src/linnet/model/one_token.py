@@ -6,6 +6,8 @@ and the network's own forward pass, which is the definition of all this, stays i
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -65,7 +67,7 @@ class OneToken:
         positions = context.positions.reshape(-1)  # (1,) or (B,)
         if not self.program.run(tokens[:, 0], positions, state.length - positions):
             return None
-        return self._logits, State(tuple(layers), carried.length, carried.documents, carried.positions)
+        return self._logits, replace(carried, layers=tuple(layers))
 
     def _knows(self, state: State) -> bool:
         """Whether every tail is a plain growing one, and the last document of each row one stretch that ends here."""

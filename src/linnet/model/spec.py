@@ -1,6 +1,6 @@
 """The grammar: a model is a sentence of frozen specs.
 
-    Model = embedding (+ position) → Stack → head
+    Model = embedding (+ position) → Stack → head           (and an Encoder, whose Stack reads a source that the other one looks at)
     Stack = Repeat, Repeat, …  → final norm         Repeat = a pattern of Blocks, so many times
     Block = Sublayer, Sublayer, …                   Sublayer = a mixer, its norm, and where the norm stands
 
@@ -78,6 +78,11 @@ class Mixer(Part):
 class TokenMixer(Mixer):
     """Family: mixers over places."""
 
+    @property
+    def reads_source(self) -> bool:
+        """Whether it looks at what an encoder has read."""
+        return False
+
 
 class ChannelMixer(Mixer):
     """Family: mixers within a place."""
@@ -153,6 +158,42 @@ class Stack(Spec):
         for block in self.blocks():
             yield from block.sublayers
 
+    def parts(self) -> Iterator[Part | None]:
+        """All that stands in it, first to last, repeats written out."""
+        for sublayer in self.sublayers():
+            yield from (sublayer.mixer, sublayer.norm)
+        yield self.final_norm
+
+    def reads_source(self) -> bool:
+        """Whether anything in it looks at what an encoder has read."""
+        return any(isinstance(sublayer.mixer, TokenMixer) and sublayer.mixer.reads_source for sublayer in self.sublayers())
+
+    def n_params(self, d_model: Width) -> int:
+        final = self.final_norm.n_params(d_model) if self.final_norm is not None else 0
+        return final + sum(sublayer.n_params(d_model) for sublayer in self.sublayers())
+
+
+class Encoder(Spec):
+    """What reads a source before the decoder says anything: layers of their own over the same embedding (1706.03762, section 3.1).
+
+    stack            the layers; attention in them that is not causal sees the whole source
+    position         positions that are added to the source's embedding; default: none
+    embedding_norm   a norm right after the source's embedding; default: none
+    """
+
+    stack: Stack
+    position: InputPosition | None = None
+    embedding_norm: Norm | None = None
+
+    def parts(self) -> Iterator[Part | None]:
+        """All that stands in it, first to last."""
+        yield from (self.position, self.embedding_norm)
+        yield from self.stack.parts()
+
+    def n_params(self, d_model: Width) -> int:
+        own = sum(part.n_params(d_model) for part in (self.position, self.embedding_norm) if part is not None)
+        return own + self.stack.n_params(d_model)
+
 
 class Head(Spec):
     """From hidden states to scores over the vocabulary.
@@ -189,6 +230,7 @@ class Model(Spec):
     vocab_size        ids, as many as the tokenizer's
     d_model           width
     decoder           the layers
+    encoder           layers that read a source, which the decoder's cross attention looks at; default: none
     position          positions that are added to the embedding; default: none
     embedding_norm    a norm right after the embedding; default: none
     embedding_scale   multiplies the embedding: 1, or √D as in 1706.03762
@@ -200,6 +242,7 @@ class Model(Spec):
     vocab_size: int = Field(ge=1)
     d_model: int = Field(ge=1)
     decoder: Stack
+    encoder: Encoder | None = None
     position: InputPosition | None = None
     embedding_norm: Norm | None = None
     embedding_scale: Literal["one", "sqrt_d_model"] = "one"
@@ -210,10 +253,18 @@ class Model(Spec):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         found: dict[str, None] = {}  # a set that keeps the order: every layer of a repeat says the same
-        layers = (part for sublayer in self.decoder.sublayers() for part in (sublayer.mixer, sublayer.norm))
-        for part in (self.position, self.embedding_norm, *layers, self.decoder.final_norm):
+        encoder = () if self.encoder is None else self.encoder.parts()
+        for part in (self.position, self.embedding_norm, *self.decoder.parts(), *encoder):
             for problem in part.problems(self.d_model) if part is not None else ():
                 found[problem] = None
+        if self.decoder.reads_source() and self.encoder is None:
+            found[
+                "the decoder looks at a source, and there is no encoder; needed: encoder:, or a decoder without cross attention"
+            ] = None
+        if self.encoder is not None and not self.decoder.reads_source():
+            found["an encoder that nobody looks at; needed: cross attention in the decoder, or no encoder"] = None
+        if self.encoder is not None and self.encoder.stack.reads_source():
+            found["cross attention in the encoder, which is what it would look at; needed: attention with causal: false"] = None
         if found:
             raise ValueError(" · ".join(found))
         return self
@@ -223,10 +274,10 @@ class Model(Spec):
         d = self.d_model
         embedding = self.vocab_size * d
         position = self.position.n_params(d) if self.position is not None else 0
-        norms = sum(norm.n_params(d) for norm in (self.embedding_norm, self.decoder.final_norm) if norm is not None)
-        layers = sum(sublayer.n_params(d) for sublayer in self.decoder.sublayers())
+        norm = self.embedding_norm.n_params(d) if self.embedding_norm is not None else 0
+        layers = self.decoder.n_params(d) + (self.encoder.n_params(d) if self.encoder is not None else 0)
         head = (0 if self.head.tied else self.vocab_size * d) + (self.vocab_size if self.head.bias else 0)
-        return embedding + position + norms + layers + head
+        return embedding + position + norm + layers + head
 
     @property
     def max_length(self) -> int | None:

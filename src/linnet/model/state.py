@@ -228,6 +228,30 @@ class KeyValue(Tails):
 
 
 @dataclass(frozen=True, eq=False)
+class Source:
+    """What an encoder has read, for a decoder to look at.
+
+    hidden      (B, S, D)
+    documents   (B, S) int64: a place of the decoder sees those of its own document, -1 is padding; None: all of them
+    """
+
+    hidden: Tensor
+    documents: Tensor | None = None
+
+    def select(self, rows: Tensor) -> Source:
+        """Those of some rows, in any order; a copy."""
+        return Source(self.hidden[rows], None if self.documents is None else self.documents[rows])
+
+    def detach(self) -> Source:
+        """The same numbers, cut off from the graph."""
+        return replace(self, hidden=self.hidden.detach())
+
+    def nbytes(self) -> int:
+        """Bytes of what it holds."""
+        return sum(held.nbytes for held in (self.hidden, self.documents) if held is not None)
+
+
+@dataclass(frozen=True, eq=False)
 class State:
     """What a network remembers of some rows.
 
@@ -235,12 +259,14 @@ class State:
     length       tokens read so far, the same for every row (rows of different length are padded, document -1)
     documents    (B, 1, S, 1) document of each token read, None as long as each row is one document
     positions    (B,) next position within the current document, None as long as it equals `length`
+    source       what an encoder has read, where there is one
     """
 
     layers: tuple[LayerState | None, ...]
     length: int = 0
     documents: Tail | None = None
     positions: Tensor | None = None
+    source: Source | None = None
 
     def select(self, rows: Tensor) -> State:
         """The state of some rows, in any order; a copy."""
@@ -249,6 +275,7 @@ class State:
             layers=tuple(None if layer is None else layer.select(rows) for layer in self.layers),
             documents=None if self.documents is None else self.documents.select(rows),
             positions=None if self.positions is None else self.positions[rows],
+            source=None if self.source is None else self.source.select(rows),
         )
 
     def reclaim(self) -> State:
@@ -261,9 +288,13 @@ class State:
 
     def detach(self) -> State:
         """The same numbers, cut off from the graph."""
-        return replace(self, layers=tuple(None if layer is None else layer.detach() for layer in self.layers))
+        return replace(
+            self,
+            layers=tuple(None if layer is None else layer.detach() for layer in self.layers),
+            source=None if self.source is None else self.source.detach(),
+        )
 
     def nbytes(self) -> int:
         """Bytes of storage held."""
-        parts = [layer for layer in (*self.layers, self.documents) if layer is not None]
+        parts = [held for held in (*self.layers, self.documents, self.source) if held is not None]
         return sum(part.nbytes() for part in parts)

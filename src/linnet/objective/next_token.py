@@ -35,7 +35,9 @@ class NextToken(ObjectiveSpec):
         return batch.weights.sum()
 
     def __call__(self, network: Network, batch: Batch, generator: torch.Generator | None = None) -> Loss:
-        hidden, _, aux = network(batch.tokens, documents=batch.documents, generator=generator)  # (B, T, D)
+        given = batch.source
+        source = None if given is None else network.read(given.tokens, documents=given.documents, generator=generator)
+        hidden, _, aux = network(batch.tokens, documents=batch.documents, generator=generator, source=source)  # (B, T, D)
         total = next_token_loss(network, hidden.flatten(0, 1), batch.targets.flatten(), batch.weights.flatten())
         for extra in aux.values():
             total = total + extra

@@ -23,6 +23,7 @@ from linnet.model.spec import (
     AttentionPosition,
     Block,
     ChannelMixer,
+    Encoder,
     Head,
     Init,
     InputPosition,
@@ -68,6 +69,7 @@ GROUPS = PARTS | OF_DATA | OF_A_SENTENCE
 # the tables of a sentence that is written out, from the outermost in, by the names that they stand under
 SENTENCE: dict[str, type[Spec]] = {
     "sentence.model": Model,
+    "encoder": Encoder,
     "decoder": Stack,
     "layers": Repeat,
     "pattern": Block,

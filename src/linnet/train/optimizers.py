@@ -84,7 +84,7 @@ class Muon(Optimizer):
     rest: AdamW = AdamW(learning_rate=2e-2, weight_decay=0.0)
 
     def build(self, network: Network) -> list[torch.optim.Optimizer]:
-        inner = [module.weight for module in network.decoder.modules() if isinstance(module, nn.Linear)]
+        inner = [module.weight for stack in network.stacks for module in stack.modules() if isinstance(module, nn.Linear)]
         chosen = {id(p) for p in inner}
         rest = [p for p in network.parameters() if id(p) not in chosen]
         muon = MuonOptimizer(

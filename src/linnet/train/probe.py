@@ -46,7 +46,8 @@ def probe(
 ) -> Probe:
     """Take a few steps of a model on random tokens, read once as validation does, and forget it all."""
     network = Network(model, seed=0).to(precision.device)
-    network.decoder.recompute = recompute
+    for stack in network.stacks:
+        stack.recompute = recompute
     network.programs = TrainingPrograms()
     optimizers = optimizer.build(network)
     tokens = torch.randint(0, model.vocab_size, (rows, context + 1), generator=generator(0, "probe"))

@@ -245,7 +245,8 @@ class Run:
             run_rows=planned if train.minutes is None else before.source.get("run_rows", planned),  # as when it began
         )
         network = Network(self.sentence, seed=spec.seed).to(self.device).train()
-        network.decoder.recompute = train.recompute
+        for stack in network.stacks:
+            stack.recompute = train.recompute
         optimizers = spec.optimizer.build(network)
         if not compiled(network, train.compile, self.precision, self.context, say=self.talk.say, warn=self.talk.warn):
             network.programs = TrainingPrograms()

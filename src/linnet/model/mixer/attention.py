@@ -89,15 +89,7 @@ class Attention(TokenMixer):
         return self.n_kv_heads or self.n_heads
 
     def problems(self, d_model: int) -> list[str]:
-        found = []
-        if self.d_head is None and d_model % self.n_heads:
-            found.append(
-                f"attention: n_heads = {self.n_heads} does not divide d_model = {d_model}; needed: a divisor, or d_head given"
-            )
-        if self.n_heads % self.groups:
-            found.append(
-                f"attention: n_kv_heads = {self.groups} does not divide n_heads = {self.n_heads}; needed: a divisor of {self.n_heads}"
-            )
+        found = head_problems("attention", d_model, self.n_heads, self.groups, self.d_head)
         if isinstance(self.position, Rope) and self.position.d_rotary(self.width(d_model)) < 2:
             found.append(
                 f"attention: rope turns pairs, but fraction {self.position.fraction} of d_head = {self.width(d_model)} is less than one pair"
@@ -137,6 +129,16 @@ class Attention(TokenMixer):
             + (2 + (2 if self.position is not None or self.qk_norm is not None else 0)) * self.n_heads * k
             + 2 * self.groups * k
         )
+
+
+def head_problems(word: str, d_model: int, n_heads: int, groups: int, d_head: int | None) -> list[str]:
+    """Heads that do not divide what they have to divide."""
+    found = []
+    if d_head is None and d_model % n_heads:
+        found.append(f"{word}: n_heads = {n_heads} does not divide d_model = {d_model}; needed: a divisor, or d_head given")
+    if n_heads % groups:
+        found.append(f"{word}: n_kv_heads = {groups} does not divide n_heads = {n_heads}; needed: a divisor of {n_heads}")
+    return found
 
 
 class AttentionLayer(nn.Module):
