@@ -49,7 +49,10 @@ def latent_attention(q: Tensor, rows: Tensor, up_k: Tensor, up_v: Tensor, attend
     return y @ up_v.transpose(-2, -1)
 
 
-def absorbing_pays(n_queries: int, n_keys: int, d_latent: int, d_nope: int, d_v: int) -> bool:
-    """Whether the absorbed way multiplies less, a head: T·C·(N + V) + T·S·(2C + R) < S·C·(N + V) + T·S·(N + R + V)."""
+def absorbing_pays(n_queries: int, n_keys: int, d_latent: int, d_nope: int, d_rope: int, d_v: int) -> bool:
+    """Whether the absorbed way multiplies less than the expanded one, a head:
+
+    T·C·(N + V) + T·S·2(C + R)  <  S·C·(N + V) + T·S·(N + R + V)
+    """
     expanding = (n_keys - n_queries) * d_latent * (d_nope + d_v)
-    return expanding > n_queries * n_keys * (2 * d_latent - d_nope - d_v)
+    return expanding > n_queries * n_keys * (2 * d_latent + d_rope - d_nope - d_v)

@@ -183,8 +183,7 @@ class LatentAttentionLayer(nn.Module):
 
     def absorbs(self, n_queries: int, n_keys: int) -> bool:
         """Whether U_k and U_v go to the side of the queries: fewer of them than keys, less work, and plain matrices."""
-        width = self.width
-        fewer = n_queries < n_keys and absorbing_pays(n_queries, n_keys, self.spec.d_latent, width.nope, width.v)
+        fewer = n_queries < n_keys and absorbing_pays(n_queries, n_keys, self.spec.d_latent, *self.width)
         return fewer and all(type(up) is LinearLayer and untouched(up) for up in (self.k_up, self.v_up))
 
     def _project(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
