@@ -7,11 +7,21 @@ from torch import Tensor
 
 from linnet.core.spec import Spec, dump, words
 from linnet.model import MLP, Attention, Block, Head, Model, Network, Repeat, RMSNorm, Rope, Stack, Sublayer
-from linnet.model.spec import EXAMPLE_WIDTH, AttentionPosition, ChannelMixer, InputPosition, Linear, Mixer, Norm, TokenMixer
+from linnet.model.spec import (
+    EXAMPLE_WIDTH,
+    AttentionPosition,
+    ChannelMixer,
+    InputPosition,
+    Linear,
+    Mixer,
+    Norm,
+    RopeScaling,
+    TokenMixer,
+)  # fmt: skip
 from linnet.zoo import Family
 
 VOCAB = 97
-GRAMMAR: tuple[type[Spec], ...] = (Norm, InputPosition, AttentionPosition, Linear, TokenMixer, ChannelMixer, Family)
+GRAMMAR: tuple[type[Spec], ...] = (Norm, InputPosition, AttentionPosition, RopeScaling, Linear, TokenMixer, ChannelMixer, Family)
 PLAIN = Attention(n_heads=4, position=Rope())
 SMALL = MLP(d_ff=48)
 

@@ -7,10 +7,12 @@ from linnet.model.mixer.convolution import Convolution
 from linnet.model.network import Network, Output
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Learned, Rope, Sinusoidal
+from linnet.model.rope_scaling import LinearScaling, Llama3Scaling, NTKScaling, YarnScaling
 from linnet.model.spec import Block, Head, Init, Model, Repeat, Stack, Sublayer
 from linnet.model.state import State, Tail
 
 __all__ = [
-    "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Dense", "Head", "Init", "LayerNorm", "Learned", "Model", "Network",
-    "Output", "RMSNorm", "Repeat", "Rope", "Sinusoidal", "Stack", "State", "Sublayer", "Tail",
+    "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Dense", "Head", "Init", "LayerNorm", "Learned", "LinearScaling",
+    "Llama3Scaling", "Model", "NTKScaling", "Network", "Output", "RMSNorm", "Repeat", "Rope", "Sinusoidal", "Stack", "State", "Sublayer", "Tail",
+    "YarnScaling",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ from linnet.model.spec import (
     Model,
     Norm,
     Repeat,
+    RopeScaling,
     Stack,
     Sublayer,
     TokenMixer,
@@ -60,6 +61,7 @@ OF_A_SENTENCE: dict[str, type[Spec]] = {
     "norm": Norm,
     "position in the model": InputPosition,
     "position in attention": AttentionPosition,
+    "scaling of rope": RopeScaling,
     "linear": Linear,
 }
 TABLES_OF_DATA: dict[str, type[Spec]] = {"weight": Ramp, "near": Near, "against": Against}
