@@ -11,7 +11,7 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Convolution, LatentAttention, Model, Network, RMSNorm
+from linnet.model import Attention, Convolution, LatentAttention, Llama3Scaling, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
 from linnet.model.mixer import cross as cross_module
@@ -32,7 +32,21 @@ PUBLISHED = {
         Mistral(n_layers=32, n_heads=32, n_kv_heads=8, d_model=4096, d_ff=14_336, window=4096).sentence(32_000),
         7_241_732_096,
     ),
-}
+    "Llama-3.1-8B": (
+        Llama(
+            n_layers=32, n_heads=32, n_kv_heads=8, d_model=4096, d_ff=14_336, context_length=131_072,
+            rope_base=500_000.0, rope_scaling=Llama3Scaling(),
+        ).sentence(128_256),
+        8_030_261_248,
+    ),
+    "Llama-3.2-1B": (
+        Llama(
+            n_layers=16, n_heads=32, n_kv_heads=8, d_head=64, d_model=2048, d_ff=8192, context_length=131_072, tied=True,
+            rope_base=500_000.0, rope_scaling=Llama3Scaling(factor=32.0),
+        ).sentence(128_256),
+        1_235_814_400,
+    ),
+}  # fmt: skip
 
 
 def built(model: Model) -> int:

@@ -190,8 +190,8 @@ def test_a_foreign_config_is_read_strictly() -> None:
         Llama.from_hf(config | {"hidden_act": "gelu"})
     with pytest.raises(ConfigError, match="did you mean 'rms_norm_eps'"):
         Llama.from_hf(config | {"rms_norm_esp": 1e-5})
-    with pytest.raises(ConfigError, match="rope_type = 'yarn'; needed: rope_type 'default'"):
-        Llama.from_hf(config | {"rope_parameters": {"rope_type": "yarn"}})
+    with pytest.raises(ConfigError, match="rope_type = 'longrope'; needed: rope_type 'default', 'linear', 'yarn', 'llama3'"):
+        Llama.from_hf(config | {"rope_parameters": {"rope_type": "longrope"}})
     assert expect({"_name": 1, "use_cache": True}, {}, "llama") == {"_name": 1, "use_cache": True}
     old = {key: value for key, value in config.items() if key != "rope_parameters"} | {"rope_theta": 500.0}
     assert attention_of(Llama.from_hf(old)).position == Rope(base=500.0)

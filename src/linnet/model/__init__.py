@@ -9,10 +9,12 @@ from linnet.model.mixer.latent import LatentAttention
 from linnet.model.network import Network, Output
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Learned, Rope, Sinusoidal
+from linnet.model.rope_scaling import LinearScaling, Llama3Scaling, NTKScaling, YarnScaling
 from linnet.model.spec import Block, Encoder, Head, Init, Model, Repeat, Stack, Sublayer
 from linnet.model.state import Source, State, Tail
 
 __all__ = [
     "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Cross", "Dense", "Encoder", "Head", "Init", "LatentAttention",
-    "LayerNorm", "Learned", "Model", "Network", "Output", "RMSNorm", "Repeat", "Rope", "Sinusoidal", "Source", "Stack", "State", "Sublayer", "Tail",
+    "LayerNorm", "Learned", "LinearScaling", "Llama3Scaling", "Model", "NTKScaling", "Network", "Output", "RMSNorm", "Repeat", "Rope",
+    "Sinusoidal", "Source", "Stack", "State", "Sublayer", "Tail", "YarnScaling",
 ]  # fmt: skip

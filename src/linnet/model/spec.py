@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from linnet.core.spec import Spec
 
@@ -50,6 +50,18 @@ class InputPosition(Part):
 
 class AttentionPosition(Spec):
     """Family: positions that act inside attention, on queries and keys or on the scores."""
+
+
+class RopeScaling(Spec):
+    """Family: how rotary positions are slowed for texts longer than those of training."""
+
+    @abstractmethod
+    def frequencies(self, d_rotary: int, base: float) -> Tensor:
+        """(R/2,) the angles of one step, from the fastest pair to the slowest; float32."""
+
+    def multiplier(self) -> float:
+        """What queries and keys are multiplied by."""
+        return 1.0
 
 
 class Linear(Spec):

@@ -23,13 +23,14 @@ from linnet.model.context import Context
 from linnet.model.linear import Dense, LinearLayer, build_linear, project
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Rope
+from linnet.model.rope_scaling import YarnScaling
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
 from linnet.model.state import Tail, Tails
 from linnet.ops.attention import attention, attention_from
 from linnet.ops.kernels import kernels_take
 from linnet.ops.latent import Attend, absorbing_pays, latent_attention, with_shared_key
 from linnet.ops.program import untouched
-from linnet.ops.rope import rotary_table, rotate
+from linnet.ops.rope import rotate
 
 
 class Widths(NamedTuple):
@@ -79,6 +80,7 @@ class LatentAttention(TokenMixer):
             cls(n_heads=4, d_latent=12, d_query_latent=20),
             cls(n_heads=2, d_latent=4, d_nope=6, d_rope=8, d_v=10),  # absorbing pays for many queries, too
             cls(n_heads=3, d_latent=16, d_query_latent=10, d_nope=8, d_rope=4, d_v=4, position=Rope(base=50.0)),
+            cls(n_heads=4, d_latent=12, d_rope=8, position=Rope(scaling=YarnScaling(original_length=24, beta_fast=3.0))),
             cls(n_heads=4, d_latent=12, d_rope=8, position=Rope(fraction=0.5), norm=LayerNorm()),
             cls(n_heads=4, d_latent=12, position=None, norm=None, scale=0.4),
         )
@@ -227,7 +229,7 @@ class LatentAttentionLayer(nn.Module):
         """cos and sin that broadcast over heads: (T, R), or (B, 1, T, R) where rows differ."""
 
         def make() -> tuple[Tensor, Tensor]:
-            cos, sin = rotary_table(context.positions, rope.d_rotary(self.width.rope), rope.base)
+            cos, sin = rope.table(context.positions, self.width.rope)
             if cos.dim() == 3:
                 cos, sin = cos[:, None], sin[:, None]
             return cos.to(like.dtype), sin.to(like.dtype)
