@@ -1,6 +1,7 @@
 """The grammar and the one model class. Importing this package registers every word."""
 
 from linnet.model.channel.mlp import GLU, MLP
+from linnet.model.channel.moe import MoE
 from linnet.model.linear import Dense
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
@@ -15,6 +16,6 @@ from linnet.model.state import Source, State, Tail
 
 __all__ = [
     "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Cross", "Dense", "Encoder", "Head", "Init", "LatentAttention",
-    "LayerNorm", "Learned", "LinearScaling", "Llama3Scaling", "Model", "NTKScaling", "Network", "Output", "RMSNorm", "Repeat", "Rope",
+    "LayerNorm", "Learned", "LinearScaling", "Llama3Scaling", "MoE", "Model", "NTKScaling", "Network", "Output", "RMSNorm", "Repeat", "Rope",
     "Sinusoidal", "Source", "Stack", "State", "Sublayer", "Tail", "YarnScaling",
 ]  # fmt: skip

@@ -71,6 +71,10 @@ class Linear(Spec):
 class Mixer(Part):
     """Family: what a sublayer does."""
 
+    def n_active_params(self, d_model: Width) -> int:
+        """Parameters that one token is multiplied with or reads; fewer than all where tokens choose."""
+        return self.n_params(d_model)
+
     def flops(self, d_model: Width, context: int) -> float:
         """Floating-point operations of the forward pass's matrix products a token, averaged over a context of `context`.
 
@@ -98,6 +102,10 @@ class TokenMixer(Mixer):
 
 class ChannelMixer(Mixer):
     """Family: mixers within a place."""
+
+
+class FeedForward(ChannelMixer):
+    """Family: channel mixers with one hidden width, their field `d_ff`; what experts can be. They add nothing to a loss."""
 
 
 class Sublayer(Spec):
@@ -290,6 +298,11 @@ class Model(Spec):
         layers = self.decoder.n_params(d) + (self.encoder.n_params(d) if self.encoder is not None else 0)
         head = (0 if self.head.tied else self.vocab_size * d) + (self.vocab_size if self.head.bias else 0)
         return embedding + position + norm + layers + head
+
+    def n_active_params(self) -> int:
+        """Those of them that one token uses: all, but for what its layers do not choose (experts, rows of a memory)."""
+        idle = (s.mixer.n_params(self.d_model) - s.mixer.n_active_params(self.d_model) for s in self.decoder.sublayers())
+        return self.n_params() - sum(idle)
 
     @property
     def max_length(self) -> int | None:
