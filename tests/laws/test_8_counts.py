@@ -20,7 +20,7 @@ from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
 from linnet.ops.attention import attention_reference
 from linnet.ops.mask import Mask
-from linnet.zoo import GPT2, SIZES, Decoder, Family, Llama, Mistral
+from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Llama, Mistral
 
 PUBLISHED = {
     "GPT-2": (GPT2(size="base", context_length=1024).sentence(50_257), 124_439_808),
@@ -159,3 +159,19 @@ def test_state_bytes(name: str) -> None:
 def test_activations_cost_something() -> None:
     for model in SENTENCES.values():
         assert count(model, 64).activation_bytes > 0
+
+
+# 2412.19437, section 4.2. 671,026,419,200 are the elements of the published checkpoint's tensors without its second head and the
+# scales of its 8-bit numbers, as tables of config.json's shapes on GitHub have it; the paper says 671 B, 37 B of them active
+DEEPSEEK_V3 = Deepseek(
+    n_layers=61, n_heads=128, d_model=7168, d_latent=512, d_query_latent=1536, d_nope=128, d_rope=64, d_v=128, n_dense=3, d_ff=18_432,
+    n_experts=256, top_k=8, n_shared=1, d_expert=2048, n_groups=8, top_groups=4, expert_scale=2.5,
+)  # fmt: skip
+
+
+def test_deepseek_v3_has_its_published_count() -> None:
+    model = DEEPSEEK_V3.sentence(129_280)
+    biases = (61 - 3) * 256  # one an expert, which no gradient moves: a buffer here, a tensor of the checkpoint there
+    assert model.n_params() + biases == 671_026_419_200
+    embedding = 129_280 * 7168
+    assert model.n_active_params() - embedding == pytest.approx(36.6e9, rel=2e-3)  # what it reads of the embedding is one row

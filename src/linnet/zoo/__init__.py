@@ -1,5 +1,6 @@
 """Named families, one a file. Importing this package registers them all."""
 
+from linnet.zoo.deepseek import Deepseek
 from linnet.zoo.family import SIZES, Decoder, Family, Sentence, Size
 from linnet.zoo.gpt2 import GPT2
 from linnet.zoo.linnet import Linnet
@@ -8,4 +9,17 @@ from linnet.zoo.mistral import Mistral
 from linnet.zoo.qwen3 import Qwen3
 from linnet.zoo.translate import Translate
 
-__all__ = ["GPT2", "SIZES", "Decoder", "Family", "Linnet", "Llama", "Mistral", "Qwen3", "Sentence", "Size", "Translate"]
+__all__ = [
+    "GPT2",
+    "SIZES",
+    "Decoder",
+    "Deepseek",
+    "Family",
+    "Linnet",
+    "Llama",
+    "Mistral",
+    "Qwen3",
+    "Sentence",
+    "Size",
+    "Translate",
+]
