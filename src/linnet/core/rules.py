@@ -35,14 +35,14 @@ class Rule:
         return (self.ours,) if isinstance(self.ours, str) else self.ours
 
 
-def spell(rules: Iterable[Rule], layers: int | range) -> list[Rule]:
-    """The rules with `{i}` written out for every layer: for so many, or for those numbers."""
+def spell(rules: Iterable[Rule], n_layers: int, *, first: int = 0) -> list[Rule]:
+    """The rules with `{i}` written out for every layer, from `first` on."""
     spelt: list[Rule] = []
     for rule in rules:
         if "{i}" not in rule.theirs:
             spelt.append(rule)
             continue
-        for i in range(layers) if isinstance(layers, int) else layers:
+        for i in range(first, n_layers):
             ours = tuple(name.replace("{i}", str(i)) for name in rule.names)
             spelt.append(replace(rule, ours=ours, theirs=rule.theirs.replace("{i}", str(i))))
     return spelt

@@ -228,7 +228,7 @@ class Deepseek(Family, HuggingFace):
         ]
         for e in range(experts.n_experts):
             routed += _glu(f"{ours}1.mixer.experts.{e}.", f"{mlp}experts.{e}.")
-        return rules + spell(routed, range(n_dense, model.decoder.n_layers))
+        return rules + spell(routed, model.decoder.n_layers, first=n_dense)
 
 
 def _parts(model: Model) -> tuple[LatentAttention, GLU, MoE, int]:
