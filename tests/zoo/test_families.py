@@ -14,7 +14,8 @@ from linnet.core.errors import ConfigError
 from linnet.core.spec import dump, load, words
 from linnet.model import MLP, Attention, Convolution, LayerNorm, Learned, Model, Network, RMSNorm, Rope
 from linnet.model.count import count
-from linnet.zoo import GPT2, SIZES, Decoder, Family, Linnet, Llama, Mistral, Qwen3, Sentence, Translate
+from linnet.model.describe import describe
+from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Linnet, Llama, Mistral, Qwen3, Sentence, Translate
 from linnet.zoo.family import HuggingFace, SizeName, expect, gated_width
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,3 +202,10 @@ def test_a_sentence_must_have_the_tokenizer_s_vocabulary() -> None:
     sentence = Sentence.examples()[0]
     with pytest.raises(ConfigError, match="vocab_size = 97; needed: the tokenizer's 98"):
         sentence.sentence(98)
+
+
+def test_a_line_of_words_tells_layers_apart() -> None:
+    assert describe(GPT2().sentence(67)) == "4 × (attention + mlp), width 128, learned positions, 67 ids, tied head"
+    said = "1 × (latent + glu), 3 × (latent + moe), width 128, rope positions, 67 ids, free head"
+    assert describe(Deepseek().sentence(67)) == said
+    assert describe(Sentence.examples()[0].sentence(97)).startswith("5 × (attention + mlp), ")
