@@ -75,3 +75,14 @@ def test_export_lists_what_is_missing_and_left() -> None:
     weights["other"] = torch.zeros(1)
     with pytest.raises(CheckpointError, match=r"missing \['0.k'\], without a rule \['other'\]"):
         export(RULES, weights)
+
+
+def test_rows_in_another_order() -> None:
+    """Our row i is their row order[i], and back."""
+    rules = spell([Rule(("{i}.k", "{i}.v"), "h.{i}.kv", order=(0, 3, 1, 2))], n_layers=2, first=1)
+    assert [rule.theirs for rule in rules] == ["h.1.kv"]
+    theirs = {"h.1.kv": torch.arange(4.0)[:, None]}
+    back = import_(rules, theirs, {"1.k": torch.Size([1, 1]), "1.v": torch.Size([3, 1])})
+    assert back["1.k"].flatten().tolist() == [0]
+    assert back["1.v"].flatten().tolist() == [3, 1, 2]
+    assert torch.equal(export(rules, back)["h.1.kv"], theirs["h.1.kv"])

@@ -26,11 +26,21 @@ from linnet.model import (
     State,
     Sublayer,
 )  # fmt: skip
-from linnet.model.spec import EXAMPLE_WIDTH, AttentionPosition, ChannelMixer, InputPosition, Linear, Mixer, Norm, TokenMixer
+from linnet.model.spec import (
+    EXAMPLE_WIDTH,
+    AttentionPosition,
+    ChannelMixer,
+    InputPosition,
+    Linear,
+    Mixer,
+    Norm,
+    RopeScaling,
+    TokenMixer,
+)  # fmt: skip
 from linnet.zoo import Family
 
 VOCAB = 97
-GRAMMAR: tuple[type[Spec], ...] = (Norm, InputPosition, AttentionPosition, Linear, TokenMixer, ChannelMixer, Family)
+GRAMMAR: tuple[type[Spec], ...] = (Norm, InputPosition, AttentionPosition, RopeScaling, Linear, TokenMixer, ChannelMixer, Family)
 PLAIN = Attention(n_heads=4, position=Rope())
 SMALL = MLP(d_ff=48)
 

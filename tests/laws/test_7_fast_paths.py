@@ -6,6 +6,7 @@ Errors are relative to the largest number of the right answer. float32 sums of s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from ledger import Hold
 from torch import Tensor, nn
 
 from linnet.ops.activation import relu2, relu2_reference
-from linnet.ops.attention import attention, attention_reference
+from linnet.ops.attention import attention, attention_from, attention_from_reference, attention_reference
 from linnet.ops.convolution import convolve, convolve_reference
 from linnet.ops.linear import linear_reference
 from linnet.ops.loss import cross_entropy_reference, linear_cross_entropy, token_losses
@@ -300,3 +301,18 @@ def test_the_law_kills_a_wrong_gradient_a_wrong_group_and_a_forgotten_weight() -
     )
     turned = rotary_table(torch.arange(4), 8, 100.0)
     assert apart(lambda x: rotate(x, turned[0], -turned[1]), lambda x: rotate_reference(x, *turned), {"x": draw(2, 4, 8)}) > 1e-2
+
+
+# values of another width than keys
+
+
+@pytest.mark.parametrize("d_value", [3, 8, 13])
+@pytest.mark.parametrize("hidden", ["nothing", "mask", "documents"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_attention_with_values_of_another_width(shape: str, hidden: str, d_value: int, hold: Hold) -> None:
+    inputs, fixed = attention_case(shape, hidden, bias=False)
+    inputs["v"] = draw(*inputs["v"].shape[:3], d_value, seed=4)
+    hold("7 attention, values of another width", apart(attention, attention_reference, inputs, **fixed), ROUNDING)
+    first = torch.tensor([[0] * SHAPES[shape][2], [2] * SHAPES[shape][2]])
+    fast, oracle = (partial(function, first=first, scale=0.4) for function in (attention_from, attention_from_reference))
+    hold("7 attention, values of another width", apart(fast, oracle, inputs), ROUNDING)

@@ -445,3 +445,13 @@ def test_the_law_kills_a_forgotten_bias(monkeypatch: Patch) -> None:
     name = next(name for name in CAUSAL if name.startswith("attention") and "bias=True" in name)
     forget_the_shift(monkeypatch)
     assert laws.cut_anywhere(ByPrograms(build(CAUSAL[name])), tokens(laws.ROWS, laws.LENGTH)) > 10 * ROUNDING  # type: ignore[arg-type]
+
+
+def test_7_the_law_kills_a_program_that_forgets_a_scaling(monkeypatch: Patch) -> None:
+    name = next(name for name in CAUSAL if "scaling=yarn" in name and name.startswith("attention"))
+    text = tokens(laws.ROWS, laws.LENGTH)
+    assert laws.cut_anywhere(ByPrograms(build(CAUSAL[name])), text) < ROUNDING  # type: ignore[arg-type]
+    network, rotate = build(CAUSAL[name]), OneTokenProgram.rotate
+    plain = lambda positions: Rope().table(positions, network.spec.d_model // 4)  # noqa: E731
+    monkeypatch.setattr(OneTokenProgram, "rotate", lambda self, x, width, make, key: rotate(self, x, width, plain, key))
+    assert laws.cut_anywhere(ByPrograms(network), text) > 100 * ROUNDING  # type: ignore[arg-type]

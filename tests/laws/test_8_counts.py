@@ -11,15 +11,16 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Convolution, Model, Network, RMSNorm
+from linnet.model import Attention, Convolution, LatentAttention, Llama3Scaling, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
 from linnet.model.mixer import cross as cross_module
+from linnet.model.mixer import latent as latent_module
 from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
 from linnet.ops.attention import attention_reference
 from linnet.ops.mask import Mask
-from linnet.zoo import GPT2, SIZES, Decoder, Family, Llama, Mistral
+from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Llama, Mistral
 
 PUBLISHED = {
     "GPT-2": (GPT2(size="base", context_length=1024).sentence(50_257), 124_439_808),
@@ -31,7 +32,21 @@ PUBLISHED = {
         Mistral(n_layers=32, n_heads=32, n_kv_heads=8, d_model=4096, d_ff=14_336, window=4096).sentence(32_000),
         7_241_732_096,
     ),
-}
+    "Llama-3.1-8B": (
+        Llama(
+            n_layers=32, n_heads=32, n_kv_heads=8, d_model=4096, d_ff=14_336, context_length=131_072,
+            rope_base=500_000.0, rope_scaling=Llama3Scaling(),
+        ).sentence(128_256),
+        8_030_261_248,
+    ),
+    "Llama-3.2-1B": (
+        Llama(
+            n_layers=16, n_heads=32, n_kv_heads=8, d_head=64, d_model=2048, d_ff=8192, context_length=131_072, tied=True,
+            rope_base=500_000.0, rope_scaling=Llama3Scaling(factor=32.0),
+        ).sentence(128_256),
+        1_235_814_400,
+    ),
+}  # fmt: skip
 
 
 def built(model: Model) -> int:
@@ -81,8 +96,8 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
 
     The oracle multiplies the scores that a mask hides as well; they are taken off by counting what the mask allows.
     """
-    monkeypatch.setattr(attention_module, "attention", attention_reference)
-    monkeypatch.setattr(cross_module, "attention", attention_reference)
+    for module in (attention_module, cross_module, latent_module):
+        monkeypatch.setattr(module, "attention", attention_reference)
     network, index = build(model, torch.float64), torch.arange(n)
     network.source_length = n  # of a network that reads one
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -93,6 +108,9 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
         if isinstance(mixer, Attention):
             seen = Mask(mixer.causal, mixer.window).dense(index, index).sum().item()
             hidden_pairs += 4 * mixer.n_heads * mixer.width(model.d_model) * (n * n - seen)
+        if isinstance(mixer, LatentAttention):
+            width = mixer.widths(model.d_model)
+            hidden_pairs += 2 * mixer.n_heads * (width.qk + width.v) * (n * n - n) / 2
     return count(model, n).forward_flops * n, counter.get_total_flops() - hidden_pairs
 
 
@@ -141,3 +159,19 @@ def test_state_bytes(name: str) -> None:
 def test_activations_cost_something() -> None:
     for model in SENTENCES.values():
         assert count(model, 64).activation_bytes > 0
+
+
+# 2412.19437, section 4.2. 671,026,419,200 are the elements of the published checkpoint's tensors without its second head and the
+# scales of its 8-bit numbers, as tables of config.json's shapes on GitHub have it; the paper says 671 B, 37 B of them active
+DEEPSEEK_V3 = Deepseek(
+    n_layers=61, n_heads=128, d_model=7168, d_latent=512, d_query_latent=1536, d_nope=128, d_rope=64, d_v=128, n_dense=3, d_ff=18_432,
+    n_experts=256, top_k=8, n_shared=1, d_expert=2048, n_groups=8, top_groups=4, expert_scale=2.5,
+)  # fmt: skip
+
+
+def test_deepseek_v3_has_its_published_count() -> None:
+    model = DEEPSEEK_V3.sentence(129_280)
+    biases = (61 - 3) * 256  # one an expert, which no gradient moves: a buffer here, a tensor of the checkpoint there
+    assert model.n_params() + biases == 671_026_419_200
+    embedding = 129_280 * 7168
+    assert model.n_active_params() - embedding == pytest.approx(36.6e9, rel=2e-3)  # what it reads of the embedding is one row

@@ -14,7 +14,9 @@ from torch import Tensor
 import laws
 from linnet.model import Network, context, network, state
 from linnet.model.context import Context
+from linnet.model.mixer import latent as latent_module
 from linnet.model.mixer.attention import Attention, AttentionLayer
+from linnet.model.mixer.latent import LatentAttentionLayer
 from linnet.model.state import KeyValue, Tail
 from linnet.ops.mask import Mask
 
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("_small_buffers")
 Patch = pytest.MonkeyPatch
 ROPE, WINDOW, ONE_KEY, LEARNED, SENTENCE = FEW
 ROPE_WINDOW = "attention n_heads=4 window=5 position=rope"
+LATENT = "latent n_heads=4 d_latent=12 d_query_latent=20"
 
 
 def without_kernels(patch: Patch) -> None:
@@ -219,6 +222,42 @@ def branched(net: Network, text: Tensor) -> None:
     assert laws.branches_are_independent(net, text) <= 2e-5
 
 
+def turn_from_the_piece(patch: Patch) -> None:
+    """The shared key is turned as if each piece began a text."""
+    rotation = LatentAttentionLayer._rotation
+    patch.setattr(
+        LatentAttentionLayer,
+        "_rotation",
+        lambda self, rope, here, like: rotation(self, rope, Context(0, here.n_tokens, here.positions - here.first), like),
+    )
+
+
+def absorb_without_the_shared_key(patch: Patch) -> None:
+    absorbed = latent_module.latent_attention
+
+    def mutant(q: Tensor, rows: Tensor, up_k: Tensor, up_v: Tensor, attend: Any) -> Tensor:
+        q = torch.cat((q[..., : up_k.shape[1]], torch.zeros_like(q[..., up_k.shape[1] :])), -1)
+        return absorbed(q, rows, up_k, up_v, attend)
+
+    patch.setattr(latent_module, "latent_attention", mutant)
+
+
+def absorb_the_values_matrix_turned_round(patch: Patch) -> None:
+    by_head = LatentAttentionLayer._by_head
+    patch.setattr(LatentAttentionLayer, "_by_head", lambda self: (by_head(self)[0], by_head(self)[1].flip(0)))
+
+
+def absorb_what_learns_nothing(patch: Patch) -> None:
+    by_head = LatentAttentionLayer._by_head
+    patch.setattr(LatentAttentionLayer, "_by_head", lambda self: tuple(up.detach() for up in by_head(self)))
+
+
+def remember_the_latent_alone(patch: Patch) -> None:
+    append = Tail.append
+    d_latent = 12
+    patch.setattr(Tail, "append", lambda self, new: append(self, new * (torch.arange(new.shape[-1]) < d_latent)))
+
+
 MUTANTS: list[tuple[Callable[[Patch], None], Callable[[Network, Tensor], None], str]] = [
     (answer_coarsely, laws.shapes_and_types, ROPE),
     (learn_nothing_before, laws.shapes_and_types, ROPE),
@@ -245,6 +284,13 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[Network, Tensor], None], 
     (write_in_place_always, branched, ROPE),
     (detach_shares, branched, LEARNED),
     (never_give_up, laws.stale_handles_raise, ROPE),
+    (turn_from_the_piece, cut, LATENT),
+    (absorb_without_the_shared_key, cut, LATENT),
+    (absorb_the_values_matrix_turned_round, cut, LATENT),
+    (absorb_what_learns_nothing, cut_gradients, LATENT),
+    (remember_the_latent_alone, cut, LATENT),
+    (see_other_documents, packed, LATENT),
+    (never_give_up, laws.stale_handles_raise, LATENT),
 ]
 
 

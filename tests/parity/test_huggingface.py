@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 
 from linnet.core.errors import CheckpointError, ConfigError
 from linnet.interop.huggingface import export_network, family_of, import_network, read_folder, write_folder
-from linnet.model import Network
+from linnet.model import LinearScaling, Llama3Scaling, Network, NTKScaling, YarnScaling
 from linnet.zoo import GPT2, Llama, Mistral, Qwen3
 
 transformers = pytest.importorskip("transformers")
@@ -28,11 +31,43 @@ CONFIGS = {
         max_position_embeddings=40, initializer_range=0.2, tie_word_embeddings=True,
     ),
 }  # fmt: skip
+# their types of scaled positions, so short in training that every pair is on another part of the ramp
+SCALED = {
+    "linear": {"rope_type": "linear", "factor": 4.0},
+    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 10, "beta_fast": 2.0, "beta_slow": 0.1},
+    "yarn by mscale": {
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 10, "mscale": 1.5, "mscale_all_dim": 0.5, "truncate": False,
+    },
+    "llama3": {
+        "rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 16, "low_freq_factor": 0.1, "high_freq_factor": 2.0,
+    },
+}  # fmt: skip
+
+
+def scaled_config(family: str, kind: str) -> Any:
+    config = CONFIGS[family]().to_dict()
+    return transformers.AutoConfig.for_model(**config | {"rope_parameters": {"rope_theta": 500.0, **SCALED[kind]}})
+
+
+CONFIGS |= {
+    f"{family} {kind}": partial(scaled_config, family, kind)
+    for family in ("llama", "mistral", "qwen3")
+    for kind in SCALED
+    if family == "llama" or kind == "yarn"
+}
 FAMILIES = {
     "gpt2": GPT2(n_layers=3, n_heads=4, d_model=48, context_length=40),
     "llama": Llama(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, context_length=40),
     "mistral": Mistral(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, window=7, context_length=40),
     "qwen3": Qwen3(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, d_head=16, context_length=40),
+}
+YARN = YarnScaling(factor=4.0, original_length=10, beta_fast=2.0, beta_slow=0.1)
+FAMILIES |= {
+    "llama linear": FAMILIES["llama"].replace(rope_scaling=LinearScaling(), rope_base=500.0),
+    "llama yarn": FAMILIES["llama"].replace(rope_scaling=YARN, rope_base=500.0),
+    "llama llama3": FAMILIES["llama"].replace(rope_scaling=Llama3Scaling(original_length=16, high_freq_factor=2.0)),
+    "mistral yarn": FAMILIES["mistral"].replace(rope_scaling=YARN.replace(attention_factor=1.3, truncate=False)),
+    "qwen3 yarn": FAMILIES["qwen3"].replace(rope_scaling=YARN),
 }
 
 
@@ -104,12 +139,14 @@ def test_greedy_continuation_is_theirs(name: str) -> None:
     config = CONFIGS[name]()
     theirs = build_theirs(config)
     ours = import_network(config.to_dict(), theirs.state_dict()).eval()
-    prompt = tokens()[:1, :5]
+    prompt, many = tokens()[:1, :5], 30 if name == "gpt2" else 64  # GPT-2 has learned 40 positions, turns go on
     with torch.no_grad():
-        expected = theirs.generate(prompt, max_new_tokens=30, do_sample=False, pad_token_id=0, eos_token_id=None)[0, 5:].tolist()
+        expected = theirs.generate(prompt, max_new_tokens=many, do_sample=False, pad_token_id=0, eos_token_id=None)[
+            0, 5:
+        ].tolist()
     decoder = Decoder(ours, prompt.tolist(), Sampling(temperature=0.0))
     got = []
-    for _ in range(30):
+    for _ in range(many):
         token, _ = decoder.step()
         got.append(int(token))
         decoder.read()
@@ -143,7 +180,48 @@ def test_refusals_name_everything() -> None:
         family_of({"model_type": "falcon"})
     with pytest.raises(ConfigError, match="hidden_act = 'gelu'"):
         import_network(config | {"hidden_act": "gelu"}, {})
-    with pytest.raises(ConfigError, match="rope_type"):
-        import_network(config | {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, {})
+    with pytest.raises(ConfigError, match="rope_type = 'dynamic'"):
+        import_network(config | {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, {})
     with pytest.raises(ConfigError, match="attention_multiplier"):
         import_network(config | {"attention_multiplier": 2.0}, {})
+
+
+@pytest.mark.parametrize("kind", SCALED)
+def test_older_configs_say_it_with_rope_scaling(kind: str) -> None:
+    """`rope_theta` and `rope_scaling` (with "type" before 2024) mean what `rope_parameters` means."""
+    new = CONFIGS[f"llama {kind}"]().to_dict()
+    family = family_of(new)
+    fields = {key: value for key, value in new["rope_parameters"].items() if key not in ("rope_theta", "rope_type")}
+    for word in ("rope_type", "type"):
+        old = {key: value for key, value in new.items() if key != "rope_parameters"} | {"rope_theta": 500.0}
+        assert family.from_hf(old | {"rope_scaling": {**fields, word: SCALED[kind]["rope_type"]}}) == family.from_hf(new)
+
+
+@pytest.mark.parametrize("kind", ["linear", "yarn", "llama3"])
+def test_mutant_scaling_left_out_is_caught(kind: str) -> None:
+    """Parity must fail for positions that are not scaled."""
+    config = CONFIGS[f"llama {kind}"]()
+    theirs = build_theirs(config)
+    plain = config.to_dict() | {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}}
+    ours = import_network(plain, theirs.state_dict())
+    with torch.no_grad():
+        assert (ours.logits(ours(tokens()).hidden) - theirs(tokens()).logits).abs().max() > TOLERANCE
+
+
+def test_scalings_that_cannot_be_said_are_refused() -> None:
+    config = CONFIGS["llama yarn"]().to_dict()
+    parameters = config["rope_parameters"]
+    refused = {
+        "beta_fsat = 3.0 is not known; did you mean 'beta_fast'": parameters | {"beta_fsat": 3.0},
+        "partial_rotary_factor = 0.5; needed: 1.0": parameters | {"partial_rotary_factor": 0.5},
+        "low_freq_factor is missing; high_freq_factor is missing": {"rope_type": "llama3", "factor": 8.0},
+        "needed: beta_fast above beta_slow": parameters | {"beta_slow": 5.0},
+    }
+    for words, wrong in refused.items():
+        with pytest.raises(ConfigError, match=words):
+            import_network(config | {"rope_parameters": wrong}, {})
+    with pytest.raises(ConfigError, match="differ in factor"):
+        import_network(config | {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, {})
+    ntk = Network(FAMILIES["llama"].replace(rope_scaling=NTKScaling()).sentence(97), seed=3)
+    with pytest.raises(ConfigError, match="ntk scaling cannot be said"):
+        export_network(ntk, Llama, 40)

@@ -89,7 +89,7 @@ def after_a_step(micro: int, optimizer: AdamW | Muon, family: Any) -> tuple[floa
     for each in run.optimizers:
         for group in each.param_groups:
             group["lr"] = 0.01
-    loss, norm = take_step(run, uneven_batch())
+    loss, norm, _ = take_step(run, uneven_batch())
     return loss, norm, {name: p.detach().clone() for name, p in run.network.named_parameters()}
 
 

@@ -14,7 +14,8 @@ from linnet.core.errors import ConfigError
 from linnet.core.spec import dump, load, words
 from linnet.model import MLP, Attention, Convolution, LayerNorm, Learned, Model, Network, RMSNorm, Rope
 from linnet.model.count import count
-from linnet.zoo import GPT2, SIZES, Decoder, Family, Linnet, Llama, Mistral, Qwen3, Sentence, Translate
+from linnet.model.describe import describe
+from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Linnet, Llama, Mistral, Qwen3, Sentence, Translate
 from linnet.zoo.family import HuggingFace, SizeName, expect, gated_width
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def attention_of(model: Model) -> Attention:
 
 
 def test_names() -> None:
-    assert set(words(Family)) == {"gpt2", "linnet", "llama", "mistral", "qwen3", "sentence", "translate"}
+    assert set(words(Family)) == {"deepseek", "gpt2", "linnet", "llama", "mistral", "qwen3", "sentence", "translate"}
     assert tuple(SIZES) == get_args(SizeName), "the type that a run file is checked against"
     assert load(Family, "gpt2") == GPT2()  # type: ignore[type-abstract]
     assert {family.model_type: family.architecture for family in FOREIGN} == {
@@ -190,8 +191,8 @@ def test_a_foreign_config_is_read_strictly() -> None:
         Llama.from_hf(config | {"hidden_act": "gelu"})
     with pytest.raises(ConfigError, match="did you mean 'rms_norm_eps'"):
         Llama.from_hf(config | {"rms_norm_esp": 1e-5})
-    with pytest.raises(ConfigError, match="rope_type = 'yarn'; needed: rope_type 'default'"):
-        Llama.from_hf(config | {"rope_parameters": {"rope_type": "yarn"}})
+    with pytest.raises(ConfigError, match="rope_type = 'longrope'; needed: rope_type 'default', 'linear', 'yarn', 'llama3'"):
+        Llama.from_hf(config | {"rope_parameters": {"rope_type": "longrope"}})
     assert expect({"_name": 1, "use_cache": True}, {}, "llama") == {"_name": 1, "use_cache": True}
     old = {key: value for key, value in config.items() if key != "rope_parameters"} | {"rope_theta": 500.0}
     assert attention_of(Llama.from_hf(old)).position == Rope(base=500.0)
@@ -201,3 +202,10 @@ def test_a_sentence_must_have_the_tokenizer_s_vocabulary() -> None:
     sentence = Sentence.examples()[0]
     with pytest.raises(ConfigError, match="vocab_size = 97; needed: the tokenizer's 98"):
         sentence.sentence(98)
+
+
+def test_a_line_of_words_tells_layers_apart() -> None:
+    assert describe(GPT2().sentence(67)) == "4 × (attention + mlp), width 128, learned positions, 67 ids, tied head"
+    said = "1 × (latent + glu), 3 × (latent + moe), width 128, rope positions, 67 ids, free head"
+    assert describe(Deepseek().sentence(67)) == said
+    assert describe(Sentence.examples()[0].sentence(97)).startswith("5 × (attention + mlp), ")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,30 +22,29 @@ class Rule:
     """ours: one name, or several whose tensors are stacked along their first dimension to make theirs.
 
     transpose   theirs is stored (in, out) where ours is (out, in)  (GPT-2's Conv1D)
+    order       our row i, of all names one under another, is their row order[i]; default: the rows stand as theirs do
     """
 
     ours: str | tuple[str, ...]
     theirs: str
     transpose: bool = False
+    order: tuple[int, ...] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         return (self.ours,) if isinstance(self.ours, str) else self.ours
 
 
-def spell(rules: Iterable[Rule], n_layers: int) -> list[Rule]:
-    """The rules with `{i}` written out for every layer."""
+def spell(rules: Iterable[Rule], n_layers: int, *, first: int = 0) -> list[Rule]:
+    """The rules with `{i}` written out for every layer, from `first` on."""
     spelt: list[Rule] = []
     for rule in rules:
         if "{i}" not in rule.theirs:
             spelt.append(rule)
             continue
-        for i in range(n_layers):
-            spelt.append(
-                Rule(
-                    tuple(name.replace("{i}", str(i)) for name in rule.names), rule.theirs.replace("{i}", str(i)), rule.transpose
-                )
-            )
+        for i in range(first, n_layers):
+            ours = tuple(name.replace("{i}", str(i)) for name in rule.names)
+            spelt.append(replace(rule, ours=ours, theirs=rule.theirs.replace("{i}", str(i))))
     return spelt
 
 
@@ -73,6 +72,8 @@ def import_(
                 f"{rule.theirs} has shape {tuple(theirs[rule.theirs].shape)}; needed: {wanted}{' transposed' if rule.transpose else ''}"
             )
             continue
+        if rule.order is not None:
+            tensor = tensor[list(rule.order)]
         for name, part in zip(rule.names, tensor.split(rows, 0), strict=True):
             ours[name] = part.contiguous()
     extra = [name for name in theirs if name not in used and not any(re.fullmatch(pattern, name) for pattern in ignore)]
@@ -95,5 +96,7 @@ def export(rules: Sequence[Rule], ours: Mapping[str, Tensor]) -> dict[str, Tenso
     theirs: dict[str, Tensor] = {}
     for rule in rules:
         tensor = torch.cat([ours[name] for name in rule.names], 0)
+        if rule.order is not None:
+            tensor = torch.empty_like(tensor).index_copy_(0, torch.tensor(rule.order), tensor)
         theirs[rule.theirs] = (tensor.t() if rule.transpose else tensor).contiguous()
     return theirs

@@ -20,7 +20,7 @@ from linnet.core.files import atomic_path, read_json, write_json, write_tensors
 from linnet.core.names import nearest
 from linnet.core.rules import export, import_
 from linnet.core.spec import Spec, dump, words
-from linnet.model import Attention, Model
+from linnet.model import Attention, LatentAttention, Model
 from linnet.model.network import Network
 from linnet.model.weights import model_tensors, restore_model
 from linnet.zoo import Family
@@ -67,7 +67,8 @@ def export_network(network: Network, family: type[HuggingFace], context_length: 
 
 
 def spelt_out(model: Model) -> Any:
-    """What a sentence computes, as plain data: no initialisation, no dropout, and every width of attention written out."""
+    """What a sentence computes, as plain data: every width of attention written out, and nothing that only training needs."""
+    training = ("init", "dropout", "bias_step", "balance_weight")
 
     def walk(node: Any) -> Any:
         if isinstance(node, Attention):
@@ -75,8 +76,12 @@ def spelt_out(model: Model) -> Any:
                 n_kv_heads=node.groups, d_head=node.width(model.d_model), output_bias=node.writes_bias, scale=node.scale
             )
             return dump(full)
+        if isinstance(node, LatentAttention):
+            width = node.widths(model.d_model)
+            scale = node.scale or width.qk**-0.5
+            return dump(node.replace(d_nope=width.nope, d_rope=width.rope, d_v=width.v, scale=scale))
         if isinstance(node, Spec):
-            return {name: walk(getattr(node, name)) for name in type(node).model_fields if name not in ("init", "dropout")}
+            return {name: walk(getattr(node, name)) for name in type(node).model_fields if name not in training}
         return [walk(item) for item in node] if isinstance(node, tuple) else node
 
     return walk(model) | {

@@ -1,17 +1,21 @@
 """The grammar and the one model class. Importing this package registers every word."""
 
 from linnet.model.channel.mlp import GLU, MLP
+from linnet.model.channel.moe import MoE
 from linnet.model.linear import Dense
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
 from linnet.model.mixer.cross import Cross
+from linnet.model.mixer.latent import LatentAttention
 from linnet.model.network import Network, Output
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Learned, Rope, Sinusoidal
+from linnet.model.rope_scaling import LinearScaling, Llama3Scaling, NTKScaling, YarnScaling
 from linnet.model.spec import Block, Encoder, Head, Init, Model, Repeat, Stack, Sublayer
 from linnet.model.state import Source, State, Tail
 
 __all__ = [
-    "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Cross", "Dense", "Encoder", "Head", "Init", "LayerNorm", "Learned", "Model", "Network",
-    "Output", "RMSNorm", "Repeat", "Rope", "Sinusoidal", "Source", "Stack", "State", "Sublayer", "Tail",
+    "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Cross", "Dense", "Encoder", "Head", "Init", "LatentAttention",
+    "LayerNorm", "Learned", "LinearScaling", "Llama3Scaling", "MoE", "Model", "NTKScaling", "Network", "Output", "RMSNorm", "Repeat", "Rope",
+    "Sinusoidal", "Source", "Stack", "State", "Sublayer", "Tail", "YarnScaling",
 ]  # fmt: skip

@@ -14,7 +14,9 @@ from linnet.model.spec import Block, Stack, Sublayer, TokenMixer
 from linnet.model.state import LayerState
 from linnet.ops.program import Program, lower
 
-Aux = dict[str, Tensor]  # what a layer wants added to the loss or the log
+# what a layer wants added to the loss, `loss/NAME`: a number a token; or to the log, any other name: (2,) a sum and its count.
+# All layers' are added up.
+Aux = dict[str, Tensor]
 
 
 class SublayerLayer(nn.Module):

@@ -178,6 +178,18 @@ class Network(nn.Module):
         )
         return State(layers, source=source)
 
+    def before_step(self) -> None:
+        """A step of training begins: layers that count what happens in it begin to (routing by biases)."""
+        for module in self.modules():
+            if (begin := getattr(module, "before_step", None)) is not None and module is not self:
+                begin()
+
+    def after_step(self) -> None:
+        """The weights were updated: layers adjust what no gradient moves."""
+        for module in self.modules():
+            if (end := getattr(module, "after_step", None)) is not None and module is not self:
+                end()
+
     @property
     def n_sublayers(self) -> int:
         return self.decoder.n_sublayers

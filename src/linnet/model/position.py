@@ -13,9 +13,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from linnet.core.errors import LinnetError, explain
-from linnet.model.spec import AttentionPosition, InputPosition
+from linnet.model.rope_scaling import LinearScaling, Llama3Scaling, NTKScaling, YarnScaling
+from linnet.model.spec import AttentionPosition, InputPosition, RopeScaling
 from linnet.ops.program import Program
-from linnet.ops.rope import first_cosine
+from linnet.ops.rope import first_cosine, rotary_table
 
 
 class Learned(InputPosition):
@@ -102,19 +103,26 @@ class Rope(AttentionPosition):
 
     base       the larger, the slower the slowest turn
     fraction   the share of each head that is turned
+    scaling    slower turns for texts longer than those of training; default: none
     """
 
     kind: Literal["rope"] = "rope"
     base: float = Field(default=10_000.0, gt=1)
     fraction: float = Field(default=1.0, gt=0, le=1)
+    scaling: RopeScaling | None = None
 
     @classmethod
     def examples(cls) -> tuple[Rope, ...]:
-        return cls(), cls(base=50.0), cls(fraction=0.5)
+        scaled = (LinearScaling(), NTKScaling(), YarnScaling.examples()[0], Llama3Scaling.examples()[0])
+        return cls(), cls(base=50.0), cls(fraction=0.5), *(cls(scaling=scaling) for scaling in scaled)
 
     def d_rotary(self, d_head: int) -> int:
         """How many numbers of a head are turned: an even count."""
         return int(d_head * self.fraction) // 2 * 2
+
+    def table(self, positions: Tensor, d_head: int) -> tuple[Tensor, Tensor]:
+        """cos and sin of positions (..., T) for heads of that width, (..., T, R); the scaling's frequencies and multiplier in them."""
+        return rotary_table(positions, self.d_rotary(d_head), self.base, self.scaling)
 
 
 class Alibi(AttentionPosition):

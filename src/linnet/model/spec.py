@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from linnet.core.spec import Spec
 
@@ -52,12 +52,28 @@ class AttentionPosition(Spec):
     """Family: positions that act inside attention, on queries and keys or on the scores."""
 
 
+class RopeScaling(Spec):
+    """Family: how rotary positions are slowed for texts longer than those of training."""
+
+    @abstractmethod
+    def frequencies(self, d_rotary: int, base: float) -> Tensor:
+        """(R/2,) the angles of one step, from the fastest pair to the slowest; float32."""
+
+    def multiplier(self) -> float:
+        """What queries and keys are multiplied by."""
+        return 1.0
+
+
 class Linear(Spec):
     """Family: how a weight matrix is held and multiplied (dense; packed and ternary kinds come beside it)."""
 
 
 class Mixer(Part):
     """Family: what a sublayer does."""
+
+    def n_active_params(self, d_model: Width) -> int:
+        """Parameters that one token is multiplied with or reads; fewer than all where tokens choose."""
+        return self.n_params(d_model)
 
     def flops(self, d_model: Width, context: int) -> float:
         """Floating-point operations of the forward pass's matrix products a token, averaged over a context of `context`.
@@ -86,6 +102,10 @@ class TokenMixer(Mixer):
 
 class ChannelMixer(Mixer):
     """Family: mixers within a place."""
+
+
+class FeedForward(ChannelMixer):
+    """Family: channel mixers with one hidden width, their field `d_ff`; what experts can be. They add nothing to a loss."""
 
 
 class Sublayer(Spec):
@@ -287,6 +307,11 @@ class Model(Spec):
         norm = self.embedding_norm.n_params(d) if self.embedding_norm is not None else 0
         layers = self.decoder.n_params(d) + (self.encoder.n_params(d) if self.encoder is not None else 0)
         return embedding + position + norm + layers + self.head.n_params(d, self.vocab_size)
+
+    def n_active_params(self) -> int:
+        """Those of them that one token uses: all, but for what its layers do not choose (experts, rows of a memory)."""
+        idle = (s.mixer.n_params(self.d_model) - s.mixer.n_active_params(self.d_model) for s in self.decoder.sublayers())
+        return self.n_params() - sum(idle)
 
     @property
     def max_length(self) -> int | None:

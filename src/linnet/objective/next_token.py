@@ -39,9 +39,12 @@ class NextToken(ObjectiveSpec):
         source = None if given is None else network.read(given.tokens, documents=given.documents, generator=generator)
         hidden, _, aux = network(batch.tokens, documents=batch.documents, generator=generator, source=source)  # (B, T, D)
         total = next_token_loss(network, hidden.flatten(0, 1), batch.targets.flatten(), batch.weights.flatten())
-        for extra in aux.values():
-            total = total + extra
-        return Loss(total, {"loss": (total.detach(), self.count(batch))})
+        count, plain = self.count(batch), total.detach()
+        for name, extra in aux.items():
+            if name.startswith("loss/"):  # a number a token
+                total = total + extra * count
+        logs = {name: (pair[0], pair[1]) for name, pair in aux.items() if not name.startswith("loss/")}
+        return Loss(total, {"loss": (plain, count), **logs})
 
 
 def next_token_loss(network: Network, hidden: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

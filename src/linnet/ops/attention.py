@@ -2,7 +2,8 @@
 
     y_t = Σ_s softmax_s( q_t · k_s · scale + bias_ts ) v_s      over the keys s that the mask allows
 
-Queries come in H heads, keys and values in G groups; H / G query heads share one group (2305.13245).
+Queries come in H heads, keys and values in G groups; H / G query heads share one group (2305.13245). Values may be of
+another width than keys (latent attention); kernels for one width get the narrower ones filled up with zeros.
 
 attention            any mask and bias, through PyTorch's fused kernels
 attention_from       causal, each query from a first key on: whole rows, windows and packed documents. On a CPU a kernel
@@ -42,7 +43,7 @@ def attention_reference(
 ) -> Tensor:
     """The formula as it stands; every score is written out.
 
-    q (B, H, T, K), k and v (B, G, S, K), allowed (T, S) or (B, T, S) bool, bias (H, T, S) → (B, H, T, K).
+    q (B, H, T, K), k (B, G, S, K), v (B, G, S, V), allowed (T, S) or (B, T, S) bool, bias (H, T, S) → (B, H, T, V).
     causal: the lower triangle, for T = S.
     """
     groups = q.shape[1] // k.shape[1]
@@ -69,7 +70,10 @@ def attention(
     scale: float,
 ) -> Tensor:
     """The same through `scaled_dot_product_attention`, which never writes the scores to memory where it can help it."""
-    n_heads, groups, n_queries = q.shape[1], k.shape[1], q.shape[2]
+    n_heads, groups, n_queries, d_value = q.shape[1], k.shape[1], q.shape[2], v.shape[3]
+    if d_value != q.shape[3] and q.device.type == "cpu":  # whose fused kernel knows one width
+        y = attention(*of_one_width(q, k, v), allowed=allowed, causal=causal, bias=bias, scale=scale)
+        return y[..., :d_value]
     mask = allowed if allowed is None or allowed.dim() == 2 else allowed[:, None]  # (T, S) or (B, 1, T, S)
     if causal and (mask is not None or bias is not None):  # kernels take a mask or their own triangle, never both
         triangle = seen_from(None, n_queries, k.shape[2], q.device)
@@ -82,14 +86,20 @@ def attention(
     if n_queries == 1 and mask is None:  # decoding: the heads of a group become its queries, and nothing is copied
         batch, width = q.shape[0], q.shape[3]
         y = F.scaled_dot_product_attention(q.reshape(batch, groups, n_heads // groups, width), k, v, scale=scale)
-        return y.reshape(batch, n_heads, 1, width)
+        return y.reshape(batch, n_heads, 1, d_value)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=True)
+
+
+def of_one_width(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k (…, K) and v (…, V) with zeros behind the narrower ones: scores stay what they are, and values get zeros behind."""
+    more = k.shape[-1] - v.shape[-1]
+    return (q, k, F.pad(v, (0, more))) if more >= 0 else (F.pad(q, (0, -more)), F.pad(k, (0, -more)), v)
 
 
 def attention_from_reference(q: Tensor, k: Tensor, v: Tensor, first: Tensor | None = None, *, scale: float) -> Tensor:
     """Causal attention of the last T of S places: each sees the keys from `first` to its own place.
 
-    q (B, H, T, K), k and v (B, G, S, K), first (B, T) int64 index among the keys (None: 0) → (B, H, T, K).
+    q (B, H, T, K), k (B, G, S, K), v (B, G, S, V), first (B, T) int64 index among the keys (None: 0) → (B, H, T, V).
     """
     return attention_reference(q, k, v, allowed=seen_from(first, q.shape[2], k.shape[2], q.device), scale=scale)
 
@@ -118,6 +128,8 @@ def attention_from(q: Tensor, k: Tensor, v: Tensor, first: Tensor | None = None,
     """`attention_from_reference` by the kernel, or by `attention` where there is none."""
     if not kernels_take(q, k, v):
         return attention(q, k, v, allowed=seen_from(first, q.shape[2], k.shape[2], q.device), scale=scale)
+    if v.shape[3] != q.shape[3]:
+        return attention_from(*of_one_width(q, k, v), first, scale=scale)[..., : v.shape[3]]
     q, k, v = _in_one_piece(q), _in_one_piece(k), _in_one_piece(v)
     if own_backward(q, k, v):
         return _AttentionFrom.apply(q, k, v, first, scale)

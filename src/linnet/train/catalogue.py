@@ -31,6 +31,7 @@ from linnet.model.spec import (
     Model,
     Norm,
     Repeat,
+    RopeScaling,
     Stack,
     Sublayer,
     TokenMixer,
@@ -61,6 +62,7 @@ OF_A_SENTENCE: dict[str, type[Spec]] = {
     "norm": Norm,
     "position in the model": InputPosition,
     "position in attention": AttentionPosition,
+    "rope scaling": RopeScaling,
     "linear": Linear,
 }
 TABLES_OF_DATA: dict[str, type[Spec]] = {"weight": Ramp, "near": Near, "against": Against}
@@ -80,9 +82,15 @@ SENTENCE: dict[str, type[Spec]] = {
 
 
 def tables() -> dict[str, type[Spec]]:
-    """Everything that has fields, by its name in a run file: the parts, the tables of data and of a sentence, all words."""
+    """Everything that has fields, by its name in a run file: the parts, the tables of data and of a sentence, all words.
+
+    A word whose kind is another's too stands under both names: linear is a schedule, scaling.linear is not.
+    """
     parts = {name: field.annotation for name, field in RunSpec.model_fields.items() if is_table(field.annotation)}
-    found = {kind: cls for family in GROUPS.values() for kind, cls in words(family).items()}
+    found: dict[str, type[Spec]] = {}
+    for group, family in GROUPS.items():
+        for kind, cls in words(family).items():
+            found[kind if kind not in found else f"{group.split()[-1]}.{kind}"] = cls
     return {**parts, **TABLES_OF_DATA, **SENTENCE, **found}  # type: ignore[dict-item]
 
 

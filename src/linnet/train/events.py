@@ -3,14 +3,15 @@ is a function of one event, and the loop does not know it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Stepped:
-    """One optimizer step. loss in nats a token; seconds since the run began (earlier sittings counted in)."""
+    """One optimizer step. loss in nats a token; seconds since the run began (earlier sittings counted in); more: what else the
+    objective logs (routing)."""
 
     step: int
     tokens: int
@@ -24,6 +25,7 @@ class Stepped:
     tokens_per_second: float
     utilisation: float | None
     memory_bytes: int
+    more: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

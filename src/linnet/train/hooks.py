@@ -36,6 +36,7 @@ class MetricsFile:
                     "loss": event.loss,
                     "learning_rate": event.learning_rate,
                     "grad_norm": event.grad_norm if math.isfinite(event.grad_norm) else None,  # a float16 step that was skipped
+                    **event.more,
                 },
             )
             self._write(
@@ -91,6 +92,8 @@ def tensorboard(folder: Path) -> Listener | None:
                 value = getattr(event, name)
                 if value is not None:
                     writer.add_scalar(f"train/{name}", value, event.step)
+            for name, value in event.more.items():
+                writer.add_scalar(f"train/{name}", value, event.step)
         elif isinstance(event, Validated):
             writer.add_scalar("validation/loss", event.loss, event.step)
             if event.bits_per_byte is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from linnet.core.errors import LinnetError, explain
 from linnet.core.seeds import generator
@@ -76,10 +77,10 @@ def fit(run: Training) -> str:
         fetched = time.perf_counter()
         rate = run.schedule.factor(run.step, progress)
         set_rate(run.optimizers, rate)
-        loss, norm = take_step(run, batch)
+        loss, norm, more = take_step(run, batch)
         run.step += 1
         run.tokens += batch.tokens.numel()
-        run.emit(report(run, batch, loss, norm, rate, progress, started, fetched))
+        run.emit(report(run, batch, loss, norm, more, rate, progress, started, fetched))
 
         last = run.clock.progress(run.step) >= 1
         better = validate(run) if last or run.step % run.validate_every == 0 else False
@@ -89,19 +90,25 @@ def fit(run: Training) -> str:
     return why
 
 
-def take_step(run: Training, batch: Batch) -> tuple[float, float]:
-    """One optimizer step over a batch, in micro-batches; returns nats a token and the gradient norm."""
+def take_step(run: Training, batch: Batch) -> tuple[float, float, dict[str, float]]:
+    """One optimizer step over a batch, in micro-batches; returns nats a token, the gradient norm, and what else is logged."""
     count = run.objective.count(batch)  # learned tokens of the whole step, known before the backward pass
     total = torch.zeros(())
+    sums: dict[str, Tensor] = {}
+    run.network.before_step()
     for index, start in enumerate(range(0, batch.tokens.shape[0], run.micro_batch_size)):
         micro = batch.rows(start, start + run.micro_batch_size).to(run.network.device)
         draws = generator(run.seed, f"dropout/{run.step}/{index}", run.network.device)
         with run.precision.autocast():
             loss = run.objective(run.network, micro, draws if run.network.spec.dropout else None)
         run.precision.backward(loss.total / count.to(run.network.device))
-        part, _ = loss.logs["loss"]
-        total = total + part.cpu()
+        for name, pair in loss.logs.items():
+            if name == "loss":
+                total = total + pair[0].cpu()
+            else:
+                sums[name] = sums.get(name, torch.zeros(2)) + torch.stack(pair).cpu()
     norm = run.precision.step(run.optimizers, run.clip)
+    run.network.after_step()
     mean, size = float(total / count), float(norm)
     overflow = run.precision.scaler is None and not math.isfinite(size)  # with a scaler such a step is skipped, not taken
     if overflow or not math.isfinite(mean):
@@ -112,7 +119,7 @@ def take_step(run: Training, batch: Batch) -> tuple[float, float]:
                 hint="a lower learning_rate, a longer warmup, or precision: float32",
             )
         )
-    return mean, size
+    return mean, size, {name: float(pair[0] / pair[1]) for name, pair in sums.items()}
 
 
 def validate(run: Training) -> bool:
@@ -131,7 +138,15 @@ def validate(run: Training) -> bool:
 
 
 def report(
-    run: Training, batch: Batch, loss: float, norm: float, rate: float, progress: float, started: float, fetched: float
+    run: Training,
+    batch: Batch,
+    loss: float,
+    norm: float,
+    more: dict[str, float],
+    rate: float,
+    progress: float,
+    started: float,
+    fetched: float,
 ) -> Stepped:
     """What one step did and cost."""
     seconds = time.perf_counter() - started
@@ -150,4 +165,5 @@ def report(
         tokens_per_second=speed,
         utilisation=speed * run.flops_per_token / run.peak_flops if run.peak_flops else None,
         memory_bytes=memory_bytes(),
+        more=more,
     )

@@ -1,6 +1,7 @@
 """Named families, one a file. Importing this package registers them all."""
 
 from linnet.zoo.bert import Bert
+from linnet.zoo.deepseek import Deepseek
 from linnet.zoo.family import SIZES, Decoder, Family, Sentence, Size
 from linnet.zoo.gpt2 import GPT2
 from linnet.zoo.linnet import Linnet
@@ -9,4 +10,18 @@ from linnet.zoo.mistral import Mistral
 from linnet.zoo.qwen3 import Qwen3
 from linnet.zoo.translate import Translate
 
-__all__ = ["GPT2", "SIZES", "Bert", "Decoder", "Family", "Linnet", "Llama", "Mistral", "Qwen3", "Sentence", "Size", "Translate"]
+__all__ = [
+    "GPT2",
+    "SIZES",
+    "Bert",
+    "Decoder",
+    "Deepseek",
+    "Family",
+    "Linnet",
+    "Llama",
+    "Mistral",
+    "Qwen3",
+    "Sentence",
+    "Size",
+    "Translate",
+]

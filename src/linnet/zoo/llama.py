@@ -1,4 +1,5 @@
-"""Llama 2 (2307.09288): rotary positions, RMSNorm before each sublayer, a gated MLP with silu, no biases, a free head.
+"""Llama 2 (2307.09288) and 3 (2407.21783): rotary positions, RMSNorm before each sublayer, a gated MLP with silu, no biases, a
+free head. Llama 3 has grouped queries, a base of 500,000 and, from 3.1 on, scaled positions: fields here, not another family.
 
 Mistral and Qwen3 are the same shape with a window and with QK-norm; they share this file's sentence and name map.
 """
@@ -9,34 +10,38 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from linnet.core.errors import ConfigError, explain
 from linnet.core.rules import Rule, spell
 from linnet.core.spec import load
 from linnet.model import GLU, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
-from linnet.model.spec import EXAMPLE_WIDTH
+from linnet.model.rope_scaling import YarnScaling
+from linnet.model.spec import EXAMPLE_WIDTH, RopeScaling
 from linnet.zoo.family import Decoder, HuggingFace, expect, gated_width
+from linnet.zoo.rope_parameters import read_rope, write_rope
 
 
 class LlamaShape(Decoder, HuggingFace):
     """What Llama, Mistral and Qwen3 share.
 
-    window      places that each one sees; null: all
-    qk_norm     a norm on queries and keys
-    tied        the head is the embedding's own matrix
-    rope_base   of the rotary positions: the larger, the slower the slowest turn
-    norm_eps    added to the mean square in norms
+    window         places that each one sees; null: all
+    qk_norm        a norm on queries and keys
+    tied           the head is the embedding's own matrix
+    rope_base      of the rotary positions: the larger, the slower the slowest turn
+    rope_scaling   slower turns for texts longer than those of training; null: none
+    norm_eps       added to the mean square in norms
     """
 
     window: int | None = Field(default=None, ge=1)
     qk_norm: bool = False
     tied: bool = False
     rope_base: float = Field(default=10_000.0, gt=1)
+    rope_scaling: RopeScaling | None = None
     norm_eps: float = Field(default=1e-5, gt=0)
 
     @classmethod
     def examples(cls) -> tuple[Self, ...]:
         plain = cls(n_layers=2, n_heads=4, d_model=EXAMPLE_WIDTH)
         other = plain.replace(window=5, qk_norm=not plain.qk_norm, tied=not plain.tied, rope_base=50.0, norm_eps=0.1)
+        other = other.replace(rope_scaling=YarnScaling(original_length=24, beta_fast=3.0))
         return *super().examples(), other
 
     def sentence(self, vocab_size: int) -> Model:
@@ -47,7 +52,7 @@ class LlamaShape(Decoder, HuggingFace):
             n_kv_heads=self.n_kv_heads,
             d_head=self.d_head,
             window=self.window,
-            position=Rope(base=self.rope_base),
+            position=Rope(base=self.rope_base, scaling=self.rope_scaling),
             qk_norm=norm if self.qk_norm else None,
         )
         glu = GLU(d_ff=self.d_ff or gated_width(shape.d_model))
@@ -68,13 +73,12 @@ class LlamaShape(Decoder, HuggingFace):
             "hidden_act": "silu",
             "attention_bias": False,
             "mlp_bias": False,
-            "rope_scaling": None,
             "use_sliding_window": False,
         }
         free = ("vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "
-                "max_position_embeddings rms_norm_eps rope_theta rope_parameters tie_word_embeddings attention_dropout sliding_window layer_types")  # fmt: skip
+                "max_position_embeddings rms_norm_eps rope_theta rope_parameters rope_scaling tie_word_embeddings attention_dropout sliding_window layer_types")  # fmt: skip
         c = expect(config, fixed | dict.fromkeys(free.split(), ...), cls.model_type)
-        window = cls.hf_window(c)
+        window, rope = cls.hf_window(c), read_rope(c, cls.model_type)
         return cls(
             context_length=c["max_position_embeddings"],
             n_layers=c["num_hidden_layers"],
@@ -84,7 +88,8 @@ class LlamaShape(Decoder, HuggingFace):
             d_head=c.get("head_dim"),
             d_ff=c["intermediate_size"],
             tied=c.get("tie_word_embeddings", False),
-            rope_base=float(rope_base(c, cls.model_type)),
+            rope_base=rope.base,
+            rope_scaling=rope.scaling,
             norm_eps=c["rms_norm_eps"],
             window=window,
         ).sentence(c["vocab_size"])
@@ -108,8 +113,7 @@ class LlamaShape(Decoder, HuggingFace):
             "architectures": [cls.architecture], "model_type": cls.model_type, "vocab_size": model.vocab_size, "hidden_size": model.d_model,
             "intermediate_size": glu.d_ff, "num_hidden_layers": model.decoder.n_layers, "num_attention_heads": attention.n_heads,
             "num_key_value_heads": attention.groups, "head_dim": attention.width(model.d_model), "hidden_act": "silu",
-            "max_position_embeddings": context_length, "rms_norm_eps": norm.eps, "rope_theta": attention.position.base,
-            "rope_parameters": {"rope_type": "default", "rope_theta": attention.position.base},
+            "max_position_embeddings": context_length, "rms_norm_eps": norm.eps, **write_rope(attention.position),
             "tie_word_embeddings": model.head.tied, "attention_bias": False,
         }  # fmt: skip
         if attention.window is not None:
@@ -135,16 +139,8 @@ class LlamaShape(Decoder, HuggingFace):
         return spell(rules, model.decoder.n_layers)
 
 
-def rope_base(config: dict[str, Any], family: str) -> float:
-    """The rotary base of a Hugging Face config, old style (rope_theta) or new (rope_parameters)."""
-    parameters = config.get("rope_parameters") or {}
-    if parameters.get("rope_type", "default") != "default":
-        raise ConfigError(explain(f"a {family} config with rope_type = {parameters['rope_type']!r}", need="rope_type 'default'"))
-    return parameters.get("rope_theta", config.get("rope_theta", 10_000.0))
-
-
 class Llama(LlamaShape):
-    """Llama 2: rotary positions, RMSNorm, a gated MLP, no biases."""
+    """Llama 2 and 3: rotary positions, RMSNorm, a gated MLP, no biases."""
 
     kind: Literal["llama"] = "llama"
     model_type: ClassVar[str] = "llama"

@@ -11,12 +11,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from linnet.model.linear import Dense, build_linear
-from linnet.model.spec import ChannelMixer, Linear
+from linnet.model.spec import FeedForward, Linear
 from linnet.ops.activation import ACTIVATIONS, ActivationName, activation_name
 from linnet.ops.program import Program, lower
 
 
-class MLP(ChannelMixer):
+class MLP(FeedForward):
     """Two matrices with an activation between them.
 
     d_ff         width between the matrices
@@ -62,7 +62,7 @@ class MLPLayer(nn.Module):
         return lower(self.down, program, program.pointwise(activation_name(self.activation), lower(self.up, program, x)))
 
 
-class GLU(ChannelMixer):
+class GLU(FeedForward):
     """Three matrices: one product gates the other (SwiGLU with silu, GEGLU with gelu).
 
     d_ff         width between the matrices

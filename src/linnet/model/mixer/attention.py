@@ -26,7 +26,7 @@ from linnet.model.state import KeyValue, Tail
 from linnet.ops.attention import attention, attention_from
 from linnet.ops.kernels import kernels_take
 from linnet.ops.program import CannotRun, Program, lower
-from linnet.ops.rope import rotary_table, rotate
+from linnet.ops.rope import rotate
 
 
 class Attention(TokenMixer):
@@ -192,9 +192,7 @@ class AttentionLayer(nn.Module):
             q, k = lower(self.q_norm, program, q), lower(self.k_norm, program, k)
         if isinstance(spec.position, Rope):
             rope, turned = spec.position, spec.position.d_rotary(width)
-            q, k = (
-                program.rotate(x, width, partial(rotary_table, d_rotary=turned, base=rope.base), (rope, turned)) for x in (q, k)
-            )
+            q, k = (program.rotate(x, width, partial(rope.table, d_head=width), (rope, turned)) for x in (q, k))
         keys, values = program.memory(), program.memory()
         program.remember(keys, k, width)
         program.remember(values, v, width)
@@ -215,7 +213,7 @@ class AttentionLayer(nn.Module):
         """cos and sin that broadcast over heads: (T, R), or (B, 1, T, R) where rows differ."""
 
         def make() -> tuple[Tensor, Tensor]:
-            cos, sin = rotary_table(context.positions, rope.d_rotary(self.d_head), rope.base)
+            cos, sin = rope.table(context.positions, self.d_head)
             if cos.dim() == 3:
                 cos, sin = cos[:, None], sin[:, None]
             return cos.to(like.dtype), sin.to(like.dtype)
