@@ -9,14 +9,14 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Convolution, Model, Network, RMSNorm
+from linnet.model import Attention, Convolution, Mamba, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
 from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
 from linnet.ops.attention import attention_reference
 from linnet.ops.mask import Mask
-from linnet.zoo import GPT2, SIZES, Decoder, Family, Llama, Mistral
+from linnet.zoo import GPT2, SIZES, Decoder, Family, Llama, MambaFamily, Mistral
 
 PUBLISHED = {
     "GPT-2": (GPT2(size="base", context_length=1024).sentence(50_257), 124_439_808),
@@ -28,6 +28,7 @@ PUBLISHED = {
         Mistral(n_layers=32, n_heads=32, n_kv_heads=8, d_model=4096, d_ff=14_336, window=4096).sentence(32_000),
         7_241_732_096,
     ),
+    "Mamba-130m": (MambaFamily(n_layers=24, d_model=768).sentence(50_280), 129_135_360),
 }
 
 
@@ -109,6 +110,8 @@ def without_limit(mixer: Mixer, n: int) -> Mixer:
     """The mixer as a fixed state of n places holds it: all of them, whether its window needs them or not."""
     if isinstance(mixer, Attention):
         return mixer.replace(window=None)
+    if isinstance(mixer, Mamba):
+        return mixer.replace(d_conv=n + 1)
     return mixer.replace(width=n + 1) if isinstance(mixer, Convolution) else mixer
 
 

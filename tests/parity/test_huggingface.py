@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from linnet.core.errors import CheckpointError, ConfigError
+from linnet.core.rules import Rule
 from linnet.interop.huggingface import export_network, family_of, import_network, read_folder, write_folder
 from linnet.model import Network
-from linnet.zoo import GPT2, Llama, Mistral, Qwen3
+from linnet.zoo import GPT2, Llama, MambaFamily, Mistral, Qwen3
 
 transformers = pytest.importorskip("transformers")
 TOLERANCE = 1e-4  # float32; measured maxima are below 2e-6
@@ -27,12 +28,21 @@ CONFIGS = {
         vocab_size=97, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
         max_position_embeddings=40, initializer_range=0.2, tie_word_embeddings=True,
     ),
+    "mamba": lambda: transformers.MambaConfig(vocab_size=97, hidden_size=48, state_size=8, num_hidden_layers=3, initializer_range=0.2),
+    "mamba with biases": lambda: transformers.MambaConfig(
+        vocab_size=97, hidden_size=48, state_size=5, conv_kernel=3, expand=1, time_step_rank=7, num_hidden_layers=3, initializer_range=0.2,
+        use_bias=True, use_conv_bias=False, tie_word_embeddings=False, layer_norm_epsilon=1e-3,
+    ),
 }  # fmt: skip
 FAMILIES = {
     "gpt2": GPT2(n_layers=3, n_heads=4, d_model=48, context_length=40),
     "llama": Llama(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, context_length=40),
     "mistral": Mistral(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, window=7, context_length=40),
     "qwen3": Qwen3(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, d_head=16, context_length=40),
+    "mamba": MambaFamily(n_layers=3, d_model=48, d_state=8, context_length=40),
+    "mamba with biases": MambaFamily(
+        n_layers=3, d_model=48, d_state=5, d_conv=3, dt_rank=7, bias=True, conv_bias=False, tied=False
+    ),
 }
 
 
@@ -147,3 +157,32 @@ def test_refusals_name_everything() -> None:
         import_network(config | {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, {})
     with pytest.raises(ConfigError, match="attention_multiplier"):
         import_network(config | {"attention_multiplier": 2.0}, {})
+
+
+def test_mutant_taps_in_their_order_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hugging Face's convolution counts its taps from the oldest place, ours from the newest."""
+    config = CONFIGS["mamba"]()
+    theirs = build_theirs(config)
+    monkeypatch.setattr(Rule, "turned", lambda self, tensor: tensor[:, 0].t() if self.taps else tensor)
+    ours = import_network(config.to_dict(), theirs.state_dict())
+    with torch.no_grad():
+        assert (ours.logits(ours(tokens()).hidden) - theirs(tokens()).logits).abs().max() > TOLERANCE
+
+
+def test_mamba_decodes_64_tokens_as_theirs() -> None:
+    from linnet.generate.decode import Decoder
+    from linnet.generate.sampler import Sampling
+
+    config = CONFIGS["mamba"]()
+    theirs = build_theirs(config)
+    ours = import_network(config.to_dict(), theirs.state_dict()).eval()
+    prompt = tokens()[:1, :5]
+    with torch.no_grad():
+        expected = theirs.generate(prompt, max_new_tokens=64, do_sample=False, pad_token_id=0, eos_token_id=None)[0, 5:].tolist()
+    decoder = Decoder(ours, prompt.tolist(), Sampling(temperature=0.0))
+    got = []
+    for _ in range(64):
+        token, _ = decoder.step()
+        got.append(int(token))
+        decoder.read()
+    assert got == expected

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,15 +22,29 @@ class Rule:
     """ours: one name, or several whose tensors are stacked along their first dimension to make theirs.
 
     transpose   theirs is stored (in, out) where ours is (out, in)  (GPT-2's Conv1D)
+    taps        theirs is a depthwise Conv1d's (channels, 1, width), the oldest place first, where ours is (width, channels), the newest first
     """
 
     ours: str | tuple[str, ...]
     theirs: str
     transpose: bool = False
+    taps: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         return (self.ours,) if isinstance(self.ours, str) else self.ours
+
+    def turned(self, theirs: Tensor) -> Tensor:
+        """Their tensor laid out as ours."""
+        if self.taps and theirs.dim() == 3 and theirs.shape[1] == 1:
+            return theirs[:, 0].flip(1).t()
+        return theirs.t() if self.transpose else theirs
+
+    def turned_back(self, ours: Tensor) -> Tensor:
+        """Our tensor laid out as theirs."""
+        if self.taps:
+            return ours.t().flip(1)[:, None]
+        return ours.t() if self.transpose else ours
 
 
 def spell(rules: Iterable[Rule], n_layers: int) -> list[Rule]:
@@ -41,11 +55,8 @@ def spell(rules: Iterable[Rule], n_layers: int) -> list[Rule]:
             spelt.append(rule)
             continue
         for i in range(n_layers):
-            spelt.append(
-                Rule(
-                    tuple(name.replace("{i}", str(i)) for name in rule.names), rule.theirs.replace("{i}", str(i)), rule.transpose
-                )
-            )
+            ours = tuple(name.replace("{i}", str(i)) for name in rule.names)
+            spelt.append(replace(rule, ours=ours, theirs=rule.theirs.replace("{i}", str(i))))
     return spelt
 
 
@@ -64,8 +75,7 @@ def import_(
             problems.append(f"{rule.theirs} is missing")
             continue
         used.add(rule.theirs)
-        tensor = theirs[rule.theirs]
-        tensor = tensor.t() if rule.transpose else tensor
+        tensor = rule.turned(theirs[rule.theirs])
         rows = [shapes[name][0] for name in rule.names]
         if tensor.dim() == 0 or sum(rows) != tensor.shape[0] or any(shapes[name][1:] != tensor.shape[1:] for name in rule.names):
             wanted = " + ".join(str(tuple(shapes[name])) for name in rule.names)
@@ -95,5 +105,5 @@ def export(rules: Sequence[Rule], ours: Mapping[str, Tensor]) -> dict[str, Tenso
     theirs: dict[str, Tensor] = {}
     for rule in rules:
         tensor = torch.cat([ours[name] for name in rule.names], 0)
-        theirs[rule.theirs] = (tensor.t() if rule.transpose else tensor).contiguous()
+        theirs[rule.theirs] = rule.turned_back(tensor).contiguous()
     return theirs

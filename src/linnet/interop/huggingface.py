@@ -20,7 +20,7 @@ from linnet.core.files import atomic_path, read_json, write_json, write_tensors
 from linnet.core.names import nearest
 from linnet.core.rules import export, import_
 from linnet.core.spec import Spec, dump, words
-from linnet.model import Attention, Model
+from linnet.model import Attention, Mamba, Model
 from linnet.model.network import Network
 from linnet.model.weights import model_tensors, restore_model
 from linnet.zoo import Family
@@ -75,6 +75,8 @@ def spelt_out(model: Model) -> Any:
                 n_kv_heads=node.groups, d_head=node.width(model.d_model), output_bias=node.writes_bias, scale=node.scale
             )
             return dump(full)
+        if isinstance(node, Mamba):
+            return dump(node.replace(dt_rank=node.rank(model.d_model)))
         if isinstance(node, Spec):
             return {name: walk(getattr(node, name)) for name in type(node).model_fields if name not in ("init", "dropout")}
         return [walk(item) for item in node] if isinstance(node, tuple) else node
