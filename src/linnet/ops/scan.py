@@ -25,7 +25,7 @@ from torch.autograd.function import once_differentiable
 
 from linnet.ops.backward import own_backward
 
-BLOCK = 1 << 18  # numbers of a block: a MiB in float32, and two to four such tensors are in use
+BLOCK = 1 << 19  # numbers of a block: two MiB in float32, and two to four such tensors are in use
 LEAST_PLACES = 8  # of a block, so that the states that are kept are few; wide layers and many rows take rows in turns
 
 
@@ -87,6 +87,7 @@ class _Blocks:
         self.exponents = self.a / math.log(2)  # exp(z) = 2^(z / log 2), and powers of two take a third of the time
         shape = (n_places, *self.x.shape[1:2], *self.a.shape)  # (S, R, N, E)
         self.decays, self.states = x.new_empty(shape), x.new_empty(shape)
+        self.decay_places, self.state_places = self.decays.unbind(), self.states.unbind()
         self.spans = [slice(start, min(start + n_places, len(self.x))) for start in range(0, len(self.x), n_places)]
 
     def run(self, here: slice, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,7 +98,7 @@ class _Blocks:
         if self.begins is not None:
             decays.masked_fill_(self.begins[here], 0.0)
         torch.mul(self.written[here, :, None], self.b[here, :, :, None], out=states)
-        for decay, place in zip(decays.unbind(), states.unbind(), strict=True):
+        for decay, place in zip(self.decay_places[:n], self.state_places[:n], strict=True):
             state = place.addcmul_(decay, state)
         return decays, states
 
@@ -160,17 +161,18 @@ def _scan_back(blocks: _Blocks, kept: Tensor, g: Tensor, carried: Tensor) -> tup
 
     carried (R, N, E): the gradient of the last state; afterwards that of the first one.
     """
-    of_written, of_decay = torch.empty_like(blocks.x), torch.zeros_like(blocks.x)
+    of_written, of_step = torch.empty_like(blocks.x), torch.empty_like(blocks.x)
     of_b, of_c = torch.empty_like(blocks.b), torch.empty_like(blocks.c)
     of_a, buffer = torch.zeros_like(kept[0]), torch.empty_like(blocks.states)
+    buffer_places, step_places = buffer.unbind(), blocks.step[:, :, None].unbind()
     for i in reversed(range(len(blocks.spans))):
         here, before = blocks.spans[i], kept[i]
         decays, states = blocks.run(here, before)
         adjoint = buffer[: len(states)]  # G_t = ∂h_t = g_t C_tᵀ + exp(Δ_{t+1} A) ⊙ G_{t+1}
         torch.mul(g[here, :, None], blocks.c[here, :, :, None], out=adjoint)
-        places = adjoint.unbind()
+        places = buffer_places[: len(states)]
         places[-1].add_(carried)
-        for place, decay, later in zip(places[-2::-1], decays.unbind()[:0:-1], places[:0:-1], strict=True):
+        for place, decay, later in zip(places[-2::-1], blocks.decay_places[len(states) - 1 : 0 : -1], places[:0:-1], strict=True):
             place.addcmul_(decay, later)
         torch.mul(decays[0], places[0], out=carried)
         flat, n = adjoint.flatten(0, 1), blocks.b.shape[2]  # (S·R, N, E)
@@ -181,10 +183,8 @@ def _scan_back(blocks: _Blocks, kept: Tensor, g: Tensor, carried: Tensor) -> tup
         adjoint.mul_(decays)  # from here on the gradient of Δ A, which is G ⊙ exp(Δ A) ⊙ h_{t-1}
         adjoint[1:].mul_(states[:-1])
         adjoint[0].mul_(before)
-        for place, step in zip(places, blocks.step[here, :, None].unbind(), strict=True):
+        for place, step in zip(places, step_places[here], strict=True):
             of_a.addcmul_(place, step)
-        sums = of_decay[here]
-        for row, part in zip(blocks.a.unbind(), adjoint.unbind(2), strict=True):
-            sums.addcmul_(part, row)
-    of_decay.addcmul_(of_written, blocks.x)
-    return of_written.mul_(blocks.step), of_decay, of_b, of_c, of_a.sum(0)
+        torch.sum(adjoint.mul_(blocks.a), 2, out=of_step[here])
+    of_step.addcmul_(of_written, blocks.x)
+    return of_written.mul_(blocks.step), of_step, of_b, of_c, of_a.sum(0)
