@@ -20,7 +20,7 @@ from linnet.zoo.family import SIZES, Family, HuggingFace, SizeName, expect
 class MambaFamily(Family, HuggingFace):
     """Mamba: selective state spaces alone, no attention, no MLP.
 
-    size             layers and width at once, two layers for each one of a transformer
+    size             layers and width at once: two layers for each one of a transformer
     context_length   tokens that it reads at a time
     n_layers         layers; default: by size
     d_model          width; default: by size
@@ -34,7 +34,7 @@ class MambaFamily(Family, HuggingFace):
     dt_max           the longest step at the start
     tied             the head is the embedding's own matrix
     norm_eps         added to the mean square in norms
-    dropout          share of numbers left out while training; chosen where a text is read over and over
+    dropout          share of numbers left out while training
     """
 
     kind: Literal["mamba"] = "mamba"
