@@ -11,7 +11,7 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Convolution, LatentAttention, Llama3Scaling, Model, Network, RMSNorm
+from linnet.model import Attention, Convolution, LatentAttention, Llama3Scaling, Mamba, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
 from linnet.model.mixer import cross as cross_module
@@ -20,7 +20,7 @@ from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
 from linnet.ops.attention import attention_reference
 from linnet.ops.mask import Mask
-from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Llama, Mistral
+from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Llama, MambaFamily, Mistral
 
 PUBLISHED = {
     "GPT-2": (GPT2(size="base", context_length=1024).sentence(50_257), 124_439_808),
@@ -34,19 +34,34 @@ PUBLISHED = {
     ),
     "Llama-3.1-8B": (
         Llama(
-            n_layers=32, n_heads=32, n_kv_heads=8, d_model=4096, d_ff=14_336, context_length=131_072,
-            rope_base=500_000.0, rope_scaling=Llama3Scaling(),
+            n_layers=32,
+            n_heads=32,
+            n_kv_heads=8,
+            d_model=4096,
+            d_ff=14_336,
+            context_length=131_072,
+            rope_base=500_000.0,
+            rope_scaling=Llama3Scaling(),
         ).sentence(128_256),
         8_030_261_248,
     ),
     "Llama-3.2-1B": (
         Llama(
-            n_layers=16, n_heads=32, n_kv_heads=8, d_head=64, d_model=2048, d_ff=8192, context_length=131_072, tied=True,
-            rope_base=500_000.0, rope_scaling=Llama3Scaling(factor=32.0),
+            n_layers=16,
+            n_heads=32,
+            n_kv_heads=8,
+            d_head=64,
+            d_model=2048,
+            d_ff=8192,
+            context_length=131_072,
+            tied=True,
+            rope_base=500_000.0,
+            rope_scaling=Llama3Scaling(factor=32.0),
         ).sentence(128_256),
         1_235_814_400,
     ),
-}  # fmt: skip
+    "Mamba-130m": (MambaFamily(n_layers=24, d_model=768).sentence(50_280), 129_135_360),
+}
 
 
 def built(model: Model) -> int:
@@ -132,6 +147,8 @@ def without_limit(mixer: Mixer, n: int) -> Mixer:
     """The mixer as a fixed state of n places holds it: all of them, whether its window needs them or not."""
     if isinstance(mixer, Attention):
         return mixer.replace(window=None)
+    if isinstance(mixer, Mamba):
+        return mixer.replace(d_conv=n + 1)
     return mixer.replace(width=n + 1) if isinstance(mixer, Convolution) else mixer
 
 

@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from linnet.core.errors import CheckpointError, ConfigError
+from linnet.core.rules import Rule
 from linnet.interop.huggingface import export_network, family_of, import_network, read_folder, write_folder
 from linnet.model import LinearScaling, Llama3Scaling, Network, NTKScaling, YarnScaling
-from linnet.zoo import GPT2, Llama, Mistral, Qwen3
+from linnet.zoo import GPT2, Llama, MambaFamily, Mistral, Qwen3
 
 transformers = pytest.importorskip("transformers")
 TOLERANCE = 1e-4  # float32; measured maxima are below 2e-6
 
 CONFIGS = {
-    "gpt2": lambda: transformers.GPT2Config(vocab_size=97, n_positions=40, n_embd=48, n_layer=3, n_head=4, initializer_range=0.2),
+    "gpt2": lambda: transformers.GPT2Config(vocab_size=97, n_positions=80, n_embd=48, n_layer=3, n_head=4, initializer_range=0.2),
     "llama": lambda: transformers.LlamaConfig(
         vocab_size=97, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
         max_position_embeddings=40, initializer_range=0.2,
@@ -29,6 +30,11 @@ CONFIGS = {
     "qwen3": lambda: transformers.Qwen3Config(
         vocab_size=97, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
         max_position_embeddings=40, initializer_range=0.2, tie_word_embeddings=True,
+    ),
+    "mamba": lambda: transformers.MambaConfig(vocab_size=97, hidden_size=48, state_size=8, num_hidden_layers=3, initializer_range=0.2),
+    "mamba with biases": lambda: transformers.MambaConfig(
+        vocab_size=97, hidden_size=48, state_size=5, conv_kernel=3, expand=1, time_step_rank=7, num_hidden_layers=3, initializer_range=0.2,
+        use_bias=True, use_conv_bias=False, tie_word_embeddings=False, layer_norm_epsilon=1e-3,
     ),
 }  # fmt: skip
 # their types of scaled positions, so short in training that every pair is on another part of the ramp
@@ -68,6 +74,10 @@ FAMILIES |= {
     "llama llama3": FAMILIES["llama"].replace(rope_scaling=Llama3Scaling(original_length=16, high_freq_factor=2.0)),
     "mistral yarn": FAMILIES["mistral"].replace(rope_scaling=YARN.replace(attention_factor=1.3, truncate=False)),
     "qwen3 yarn": FAMILIES["qwen3"].replace(rope_scaling=YARN),
+    "mamba": MambaFamily(n_layers=3, d_model=48, d_state=8, context_length=40),
+    "mamba with biases": MambaFamily(
+        n_layers=3, d_model=48, d_state=5, d_conv=3, dt_rank=7, bias=True, conv_bias=False, tied=False
+    ),
 }
 
 
@@ -225,3 +235,13 @@ def test_scalings_that_cannot_be_said_are_refused() -> None:
     ntk = Network(FAMILIES["llama"].replace(rope_scaling=NTKScaling()).sentence(97), seed=3)
     with pytest.raises(ConfigError, match="ntk scaling cannot be said"):
         export_network(ntk, Llama, 40)
+
+
+def test_mutant_taps_in_their_order_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hugging Face's convolution counts its taps from the oldest place, ours from the newest."""
+    config = CONFIGS["mamba"]()
+    theirs = build_theirs(config)
+    monkeypatch.setattr(Rule, "turned", lambda self, tensor: tensor[:, 0].t() if self.taps else tensor)
+    ours = import_network(config.to_dict(), theirs.state_dict())
+    with torch.no_grad():
+        assert (ours.logits(ours(tokens()).hidden) - theirs(tokens()).logits).abs().max() > TOLERANCE

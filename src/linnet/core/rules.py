@@ -23,16 +23,30 @@ class Rule:
 
     transpose   theirs is stored (in, out) where ours is (out, in)  (GPT-2's Conv1D)
     order       our row i, of all names one under another, is their row order[i]; default: the rows stand as theirs do
+    taps        theirs is a depthwise Conv1d's (channels, 1, width), the oldest place first, where ours is (width, channels), the newest first
     """
 
     ours: str | tuple[str, ...]
     theirs: str
     transpose: bool = False
     order: tuple[int, ...] | None = None
+    taps: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         return (self.ours,) if isinstance(self.ours, str) else self.ours
+
+    def turned(self, theirs: Tensor) -> Tensor:
+        """Their tensor laid out as ours."""
+        if self.taps and theirs.dim() == 3 and theirs.shape[1] == 1:
+            return theirs[:, 0].flip(1).t()
+        return theirs.t() if self.transpose else theirs
+
+    def turned_back(self, ours: Tensor) -> Tensor:
+        """Our tensor laid out as theirs."""
+        if self.taps:
+            return ours.t().flip(1)[:, None]
+        return ours.t() if self.transpose else ours
 
 
 def spell(rules: Iterable[Rule], n_layers: int, *, first: int = 0) -> list[Rule]:
@@ -63,8 +77,7 @@ def import_(
             problems.append(f"{rule.theirs} is missing")
             continue
         used.add(rule.theirs)
-        tensor = theirs[rule.theirs]
-        tensor = tensor.t() if rule.transpose else tensor
+        tensor = rule.turned(theirs[rule.theirs])
         rows = [shapes[name][0] for name in rule.names]
         if tensor.dim() == 0 or sum(rows) != tensor.shape[0] or any(shapes[name][1:] != tensor.shape[1:] for name in rule.names):
             wanted = " + ".join(str(tuple(shapes[name])) for name in rule.names)
@@ -98,5 +111,5 @@ def export(rules: Sequence[Rule], ours: Mapping[str, Tensor]) -> dict[str, Tenso
         tensor = torch.cat([ours[name] for name in rule.names], 0)
         if rule.order is not None:
             tensor = torch.empty_like(tensor).index_copy_(0, torch.tensor(rule.order), tensor)
-        theirs[rule.theirs] = (tensor.t() if rule.transpose else tensor).contiguous()
+        theirs[rule.theirs] = rule.turned_back(tensor).contiguous()
     return theirs

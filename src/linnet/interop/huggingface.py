@@ -20,7 +20,7 @@ from linnet.core.files import atomic_path, read_json, write_json, write_tensors
 from linnet.core.names import nearest
 from linnet.core.rules import export, import_
 from linnet.core.spec import Spec, dump, words
-from linnet.model import Attention, LatentAttention, Model
+from linnet.model import Attention, LatentAttention, Mamba, Model
 from linnet.model.network import Network
 from linnet.model.weights import model_tensors, restore_model
 from linnet.zoo import Family
@@ -80,6 +80,8 @@ def spelt_out(model: Model) -> Any:
             width = node.widths(model.d_model)
             scale = node.scale or width.qk**-0.5
             return dump(node.replace(d_nope=width.nope, d_rope=width.rope, d_v=width.v, scale=scale))
+        if isinstance(node, Mamba):
+            return dump(node.replace(dt_rank=node.rank(model.d_model)))
         if isinstance(node, Spec):
             return {name: walk(getattr(node, name)) for name in type(node).model_fields if name not in training}
         return [walk(item) for item in node] if isinstance(node, tuple) else node

@@ -7,6 +7,7 @@ from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
 from linnet.model.mixer.cross import Cross
 from linnet.model.mixer.latent import LatentAttention
+from linnet.model.mixer.mamba import Mamba
 from linnet.model.network import Network, Output
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Learned, Rope, Sinusoidal
@@ -15,7 +16,36 @@ from linnet.model.spec import Block, Encoder, Head, Init, Model, Repeat, Stack, 
 from linnet.model.state import Source, State, Tail
 
 __all__ = [
-    "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Cross", "Dense", "Encoder", "Head", "Init", "LatentAttention",
-    "LayerNorm", "Learned", "LinearScaling", "Llama3Scaling", "MoE", "Model", "NTKScaling", "Network", "Output", "RMSNorm", "Repeat", "Rope",
-    "Sinusoidal", "Source", "Stack", "State", "Sublayer", "Tail", "YarnScaling",
-]  # fmt: skip
+    "GLU",
+    "MLP",
+    "Alibi",
+    "Attention",
+    "Block",
+    "Convolution",
+    "Cross",
+    "Dense",
+    "Encoder",
+    "Head",
+    "Init",
+    "LatentAttention",
+    "LayerNorm",
+    "Learned",
+    "LinearScaling",
+    "Llama3Scaling",
+    "Mamba",
+    "MoE",
+    "Model",
+    "NTKScaling",
+    "Network",
+    "Output",
+    "RMSNorm",
+    "Repeat",
+    "Rope",
+    "Sinusoidal",
+    "Source",
+    "Stack",
+    "State",
+    "Sublayer",
+    "Tail",
+    "YarnScaling",
+]

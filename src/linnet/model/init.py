@@ -7,6 +7,7 @@ no order of construction matters.
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 
 import torch
 from torch import nn
@@ -22,10 +23,19 @@ def initialise(network: nn.Module, spec: Model, seed: int) -> None:
     in_encoder = sum(1 for _ in spec.encoder.stack.sublayers()) if spec.encoder is not None else 0
     init = spec.init
     owners = {id(module.weight): module for module in network.modules() if isinstance(module, LinearLayer)}
-    own = {id(getattr(module, name)) for module in network.modules() for name in getattr(module, "own_init", ())}
+    own = {id(attrgetter(name)(module)) for module in network.modules() for name in getattr(module, "own_init", ())}
+    spread = {  # uniform from -bound to bound, as a layer says
+        id(attrgetter(name)(module)): bound
+        for module in network.modules()
+        for name, bound in getattr(module, "uniform_init", {}).items()
+    }
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if name.endswith("bias"):
+            if id(parameter) in spread:
+                bound, draws = spread[id(parameter)], generator(seed, f"init/{name}")
+                parameter.copy_(torch.empty(parameter.shape, dtype=torch.float32).uniform_(-bound, bound, generator=draws))
+                continue
+            if name.endswith("bias") and id(parameter) not in own:
                 parameter.zero_()
                 continue
             if parameter.dim() < 2 or id(parameter) in own:

@@ -56,9 +56,10 @@ class AdamW(Optimizer):
     def over(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """One AdamW over some parameters."""
         parameters = list(parameters)
+        shrinks = [p.dim() >= 2 and not getattr(p, "no_decay", False) for p in parameters]  # what no matrix multiplies does not
         groups = [
-            {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": self.weight_decay},
-            {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+            {"params": [p for p, yes in zip(parameters, shrinks, strict=True) if yes], "weight_decay": self.weight_decay},
+            {"params": [p for p, yes in zip(parameters, shrinks, strict=True) if not yes], "weight_decay": 0.0},
         ]
         groups = [group | {"initial_lr": self.learning_rate} for group in groups if group["params"]]
         return AdamWOptimizer(groups, lr=self.learning_rate, betas=self.betas, eps=self.eps, fused=True)

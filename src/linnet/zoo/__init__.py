@@ -6,6 +6,7 @@ from linnet.zoo.family import SIZES, Decoder, Family, Sentence, Size
 from linnet.zoo.gpt2 import GPT2
 from linnet.zoo.linnet import Linnet
 from linnet.zoo.llama import Llama
+from linnet.zoo.mamba import MambaFamily
 from linnet.zoo.mistral import Mistral
 from linnet.zoo.qwen3 import Qwen3
 from linnet.zoo.translate import Translate
@@ -19,6 +20,7 @@ __all__ = [
     "Family",
     "Linnet",
     "Llama",
+    "MambaFamily",
     "Mistral",
     "Qwen3",
     "Sentence",
