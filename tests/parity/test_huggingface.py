@@ -8,7 +8,7 @@ import torch
 from linnet.core.errors import CheckpointError, ConfigError
 from linnet.interop.huggingface import export_network, family_of, import_network, read_folder, write_folder
 from linnet.model import Network
-from linnet.zoo import GPT2, Llama, Mistral, Qwen3
+from linnet.zoo import GPT2, Llama, Mistral, Mixtral, Qwen3
 
 transformers = pytest.importorskip("transformers")
 TOLERANCE = 1e-4  # float32; measured maxima are below 2e-6
@@ -27,12 +27,17 @@ CONFIGS = {
         vocab_size=97, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
         max_position_embeddings=40, initializer_range=0.2, tie_word_embeddings=True,
     ),
+    "mixtral": lambda: transformers.MixtralConfig(
+        vocab_size=97, hidden_size=48, intermediate_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=40, num_local_experts=4, num_experts_per_tok=2, initializer_range=0.2,
+    ),
 }  # fmt: skip
 FAMILIES = {
     "gpt2": GPT2(n_layers=3, n_heads=4, d_model=48, context_length=40),
     "llama": Llama(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, context_length=40),
     "mistral": Mistral(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, window=7, context_length=40),
     "qwen3": Qwen3(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, d_head=16, context_length=40),
+    "mixtral": Mixtral(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, n_experts=4, context_length=40),
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,11 +22,13 @@ class Rule:
     """ours: one name, or several whose tensors are stacked along their first dimension to make theirs.
 
     transpose   theirs is stored (in, out) where ours is (out, in)  (GPT-2's Conv1D)
+    stacked     theirs has one dimension more in front, of this size: ours are so many equal groups, in order (experts)
     """
 
     ours: str | tuple[str, ...]
     theirs: str
     transpose: bool = False
+    stacked: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,11 +43,8 @@ def spell(rules: Iterable[Rule], n_layers: int) -> list[Rule]:
             spelt.append(rule)
             continue
         for i in range(n_layers):
-            spelt.append(
-                Rule(
-                    tuple(name.replace("{i}", str(i)) for name in rule.names), rule.theirs.replace("{i}", str(i)), rule.transpose
-                )
-            )
+            ours = tuple(name.replace("{i}", str(i)) for name in rule.names)
+            spelt.append(replace(rule, ours=ours, theirs=rule.theirs.replace("{i}", str(i))))
     return spelt
 
 
@@ -66,12 +65,18 @@ def import_(
         used.add(rule.theirs)
         tensor = theirs[rule.theirs]
         tensor = tensor.t() if rule.transpose else tensor
+        fits = rule.stacked is None or (tensor.dim() > 1 and tensor.shape[0] == rule.stacked)
+        tensor = tensor.flatten(0, 1) if rule.stacked is not None and fits else tensor
         rows = [shapes[name][0] for name in rule.names]
-        if tensor.dim() == 0 or sum(rows) != tensor.shape[0] or any(shapes[name][1:] != tensor.shape[1:] for name in rule.names):
+        if (
+            not fits
+            or tensor.dim() == 0
+            or sum(rows) != tensor.shape[0]
+            or any(shapes[name][1:] != tensor.shape[1:] for name in rule.names)
+        ):
             wanted = " + ".join(str(tuple(shapes[name])) for name in rule.names)
-            problems.append(
-                f"{rule.theirs} has shape {tuple(theirs[rule.theirs].shape)}; needed: {wanted}{' transposed' if rule.transpose else ''}"
-            )
+            how = f" in {rule.stacked} groups" if rule.stacked is not None else " transposed" if rule.transpose else ""
+            problems.append(f"{rule.theirs} has shape {tuple(theirs[rule.theirs].shape)}; needed: {wanted}{how}")
             continue
         for name, part in zip(rule.names, tensor.split(rows, 0), strict=True):
             ours[name] = part.contiguous()
@@ -95,5 +100,6 @@ def export(rules: Sequence[Rule], ours: Mapping[str, Tensor]) -> dict[str, Tenso
     theirs: dict[str, Tensor] = {}
     for rule in rules:
         tensor = torch.cat([ours[name] for name in rule.names], 0)
+        tensor = tensor if rule.stacked is None else tensor.unflatten(0, (rule.stacked, -1))
         theirs[rule.theirs] = (tensor.t() if rule.transpose else tensor).contiguous()
     return theirs

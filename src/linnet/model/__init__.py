@@ -2,6 +2,7 @@
 
 from linnet.model.channel.mlp import GLU, MLP
 from linnet.model.channel.moe import MoE
+from linnet.model.channel.product_key import ProductKey
 from linnet.model.linear import Dense
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
@@ -12,27 +13,6 @@ from linnet.model.spec import Block, Head, Init, Model, Repeat, Stack, Sublayer
 from linnet.model.state import State, Tail
 
 __all__ = [
-    "GLU",
-    "MLP",
-    "Alibi",
-    "Attention",
-    "Block",
-    "Convolution",
-    "Dense",
-    "Head",
-    "Init",
-    "LayerNorm",
-    "Learned",
-    "MoE",
-    "Model",
-    "Network",
-    "Output",
-    "RMSNorm",
-    "Repeat",
-    "Rope",
-    "Sinusoidal",
-    "Stack",
-    "State",
-    "Sublayer",
-    "Tail",
+    "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Dense", "Head", "Init", "LayerNorm", "Learned", "MoE", "Model",
+    "Network", "Output", "ProductKey", "RMSNorm", "Repeat", "Rope", "Sinusoidal", "Stack", "State", "Sublayer", "Tail",
 ]  # fmt: skip

@@ -5,6 +5,21 @@ from linnet.zoo.gpt2 import GPT2
 from linnet.zoo.linnet import Linnet
 from linnet.zoo.llama import Llama
 from linnet.zoo.mistral import Mistral
+from linnet.zoo.mixtral import Mixtral
+from linnet.zoo.product_key import ProductKeyMemory
 from linnet.zoo.qwen3 import Qwen3
 
-__all__ = ["GPT2", "SIZES", "Decoder", "Family", "Linnet", "Llama", "Mistral", "Qwen3", "Sentence", "Size"]
+__all__ = [
+    "GPT2",
+    "SIZES",
+    "Decoder",
+    "Family",
+    "Linnet",
+    "Llama",
+    "Mistral",
+    "Mixtral",
+    "ProductKeyMemory",
+    "Qwen3",
+    "Sentence",
+    "Size",
+]
