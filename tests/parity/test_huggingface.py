@@ -152,3 +152,67 @@ def test_refusals_name_everything() -> None:
         import_network(config | {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, {})
     with pytest.raises(ConfigError, match="attention_multiplier"):
         import_network(config | {"attention_multiplier": 2.0}, {})
+
+
+def published(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state of Mixtral as its weights were published: each expert by itself."""
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        layer, _, part = name.partition(".mlp.")
+        if part == "gate.weight":
+            found[f"{layer}.block_sparse_moe.gate.weight"] = tensor
+        elif part == "experts.gate_up_proj":
+            for e, both in enumerate(tensor):
+                for w, one in zip(("w1", "w3"), both.chunk(2), strict=True):
+                    found[f"{layer}.block_sparse_moe.experts.{e}.{w}.weight"] = one
+        elif part == "experts.down_proj":
+            found |= {f"{layer}.block_sparse_moe.experts.{e}.w2.weight": one for e, one in enumerate(tensor)}
+        else:
+            found[name] = tensor
+    return found
+
+
+def test_mixtral_as_it_was_published() -> None:
+    config = CONFIGS["mixtral"]()
+    theirs = build_theirs(config)
+    fused = import_network(config.to_dict(), theirs.state_dict())
+    apart = published(theirs.state_dict())
+    assert len(apart) > len(theirs.state_dict())
+    ours = import_network(config.to_dict(), apart)
+    for (name, a), (_, b) in zip(ours.named_parameters(), fused.named_parameters(), strict=True):
+        assert torch.equal(a, b), name
+    del apart["model.layers.1.block_sparse_moe.experts.2.w3.weight"]
+    with pytest.raises(CheckpointError, match=r"experts\.2\.w3\.weight is missing"):
+        import_network(config.to_dict(), apart)
+
+
+def test_mutant_experts_in_another_order_are_caught() -> None:
+    config = CONFIGS["mixtral"]()
+    theirs = build_theirs(config)
+    state = dict(theirs.state_dict())
+    state["model.layers.1.mlp.experts.down_proj"] = state["model.layers.1.mlp.experts.down_proj"].flip(0)
+    ours = import_network(config.to_dict(), state)
+    with torch.no_grad():
+        assert (ours.logits(ours(tokens()).hidden) - theirs(tokens()).logits).abs().max() > TOLERANCE
+    state["model.layers.1.mlp.experts.down_proj"] = state["model.layers.1.mlp.experts.down_proj"][:3]
+    with pytest.raises(CheckpointError, match="in 4 groups"):
+        import_network(config.to_dict(), state)
+
+
+def test_64_greedy_tokens_of_mixtral() -> None:
+    from linnet.generate.decode import Decoder
+    from linnet.generate.sampler import Sampling
+
+    config = CONFIGS["mixtral"]()
+    config.max_position_embeddings = 96
+    theirs = build_theirs(config)
+    ours = import_network(config.to_dict(), theirs.state_dict()).eval()
+    prompt = tokens()[:1, :5]
+    with torch.no_grad():
+        expected = theirs.generate(prompt, max_new_tokens=64, do_sample=False, pad_token_id=0, eos_token_id=None)[0, 5:].tolist()
+    decoder, got = Decoder(ours, prompt.tolist(), Sampling(temperature=0.0)), []
+    for _ in range(64):
+        token, _ = decoder.step()
+        got.append(int(token))
+        decoder.read()
+    assert got == expected

@@ -23,7 +23,7 @@ class ProductKeyMemory(Decoder):
     gated       what was read is gated by the input (memory+)
     """
 
-    kind: Literal["product_key"] = "product_key"
+    kind: Literal["product_key_memory"] = "product_key_memory"
     every: int = Field(default=2, ge=1)
     n_keys: int = Field(default=64, ge=1)
     top_k: int = Field(default=16, ge=1)
