@@ -200,3 +200,34 @@ def test_a_run_of_steps_never_writes_the_time_into_what_is_compared(left_alone: 
     progress = json.loads((alone / "checkpoints" / "step-00000012" / "progress.json").read_text("utf-8"))
     assert progress["seconds"] == 0
     assert all("seconds" not in json.loads(line) for line in (alone / "metrics.jsonl").read_text("utf-8").splitlines())
+
+
+def with_experts() -> dict[str, Any]:
+    """A tiny run whose routing biases move at every step; validation reads in between."""
+    from linnet.core.spec import dump
+    from linnet.model import GLU, MoE
+    from linnet.zoo import Llama
+
+    model = Llama(n_layers=2, n_heads=2, d_model=16, context_length=24).sentence(257)
+    table = dump(model)
+    experts = MoE(expert=GLU(d_ff=8), n_experts=4, top_k=2, balance="bias", bias_step=0.01)
+    table["decoder"]["layers"][0]["pattern"][0]["sublayers"][1]["mixer"] = dump(experts)
+    return tiny_run.tiny(model={"kind": "sentence", "model": table}, train__context_length=24)
+
+
+def test_routing_biases_go_on_where_they_were(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from linnet.model import weights
+
+    table = with_experts()
+    tiny_run.go(tmp_path / "alone", table)
+    kill_at(tmp_path / "killed", table, 7)
+    assert script.differences(tmp_path / "alone", go_on(tmp_path / "killed", tmp_path / "run", table)) == []
+
+    def zeros(network: torch.nn.Module, tensors: Any) -> None:
+        weights.restore_model(network, tensors)
+        for name, tensor in weights.model_tensors(network).items():
+            if name.endswith("mixer.bias"):
+                tensor.zero_()
+
+    monkeypatch.setattr("linnet.train.resume.restore_model", zeros)  # the mutant: biases begin again
+    assert script.differences(tmp_path / "alone", go_on(tmp_path / "killed", tmp_path / "mutant", table)) != []

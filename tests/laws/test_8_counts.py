@@ -20,7 +20,7 @@ from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
 from linnet.ops.attention import attention_reference
 from linnet.ops.mask import Mask
-from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Llama, MambaFamily, Mistral
+from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Llama, MambaFamily, Mistral, Mixtral
 
 PUBLISHED = {
     "GPT-2": (GPT2(size="base", context_length=1024).sentence(50_257), 124_439_808),
@@ -61,6 +61,10 @@ PUBLISHED = {
         1_235_814_400,
     ),
     "Mamba-130m": (MambaFamily(n_layers=24, d_model=768).sentence(50_280), 129_135_360),
+    "Mixtral-8x7B": (
+        Mixtral(n_layers=32, n_heads=32, n_kv_heads=8, d_model=4096, d_ff=14_336, context_length=32_768).sentence(32_000),
+        46_702_792_704,
+    ),
 }
 
 

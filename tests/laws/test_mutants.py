@@ -303,3 +303,20 @@ def test_the_law_kills_the_mutant(mutate: Callable[[Patch], None], law: Callable
         mutate(patch)
         with pytest.raises((AssertionError, RuntimeError, pytest.fail.Exception)):
             law(net, text)
+
+
+def choose_by_what_all_chose(patch: Patch) -> None:
+    """Experts that are full turn tokens away: who is asked then depends on who else is there."""
+    from linnet.model.channel import moe
+
+    asked = moe.route
+
+    def mutant(logits: Tensor, *arguments: Any, **rest: Any) -> Any:
+        return asked(logits - 8 * logits.detach().softmax(-1).mean(0), *arguments, **rest)
+
+    patch.setattr(moe, "route", mutant)
+
+
+@pytest.mark.parametrize("law", [causal, cut, packed], ids=lambda law: law.__name__)
+def test_the_law_kills_experts_that_turn_tokens_away(law: Callable[[Network, Tensor], None]) -> None:
+    test_the_law_kills_the_mutant(choose_by_what_all_chose, law, "moe expert=glu_d_ff=24 n_experts=4 top_k=2")

@@ -12,7 +12,7 @@ from linnet.core.errors import CheckpointError, ConfigError
 from linnet.core.rules import Rule
 from linnet.interop.huggingface import export_network, family_of, import_network, read_folder, write_folder
 from linnet.model import LinearScaling, Llama3Scaling, Network, NTKScaling, YarnScaling
-from linnet.zoo import GPT2, Llama, MambaFamily, Mistral, Qwen3
+from linnet.zoo import GPT2, Llama, MambaFamily, Mistral, Mixtral, Qwen3
 
 transformers = pytest.importorskip("transformers")
 TOLERANCE = 1e-4  # float32; measured maxima are below 2e-6
@@ -35,6 +35,10 @@ CONFIGS = {
     "mamba with biases": lambda: transformers.MambaConfig(
         vocab_size=97, hidden_size=48, state_size=5, conv_kernel=3, expand=1, time_step_rank=7, num_hidden_layers=3, initializer_range=0.2,
         use_bias=True, use_conv_bias=False, tie_word_embeddings=False, layer_norm_epsilon=1e-3,
+    ),
+    "mixtral": lambda: transformers.MixtralConfig(
+        vocab_size=97, hidden_size=48, intermediate_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=40, num_local_experts=4, num_experts_per_tok=2, initializer_range=0.2,
     ),
 }  # fmt: skip
 # their types of scaled positions, so short in training that every pair is on another part of the ramp
@@ -66,6 +70,7 @@ FAMILIES = {
     "llama": Llama(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, context_length=40),
     "mistral": Mistral(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, window=7, context_length=40),
     "qwen3": Qwen3(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, d_head=16, context_length=40),
+    "mixtral": Mixtral(n_layers=3, n_heads=4, n_kv_heads=2, d_model=48, n_experts=4, context_length=40),
 }
 YARN = YarnScaling(factor=4.0, original_length=10, beta_fast=2.0, beta_slow=0.1)
 FAMILIES |= {
@@ -245,3 +250,67 @@ def test_mutant_taps_in_their_order_are_caught(monkeypatch: pytest.MonkeyPatch) 
     ours = import_network(config.to_dict(), theirs.state_dict())
     with torch.no_grad():
         assert (ours.logits(ours(tokens()).hidden) - theirs(tokens()).logits).abs().max() > TOLERANCE
+
+
+def published(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state of Mixtral as its weights were published: each expert by itself."""
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        layer, _, part = name.partition(".mlp.")
+        if part == "gate.weight":
+            found[f"{layer}.block_sparse_moe.gate.weight"] = tensor
+        elif part == "experts.gate_up_proj":
+            for e, both in enumerate(tensor):
+                for w, one in zip(("w1", "w3"), both.chunk(2), strict=True):
+                    found[f"{layer}.block_sparse_moe.experts.{e}.{w}.weight"] = one
+        elif part == "experts.down_proj":
+            found |= {f"{layer}.block_sparse_moe.experts.{e}.w2.weight": one for e, one in enumerate(tensor)}
+        else:
+            found[name] = tensor
+    return found
+
+
+def test_mixtral_as_it_was_published() -> None:
+    config = CONFIGS["mixtral"]()
+    theirs = build_theirs(config)
+    fused = import_network(config.to_dict(), theirs.state_dict())
+    apart = published(theirs.state_dict())
+    assert len(apart) > len(theirs.state_dict())
+    ours = import_network(config.to_dict(), apart)
+    for (name, a), (_, b) in zip(ours.named_parameters(), fused.named_parameters(), strict=True):
+        assert torch.equal(a, b), name
+    del apart["model.layers.1.block_sparse_moe.experts.2.w3.weight"]
+    with pytest.raises(CheckpointError, match=r"experts\.2\.w3\.weight is missing"):
+        import_network(config.to_dict(), apart)
+
+
+def test_mutant_experts_in_another_order_are_caught() -> None:
+    config = CONFIGS["mixtral"]()
+    theirs = build_theirs(config)
+    state = dict(theirs.state_dict())
+    state["model.layers.1.mlp.experts.down_proj"] = state["model.layers.1.mlp.experts.down_proj"].flip(0)
+    ours = import_network(config.to_dict(), state)
+    with torch.no_grad():
+        assert (ours.logits(ours(tokens()).hidden) - theirs(tokens()).logits).abs().max() > TOLERANCE
+    state["model.layers.1.mlp.experts.down_proj"] = state["model.layers.1.mlp.experts.down_proj"][:3]
+    with pytest.raises(CheckpointError, match="in 4 groups"):
+        import_network(config.to_dict(), state)
+
+
+def test_64_greedy_tokens_of_mixtral() -> None:
+    from linnet.generate.decode import Decoder
+    from linnet.generate.sampler import Sampling
+
+    config = CONFIGS["mixtral"]()
+    config.max_position_embeddings = 96
+    theirs = build_theirs(config)
+    ours = import_network(config.to_dict(), theirs.state_dict()).eval()
+    prompt = tokens()[:1, :5]
+    with torch.no_grad():
+        expected = theirs.generate(prompt, max_new_tokens=64, do_sample=False, pad_token_id=0, eos_token_id=None)[0, 5:].tolist()
+    decoder, got = Decoder(ours, prompt.tolist(), Sampling(temperature=0.0)), []
+    for _ in range(64):
+        token, _ = decoder.step()
+        got.append(int(token))
+        decoder.read()
+    assert got == expected

@@ -24,6 +24,7 @@ class Rule:
     transpose   theirs is stored (in, out) where ours is (out, in)  (GPT-2's Conv1D)
     order       our row i, of all names one under another, is their row order[i]; default: the rows stand as theirs do
     taps        theirs is a depthwise Conv1d's (channels, 1, width), the oldest place first, where ours is (width, channels), the newest first
+    stacked     theirs has one dimension more in front, of this size: ours are so many equal groups, in order (experts)
     """
 
     ours: str | tuple[str, ...]
@@ -31,6 +32,7 @@ class Rule:
     transpose: bool = False
     order: tuple[int, ...] | None = None
     taps: bool = False
+    stacked: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,12 +80,18 @@ def import_(
             continue
         used.add(rule.theirs)
         tensor = rule.turned(theirs[rule.theirs])
+        fits = rule.stacked is None or (tensor.dim() > 1 and tensor.shape[0] == rule.stacked)
+        tensor = tensor.flatten(0, 1) if rule.stacked is not None and fits else tensor
         rows = [shapes[name][0] for name in rule.names]
-        if tensor.dim() == 0 or sum(rows) != tensor.shape[0] or any(shapes[name][1:] != tensor.shape[1:] for name in rule.names):
+        if (
+            not fits
+            or tensor.dim() == 0
+            or sum(rows) != tensor.shape[0]
+            or any(shapes[name][1:] != tensor.shape[1:] for name in rule.names)
+        ):
             wanted = " + ".join(str(tuple(shapes[name])) for name in rule.names)
-            problems.append(
-                f"{rule.theirs} has shape {tuple(theirs[rule.theirs].shape)}; needed: {wanted}{' transposed' if rule.transpose else ''}"
-            )
+            how = f" in {rule.stacked} groups" if rule.stacked is not None else " transposed" if rule.transpose else ""
+            problems.append(f"{rule.theirs} has shape {tuple(theirs[rule.theirs].shape)}; needed: {wanted}{how}")
             continue
         if rule.order is not None:
             tensor = tensor[list(rule.order)]
@@ -111,5 +119,6 @@ def export(rules: Sequence[Rule], ours: Mapping[str, Tensor]) -> dict[str, Tenso
         tensor = torch.cat([ours[name] for name in rule.names], 0)
         if rule.order is not None:
             tensor = torch.empty_like(tensor).index_copy_(0, torch.tensor(rule.order), tensor)
+        tensor = tensor if rule.stacked is None else tensor.unflatten(0, (rule.stacked, -1))
         theirs[rule.theirs] = rule.turned_back(tensor).contiguous()
     return theirs

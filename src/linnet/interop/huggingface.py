@@ -54,7 +54,9 @@ def import_network(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> Net
     family = family_of(config)
     network = Network(family.from_hf(config), seed=None)
     shapes = {name: tensor.shape for name, tensor in model_tensors(network).items()}
-    restore_model(network, import_(family.rules(network.spec), tensors, shapes, family.ignored + tied_names(network)))
+    restore_model(
+        network, import_(family.rules_for(network.spec, tensors), tensors, shapes, family.ignored + tied_names(network))
+    )
     return network
 
 

@@ -2,6 +2,7 @@
 
 from linnet.model.channel.mlp import GLU, MLP
 from linnet.model.channel.moe import MoE
+from linnet.model.channel.product_key import ProductKey
 from linnet.model.linear import Dense
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
@@ -38,6 +39,7 @@ __all__ = [
     "NTKScaling",
     "Network",
     "Output",
+    "ProductKey",
     "RMSNorm",
     "Repeat",
     "Rope",

@@ -206,12 +206,14 @@ class Run:
         portion = f"{train.batch_size} × {self.context} tokens a step, {self.precision.name}"
         memory, disk = needs.memory / 2**20, needs.disk / 2**20
         mixture = mixture_of(weights_of(self.prepared.train))
+        active = self.sentence.n_active_params()
+        used = f", a token uses {active:,}" if active < cost.parameters else ""
         lines = {
             "data": self.prepared.card.announcement(),
             **({"mixture": self.course(mixture)} if mixture.moves else {}),
             "tokens": f"{tokenizer.vocab_size:,} ids, {self.prepared.train.bytes_per_token:.2f} bytes a token",
             "model": describe(self.sentence),
-            "": f"{cost.parameters:,} parameters, {cost.body:,} of them in the layers; "
+            "": f"{cost.parameters:,} parameters, {cost.body:,} of them in the layers{used}; "
             f"{cost.train_flops / 1e6:.1f} MFLOP a token to train",
             "training": f"{length}, {portion}, {self.peak_flops / 1e9:.0f} GFLOP/s at most",
             "needs": f"about {clock_text(needs.seconds)}, {memory:,.0f} MiB of memory, {disk:,.0f} MiB of disk",

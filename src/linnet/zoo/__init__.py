@@ -8,6 +8,8 @@ from linnet.zoo.linnet import Linnet
 from linnet.zoo.llama import Llama
 from linnet.zoo.mamba import MambaFamily
 from linnet.zoo.mistral import Mistral
+from linnet.zoo.mixtral import Mixtral
+from linnet.zoo.product_key import ProductKeyMemory
 from linnet.zoo.qwen3 import Qwen3
 from linnet.zoo.translate import Translate
 
@@ -22,6 +24,8 @@ __all__ = [
     "Llama",
     "MambaFamily",
     "Mistral",
+    "Mixtral",
+    "ProductKeyMemory",
     "Qwen3",
     "Sentence",
     "Size",

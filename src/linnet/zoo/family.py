@@ -9,6 +9,7 @@ model: {kind: sentence, model: {…}}           any sentence of the grammar, wri
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -164,6 +165,11 @@ class HuggingFace:
     @abstractmethod
     def rules(cls, model: Model) -> list[Rule]:
         """The name map."""
+
+    @classmethod
+    def rules_for(cls, model: Model, names: Collection[str]) -> list[Rule]:
+        """The name map for weights that have these names: for a family whose weights are found under more than one spelling."""
+        return cls.rules(model)
 
 
 def expect(config: dict[str, Any], known: dict[str, Any], family: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Mistral and Qwen3 are the same shape with a window and with QK-norm; they share 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
@@ -14,7 +15,7 @@ from linnet.core.rules import Rule, spell
 from linnet.core.spec import load
 from linnet.model import GLU, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
 from linnet.model.rope_scaling import YarnScaling
-from linnet.model.spec import EXAMPLE_WIDTH, RopeScaling
+from linnet.model.spec import EXAMPLE_WIDTH, ChannelMixer, Mixer, RopeScaling
 from linnet.zoo.family import Decoder, HuggingFace, expect, gated_width
 from linnet.zoo.rope_parameters import read_rope, write_rope
 
@@ -29,6 +30,8 @@ class LlamaShape(Decoder, HuggingFace):
     rope_scaling   slower turns for texts longer than those of training; null: none
     norm_eps       added to the mean square in norms
     """
+
+    hf_more: ClassVar[Mapping[str, str | None]] = {}  # what else a config.json says, and the field that it is here
 
     window: int | None = Field(default=None, ge=1)
     qk_norm: bool = False
@@ -55,8 +58,7 @@ class LlamaShape(Decoder, HuggingFace):
             position=Rope(base=self.rope_base, scaling=self.rope_scaling),
             qk_norm=norm if self.qk_norm else None,
         )
-        glu = GLU(d_ff=self.d_ff or gated_width(shape.d_model))
-        block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=glu, norm=norm)))
+        block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=self.channel(), norm=norm)))
         fields = {
             "vocab_size": vocab_size,
             "d_model": shape.d_model,
@@ -66,6 +68,10 @@ class LlamaShape(Decoder, HuggingFace):
             "init": Init(std=0.02, residual="scaled"),
         }
         return load(Model, fields, path="model", name="the model")
+
+    def channel(self) -> ChannelMixer:
+        """What each layer has beside attention."""
+        return GLU(d_ff=self.d_ff or gated_width(self.shape.d_model))
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> Model:
@@ -77,7 +83,7 @@ class LlamaShape(Decoder, HuggingFace):
         }
         free = ("vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "
                 "max_position_embeddings rms_norm_eps rope_theta rope_parameters rope_scaling tie_word_embeddings attention_dropout sliding_window layer_types")  # fmt: skip
-        c = expect(config, fixed | dict.fromkeys(free.split(), ...), cls.model_type)
+        c = expect(config, fixed | dict.fromkeys((*free.split(), *cls.hf_more), ...), cls.model_type)
         window, rope = cls.hf_window(c), read_rope(c, cls.model_type)
         return cls(
             context_length=c["max_position_embeddings"],
@@ -92,6 +98,7 @@ class LlamaShape(Decoder, HuggingFace):
             rope_scaling=rope.scaling,
             norm_eps=c["rms_norm_eps"],
             window=window,
+            **{ours: c[theirs] for theirs, ours in cls.hf_more.items() if ours is not None and theirs in c},
         ).sentence(c["vocab_size"])
 
     @classmethod
@@ -101,17 +108,12 @@ class LlamaShape(Decoder, HuggingFace):
 
     @classmethod
     def to_hf(cls, model: Model, context_length: int) -> dict[str, Any]:
-        attention, glu = (sublayer.mixer for sublayer in next(model.decoder.blocks()).sublayers)
+        attention, channel = (sublayer.mixer for sublayer in next(model.decoder.blocks()).sublayers)
         norm = model.decoder.final_norm
-        assert (
-            isinstance(attention, Attention)
-            and isinstance(glu, GLU)
-            and isinstance(norm, RMSNorm)
-            and isinstance(attention.position, Rope)
-        )
+        assert isinstance(attention, Attention) and isinstance(norm, RMSNorm) and isinstance(attention.position, Rope)
         config = {
             "architectures": [cls.architecture], "model_type": cls.model_type, "vocab_size": model.vocab_size, "hidden_size": model.d_model,
-            "intermediate_size": glu.d_ff, "num_hidden_layers": model.decoder.n_layers, "num_attention_heads": attention.n_heads,
+            **cls.hf_channel(channel), "num_hidden_layers": model.decoder.n_layers, "num_attention_heads": attention.n_heads,
             "num_key_value_heads": attention.groups, "head_dim": attention.width(model.d_model), "hidden_act": "silu",
             "max_position_embeddings": context_length, "rms_norm_eps": norm.eps, **write_rope(attention.position),
             "tie_word_embeddings": model.head.tied, "attention_bias": False,
@@ -121,13 +123,29 @@ class LlamaShape(Decoder, HuggingFace):
         return config
 
     @classmethod
+    def hf_channel(cls, mixer: Mixer) -> dict[str, Any]:
+        """What a config.json says of `channel()`."""
+        assert isinstance(mixer, GLU)
+        return {"intermediate_size": mixer.d_ff}
+
+    @classmethod
+    def channel_rules(cls, model: Model, ours: str, theirs: str) -> list[Rule]:
+        """The name map of `channel()` in one layer, whose names begin so."""
+        return [Rule(f"{ours}{part}.weight", f"{theirs}mlp.{part}_proj.weight") for part in ("gate", "up", "down")]
+
+    @classmethod
     def rules(cls, model: Model) -> list[Rule]:
+        return cls.shared_rules(model, cls.channel_rules)
+
+    @classmethod
+    def shared_rules(cls, model: Model, channel_rules: Callable[[Model, str, str], list[Rule]]) -> list[Rule]:
+        """The name map, with this one of `channel()`."""
         ours, theirs = "decoder.layers.{i}.sublayers.", "model.layers.{i}."
         attention = next(model.decoder.sublayers()).mixer
         assert isinstance(attention, Attention)
         rules = [Rule("embedding.weight", "model.embed_tokens.weight"), Rule("decoder.final_norm.weight", "model.norm.weight")]
         rules += [Rule(f"{ours}0.mixer.{part}.weight", f"{theirs}self_attn.{part}_proj.weight") for part in "qkvo"]
-        rules += [Rule(f"{ours}1.mixer.{part}.weight", f"{theirs}mlp.{part}_proj.weight") for part in ("gate", "up", "down")]
+        rules += channel_rules(model, f"{ours}1.mixer.", theirs)
         rules += [
             Rule(f"{ours}0.norm.weight", f"{theirs}input_layernorm.weight"),
             Rule(f"{ours}1.norm.weight", f"{theirs}post_attention_layernorm.weight"),
