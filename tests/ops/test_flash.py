@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from linnet.core.errors import LinnetError
 from linnet.ops import flash
 from linnet.ops.flash import flash_attention, flash_attention_reference
+from linnet.ops.flex import flex
 from linnet.ops.mask import Mask
 
 DOCUMENTS = torch.tensor([[0] * 9 + [7] * 14 + [3] * 14, [-1] * 5 + [2] * 30 + [0] * 2])  # numbers in any order; padding
@@ -177,3 +179,21 @@ def test_the_oracle_kills_the_mutant(
 ) -> None:
     mutate(monkeypatch)
     assert max(both(drawn(), MASKS[mask], (4, 4), first_query=0)) > 1e-3
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_flex_is_the_formula(name: str) -> None:
+    """On a CPU it runs as written, without gradients."""
+    tensors = [x.detach() for x in drawn(dtype=torch.float32)]
+    for slopes in (None, torch.tensor([0.5, 0.1, 2.0, 0.0])):
+        for n_queries in (37, 5):
+            q, first = tensors[0][:, :, -n_queries:], 37 - n_queries
+            mask = MASKS[name].part(slice(first, 37), slice(0, 37))
+            right = flash_attention_reference(q, *tensors[1:], mask, first_query=first, slopes=slopes, scale=0.4)
+            got = flex(q, *tensors[1:], mask, first_query=first, slopes=slopes, scale=0.4)
+            assert (got - right).abs().max() < 2e-6
+
+
+def test_flex_refuses_to_train_on_a_cpu() -> None:
+    with pytest.raises(LinnetError, match="try: kernel: flash"):
+        flex(*drawn(), Mask(), first_query=0, scale=0.4)

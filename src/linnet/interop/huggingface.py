@@ -67,12 +67,16 @@ def export_network(network: Network, family: type[HuggingFace], context_length: 
 
 
 def spelt_out(model: Model) -> Any:
-    """What a sentence computes, as plain data: no initialisation, no dropout, and every width of attention written out."""
+    """What a sentence computes, as plain data: no initialisation, no dropout, no kernel, and every width of attention written out."""
 
     def walk(node: Any) -> Any:
         if isinstance(node, Attention):
             full = node.replace(
-                n_kv_heads=node.groups, d_head=node.width(model.d_model), output_bias=node.writes_bias, scale=node.scale
+                n_kv_heads=node.groups,
+                d_head=node.width(model.d_model),
+                output_bias=node.writes_bias,
+                scale=node.scale,
+                kernel="auto",
             )
             return dump(full)
         if isinstance(node, Spec):
