@@ -4,6 +4,7 @@ from linnet.model.channel.mlp import GLU, MLP
 from linnet.model.linear import Dense
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
+from linnet.model.mixer.longformer import Longformer
 from linnet.model.network import Network, Output
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Learned, Rope, Sinusoidal
@@ -13,6 +14,6 @@ from linnet.model.state import State, Tail
 
 __all__ = [
     "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Dense", "Head", "Init", "LayerNorm", "Learned", "LinearScaling",
-    "Llama3Scaling", "Model", "NTKScaling", "Network", "Output", "RMSNorm", "Repeat", "Rope", "Sinusoidal", "Stack", "State", "Sublayer", "Tail",
+    "Llama3Scaling", "Longformer", "Model", "NTKScaling", "Network", "Output", "RMSNorm", "Repeat", "Rope", "Sinusoidal", "Stack", "State", "Sublayer", "Tail",
     "YarnScaling",
 ]  # fmt: skip

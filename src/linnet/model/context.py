@@ -123,6 +123,20 @@ class Context:
 
         return self.once(("same document", back), make)
 
+    def begins(self, n: int) -> tuple[Tensor, Tensor]:
+        """Which of these tokens and of all keys so far are among the first n of their document: (B, T) and (B, S) bool, or with
+        one row for all."""
+
+        def make() -> tuple[Tensor, Tensor]:
+            if self.key_documents is None:
+                first = (torch.arange(self.first + self.n_tokens, device=self.positions.device) < n)[None]  # (1, S)
+            else:
+                places = torch.arange(self.key_documents.shape[1], device=self.positions.device)
+                first = places - document_begins(self.key_documents) < n  # (B, S)
+            return first[:, self.first :], first
+
+        return self.once(("begins", n), make)
+
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Inverted dropout (1207.0580) from this pass's own generator; the rate is met to within 1 / 131,072.
 

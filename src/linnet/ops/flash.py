@@ -88,7 +88,7 @@ class _Work:
         step = self.tile[1]
         for start in range(0, n_keys, step):
             keys = slice(start, min(start + step, n_keys))
-            if not self.mask.sees_none(*self._here(rows, keys)):
+            if not self.mask.part(rows, keys).sees_none(*self._here(rows, keys)):
                 yield keys
 
     def _here(self, rows: slice, keys: slice) -> tuple[int, int, int, int]:

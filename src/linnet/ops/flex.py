@@ -49,11 +49,15 @@ def flex(
 
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention  # only who asks for it waits for it
 
+    everyone = None if mask.everyone is None else [marked.expand(len(q), -1) for marked in mask.everyone]
+
     def seen(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         distance = query + first_query - key - first_key
-        allowed = distance >= 0 if mask.causal else distance == distance
-        if mask.window is not None:
-            allowed = allowed & (distance.abs() < mask.window)
+        allowed = distance == distance if mask.window is None else distance.abs() < mask.window
+        if everyone is not None:
+            allowed = allowed | everyone[0][row, query] | everyone[1][row, key]
+        if mask.causal:
+            allowed = allowed & (distance >= 0)
         if mask.prefix is not None:
             allowed = allowed | ((query + first_query < mask.prefix[row]) & (key + first_key < mask.prefix[row]))
         if mask.documents is not None:
@@ -64,7 +68,7 @@ def flex(
         assert slopes is not None
         return score - slopes[head] * (query + first_query - key - first_key).abs()
 
-    rows = len(q) if mask.documents is not None or mask.prefix is not None else None
+    rows = None if mask.documents is None and mask.prefix is None and everyone is None else len(q)
     blocks = create_block_mask(seen, rows, None, q.shape[2], k.shape[2], device=q.device)
     way: Any = _compiled() if q.is_cuda and not torch.compiler.is_compiling() else flex_attention
     score_mod, shared = (biased if slopes is not None else None), q.shape[1] != k.shape[1]
