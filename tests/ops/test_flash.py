@@ -197,3 +197,14 @@ def test_flex_is_the_formula(name: str) -> None:
 def test_flex_refuses_to_train_on_a_cpu() -> None:
     with pytest.raises(LinnetError, match="try: kernel: flash"):
         flex(*drawn(), Mask(), first_query=0, scale=0.4)
+
+
+def test_torch_compile_finds_a_way_back_of_its_own() -> None:
+    """It sees through the tiles; memory is then what it makes of it."""
+    compiled = torch.compile(flash_attention, backend="aot_eager")
+    tensors = drawn()
+    right = flash_attention(*tensors, Mask(window=9), first_query=0, scale=0.4, tile=(20, 20))
+    got = compiled(*tensors, Mask(window=9), first_query=0, scale=0.4, tile=(20, 20))
+    assert torch.allclose(got, right, atol=1e-12)
+    for a, b in zip(*(torch.autograd.grad(y.sin().sum(), tensors) for y in (got, right)), strict=True):
+        assert torch.allclose(a, b, atol=1e-12)

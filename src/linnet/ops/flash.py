@@ -143,9 +143,9 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None, work: _Work
             score = work.scores(query, key, slopes, rows, keys)
             if score is None:
                 continue
-            larger = torch.maximum(largest, score.amax(-1))
+            larger = torch.maximum(largest, score.detach().amax(-1))  # y is the same for any m
             base = larger.masked_fill(larger == float("-inf"), 0)  # of a query that has seen nothing yet
-            share = score.sub_(base[..., None]).exp_()  # (B, G, R, t, s)
+            share = (score - base[..., None]).exp()  # (B, G, R, t, s); not in place: torch.compile makes its own way back
             earlier = (largest - base).exp()
             total = total * earlier + share.sum(-1)
             done = done * earlier[..., None] + _by_group(share, value)
