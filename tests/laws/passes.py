@@ -13,7 +13,9 @@ from linnet.model import GLU, MLP, Attention, Convolution, Network
 from linnet.model.training_programs import TrainingPrograms
 
 WRITTEN_DOWN = (Attention, Convolution, MLP, GLU)  # mixers that have a `lower`
-NO_PROGRAM = re.compile(r"alibi|^sentence$|causal=False|activation=gelu\b")  # what has none, by its name (the sentence has alibi)
+NO_PROGRAM = re.compile(
+    r"alibi|^sentence$|causal=False|kernel=|activation=gelu\b"
+)  # what has none, by its name (the sentence has alibi)
 
 
 def has_program(name: str) -> bool:

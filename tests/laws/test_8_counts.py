@@ -11,7 +11,7 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Convolution, LatentAttention, Llama3Scaling, Mamba, Model, Network, RMSNorm
+from linnet.model import Attention, Convolution, LatentAttention, Llama3Scaling, Longformer, Mamba, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
 from linnet.model.mixer import cross as cross_module
@@ -130,6 +130,11 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
         if isinstance(mixer, LatentAttention):
             width = mixer.widths(model.d_model)
             hidden_pairs += 2 * mixer.n_heads * (width.qk + width.v) * (n * n - n) / 2
+        if isinstance(mixer, Longformer):  # the window for all queries, and all keys for global ones
+            first = (index < mixer.n_global)[None]
+            near = Mask(mixer.causal, mixer.window, everyone=(first & False, first)).dense(index, index).sum().item()
+            whole = Mask(mixer.causal).dense(index, index)[first[0]]
+            hidden_pairs += 4 * model.d_model * (n * n - near + whole.numel() - whole.sum().item())
     return count(model, n).forward_flops * n, counter.get_total_flops() - hidden_pairs
 
 

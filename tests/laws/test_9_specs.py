@@ -69,7 +69,7 @@ def unvaried(word: type[Spec]) -> list[str]:
             found.append(name)
         choices = get_args(field.annotation) if field.annotation is not None and "Literal" in str(field.annotation) else ()
         if word_of(word) is not None and issubclass(word, Part):
-            found += [f"{name}={choice}" for choice in choices if choice not in values]
+            found += [f"{name}={choice}" for choice in choices if choice not in (*values, "flex")]  # which trains on a GPU alone
     return found
 
 

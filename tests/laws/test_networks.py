@@ -38,7 +38,7 @@ def test_2_causality(name: str, hold: Hold) -> None:
     hold("2 causality, another future", laws.future_change(network, tokens(2, 17)), 1e-6)  # kernels may block rows together
 
 
-@pytest.mark.parametrize("name", [name for name in CAUSAL if "window" in name])
+@pytest.mark.parametrize("name", [name for name in CAUSAL if "window" in name and "longformer" not in name])
 def test_2_a_window_reaches_exactly_so_far(name: str) -> None:
     model = CAUSAL[name]
     windows = [s.mixer.window for s in model.decoder.sublayers() if isinstance(s.mixer, Attention) and s.mixer.window]

@@ -69,13 +69,17 @@ def export_network(network: Network, family: type[HuggingFace], context_length: 
 
 
 def spelt_out(model: Model) -> Any:
-    """What a sentence computes, as plain data: every width of attention written out, and nothing that only training needs."""
+    """What a sentence computes, as plain data: every width of attention written out, no kernel, and nothing that only training needs."""
     training = ("init", "dropout", "bias_step", "balance_weight")
 
     def walk(node: Any) -> Any:
         if isinstance(node, Attention):
             full = node.replace(
-                n_kv_heads=node.groups, d_head=node.width(model.d_model), output_bias=node.writes_bias, scale=node.scale
+                n_kv_heads=node.groups,
+                d_head=node.width(model.d_model),
+                output_bias=node.writes_bias,
+                scale=node.scale,
+                kernel="auto",
             )
             return dump(full)
         if isinstance(node, LatentAttention):

@@ -8,6 +8,7 @@ from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
 from linnet.model.mixer.cross import Cross
 from linnet.model.mixer.latent import LatentAttention
+from linnet.model.mixer.longformer import Longformer
 from linnet.model.mixer.mamba import Mamba
 from linnet.model.network import Network, Output
 from linnet.model.norm import LayerNorm, RMSNorm
@@ -33,6 +34,7 @@ __all__ = [
     "Learned",
     "LinearScaling",
     "Llama3Scaling",
+    "Longformer",
     "Mamba",
     "MoE",
     "Model",

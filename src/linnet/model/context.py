@@ -55,6 +55,16 @@ class Context:
             self._made[key] = make()
         return self._made[key]
 
+    def seen(self, *, causal: bool, window: int | None, first_key: int, n_keys: int) -> Mask:
+        """The mask of these tokens and the keys first_key … first_key + n_keys - 1, as a value that nothing has written out."""
+        documents = None
+        if self.documents is not None and self.key_documents is not None:
+            held = self.key_documents[:, first_key : first_key + n_keys]
+            if held.shape[1] < n_keys:  # a fixed-capacity state shows places that are not written yet
+                held = torch.nn.functional.pad(held, (0, n_keys - held.shape[1]), value=-2)
+            documents = (self.documents, held)
+        return Mask(causal, window, documents)
+
     def mask(self, *, causal: bool, window: int | None, first_key: int, n_keys: int) -> tuple[Tensor | None, bool]:
         """(allowed, is_causal) for keys with stream indices first_key … first_key + n_keys - 1.
 
@@ -63,13 +73,7 @@ class Context:
         """
 
         def make() -> tuple[Tensor | None, bool]:
-            documents = None
-            if self.documents is not None and self.key_documents is not None:
-                held = self.key_documents[:, first_key : first_key + n_keys]
-                if held.shape[1] < n_keys:  # a fixed-capacity state shows places that are not written yet
-                    held = torch.nn.functional.pad(held, (0, n_keys - held.shape[1]), value=-2)
-                documents = (self.documents, held)
-            mask = Mask(causal, window, documents)
+            mask = self.seen(causal=causal, window=window, first_key=first_key, n_keys=n_keys)
             here = (self.first, self.n_tokens, first_key, n_keys)
             end = self.first + self.n_tokens
             unwritten = not causal and first_key + n_keys > end  # a causal mask hides them by itself
@@ -140,6 +144,20 @@ class Context:
             return ((earlier == documents) & (index >= 0)).to(torch.float32)
 
         return self.once(("same document", back), make)
+
+    def begins(self, n: int) -> tuple[Tensor, Tensor]:
+        """Which of these tokens and of all keys so far are among the first n of their document: (B, T) and (B, S) bool, or with
+        one row for all."""
+
+        def make() -> tuple[Tensor, Tensor]:
+            if self.key_documents is None:
+                first = (torch.arange(self.first + self.n_tokens, device=self.positions.device) < n)[None]  # (1, S)
+            else:
+                places = torch.arange(self.key_documents.shape[1], device=self.positions.device)
+                first = places - document_begins(self.key_documents) < n  # (B, S)
+            return first[:, self.first :], first
+
+        return self.once(("begins", n), make)
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Inverted dropout (1207.0580) from this pass's own generator; the rate is met to within 1 / 131,072.

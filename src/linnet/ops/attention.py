@@ -50,7 +50,7 @@ def attention_reference(
     k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)  # (B, H, S, K)
     score = q @ k.transpose(-2, -1) * scale  # (B, H, T, S)
     if bias is not None:
-        score = score + bias
+        score = score + bias.to(score.dtype)
     if causal:
         triangle = seen_from(None, q.shape[2], k.shape[2], q.device)
         allowed = triangle if allowed is None else allowed & triangle

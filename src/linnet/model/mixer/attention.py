@@ -10,6 +10,7 @@ Deliberately one class: what used to be classes are fields here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -23,7 +24,9 @@ from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
 from linnet.model.state import KeyValue, Tail
-from linnet.ops.attention import attention, attention_from
+from linnet.ops.attention import attention, attention_from, attention_reference
+from linnet.ops.flash import flash_attention
+from linnet.ops.flex import flex
 from linnet.ops.kernels import kernels_take
 from linnet.ops.program import CannotRun, Program, lower
 from linnet.ops.rope import rotate
@@ -42,6 +45,8 @@ class Attention(TokenMixer):
     bias          biases on queries, keys, values and the output
     output_bias   a bias on the output; default: as bias says
     scale         what scores are multiplied by; default: 1 / √(width of a head)
+    kernel        how it is computed: the fastest for these tensors (auto), PyTorch's fused kernels (sdpa), by tiles in plain PyTorch
+                  (flash), every score written out (reference), or FlexAttention, which trains on a GPU alone (flex)
     linear        how matrices are held
     """
 
@@ -56,6 +61,7 @@ class Attention(TokenMixer):
     bias: bool = False
     output_bias: bool | None = None
     scale: float | None = Field(default=None, gt=0)
+    kernel: Literal["auto", "sdpa", "flash", "reference", "flex"] = "auto"
     linear: Linear = Dense()
 
     @classmethod
@@ -77,7 +83,12 @@ class Attention(TokenMixer):
             cls(n_heads=4, output_bias=True, d_head=10, n_kv_heads=2),
             cls(n_heads=4, causal=False, position=Rope()),
             cls(n_heads=4, causal=False, window=3),
-        )
+            cls(n_heads=4, n_kv_heads=2, position=Rope(), kernel="flash"),
+            cls(n_heads=4, window=5, position=Alibi(), kernel="flash"),
+            cls(n_heads=4, causal=False, kernel="flash"),
+            cls(n_heads=4, window=5, position=Rope(), kernel="sdpa"),
+            cls(n_heads=4, n_kv_heads=1, position=Alibi(), kernel="reference"),
+        )  # flex asks for a GPU
 
     def width(self, d_model: int) -> int:
         """K, the width of a head."""
@@ -124,8 +135,10 @@ class Attention(TokenMixer):
 
     def activation_numbers(self, d_model: int, context: int) -> float:
         k = self.width(d_model)
+        scores = 2 * self.n_heads * context if self.kernel == "reference" else 0
         return (
             d_model
+            + scores
             + (2 + (2 if self.position is not None or self.qk_norm is not None else 0)) * self.n_heads * k
             + 2 * self.groups * k
         )
@@ -187,6 +200,8 @@ class AttentionLayer(nn.Module):
         spec, width = self.spec, self.d_head
         if not spec.causal or isinstance(spec.position, Alibi):
             raise CannotRun("attention with a bias, or to places that come later")
+        if spec.kernel != "auto":
+            raise CannotRun("attention by another kernel than the fastest")
         q, k, v = (lower(layer, program, x) for layer in (self.q, self.k, self.v))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = lower(self.q_norm, program, q), lower(self.k_norm, program, k)
@@ -200,14 +215,26 @@ class AttentionLayer(nn.Module):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context, first_key: int) -> Tensor:
         """q (B, H, T, K) and the keys and values (B, G, S, K), of which the first has stream index `first_key` → (B, H, T, K)."""
-        n_keys, window = k.shape[2], self.spec.window
-        if self.spec.causal and not isinstance(self.spec.position, Alibi) and kernels_take(q, k, v):
+        n_keys, window, kernel = k.shape[2], self.spec.window, self.spec.kernel
+        if kernel in ("flash", "flex"):
+            return self._by_places(flash_attention if kernel == "flash" else flex, q, k, v, context, first_key)
+        if kernel == "auto" and self.spec.causal and not isinstance(self.spec.position, Alibi) and kernels_take(q, k, v):
             known, first = context.first_seen(batch=len(q), window=window, first_key=first_key, n_keys=n_keys)
             if known:
                 return attention_from(q, k, v, first, scale=self.scale)
         allowed, causal = context.mask(causal=self.spec.causal, window=window, first_key=first_key, n_keys=n_keys)
         bias = self._bias(context, first_key, n_keys)
-        return attention(q, k, v, allowed=allowed, causal=causal, bias=bias, scale=self.scale)
+        way = attention_reference if kernel == "reference" else attention
+        return way(q, k, v, allowed=allowed, causal=causal, bias=bias, scale=self.scale)
+
+    def _by_places(self, way: Callable[..., Tensor], q: Tensor, k: Tensor, v: Tensor, context: Context, first_key: int) -> Tensor:
+        """By a kernel that is told who sees whom by places, and writes out no mask."""
+        written = context.first + context.n_tokens - first_key  # a state of fixed size shows places after them, too
+        k, v = k[:, :, :written], v[:, :, :written]
+        mask = context.seen(causal=self.spec.causal, window=self.spec.window, first_key=first_key, n_keys=k.shape[2])
+        alibi = self.spec.position if isinstance(self.spec.position, Alibi) else None
+        slopes = None if alibi is None else alibi.slopes(self.spec.n_heads).to(q.device)
+        return way(q, k, v, mask, first_query=context.first, first_key=first_key, slopes=slopes, scale=self.scale)
 
     def _rotation(self, rope: Rope, context: Context, like: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin that broadcast over heads: (T, R), or (B, 1, T, R) where rows differ."""

@@ -1,0 +1,71 @@
+"""`kernel` of attention: every word for one computes the same, and is what computes it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from linnet.interop.huggingface import export_network, spelt_out
+from linnet.model import MLP, Alibi, Attention, Block, Model, Network, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.model.mixer import attention as module
+from linnet.zoo import Llama
+
+KERNELS = ["auto", "sdpa", "flash", "reference"]
+POSITIONS = {"rope": Rope(), "alibi": Alibi()}
+CALLED = {"sdpa": "attention", "flash": "flash_attention", "reference": "attention_reference", "flex": "flex"}
+
+
+def sentence(kernel: str, position: str, causal: bool = True) -> Model:
+    mixer = Attention(n_heads=4, n_kv_heads=2, window=6, causal=causal, position=POSITIONS[position]).replace(kernel=kernel)
+    block = Block(sublayers=tuple(Sublayer(mixer=each, norm=RMSNorm()) for each in (mixer, MLP(d_ff=16))))
+    return Model(vocab_size=31, d_model=16, decoder=Stack(layers=(Repeat(pattern=(block,), times=2),), final_norm=RMSNorm()))
+
+
+def answers(kernel: str, position: str, causal: bool, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    """Hidden states of packed rows, and the gradient of every parameter."""
+    network = Network(sentence(kernel, position, causal).replace(init={"residual": "plain", "std": 0.4}), seed=5).to(dtype)
+    text = torch.randint(0, 31, (2, 23), generator=torch.Generator().manual_seed(0))
+    documents = torch.tensor([[4] * 9 + [1] * 14, [0] * 23])
+    hidden = network(text, documents=documents).hidden
+    hidden.sin().sum().backward()
+    return [hidden.detach(), *(p.grad for p in network.parameters() if p.grad is not None)]
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(("kernel", "position"), itertools.product(KERNELS, POSITIONS))
+def test_every_kernel_computes_the_same(kernel: str, position: str, causal: bool) -> None:
+    right = answers("reference", position, causal)
+    for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 1e-4)):
+        for a, b in zip(answers(kernel, position, causal, dtype), right, strict=True):
+            assert (a.double() - b).abs().max() <= bound * max(b.abs().max().item(), 1)
+
+
+@pytest.mark.parametrize("kernel", CALLED)
+def test_the_kernel_that_is_asked_for_is_what_runs(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    for name in CALLED.values():
+        way = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, name=name, way=way, **rest: calls.append(name) or way(*a, **rest))
+    with torch.no_grad():
+        Network(sentence(kernel, "rope"), seed=5)(torch.zeros(1, 9, dtype=torch.int64))
+    assert calls == [CALLED[kernel]] * 2
+
+
+def test_the_comparison_kills_a_kernel_that_forgets_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = answers("reference", "rope", True)
+    flash = module.flash_attention
+    monkeypatch.setattr(module, "flash_attention", lambda q, k, v, mask, **rest: flash(q, k, v, type(mask)(window=6), **rest))
+    assert max((a - b).abs().max().item() for a, b in zip(answers("flash", "rope", True), right, strict=True)) > 1e-3
+
+
+def test_a_kernel_is_no_part_of_what_a_model_is_to_others() -> None:
+    llama = Llama(n_layers=1, n_heads=2, d_model=16).sentence(31)
+    attention, glu = next(llama.decoder.blocks()).sublayers
+    block = Block(sublayers=(attention.model_copy(update={"mixer": attention.mixer.replace(kernel="flash")}), glu))
+    by_tiles = llama.replace(decoder=Stack(layers=(Repeat(pattern=(block,)),), final_norm=llama.decoder.final_norm))
+    assert by_tiles != llama
+    assert spelt_out(by_tiles) == spelt_out(llama)
+    export_network(Network(by_tiles, seed=1), Llama, 64)
