@@ -15,7 +15,7 @@ from linnet.core.spec import dump, load, words
 from linnet.model import MLP, Attention, Convolution, LayerNorm, Learned, Model, Network, RMSNorm, Rope
 from linnet.model.count import count
 from linnet.model.describe import describe
-from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Linnet, Llama, Mistral, Qwen3, Sentence, Translate
+from linnet.zoo import GPT2, SIZES, Bert, Decoder, Deepseek, Family, Linnet, Llama, Mistral, Qwen3, Sentence, Translate
 from linnet.zoo.family import HuggingFace, SizeName, expect, gated_width
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,11 +45,11 @@ def attention_of(model: Model) -> Attention:
 
 
 def test_names() -> None:
-    assert set(words(Family)) == {"deepseek", "gpt2", "linnet", "llama", "mistral", "qwen3", "sentence", "translate"}
+    assert set(words(Family)) == {"bert", "deepseek", "gpt2", "linnet", "llama", "mistral", "qwen3", "sentence", "translate"}
     assert tuple(SIZES) == get_args(SizeName), "the type that a run file is checked against"
     assert load(Family, "gpt2") == GPT2()  # type: ignore[type-abstract]
     assert {family.model_type: family.architecture for family in FOREIGN} == {
-        "gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen3": "Qwen3ForCausalLM",
+        "bert": "BertForMaskedLM", "gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen3": "Qwen3ForCausalLM",
     }  # fmt: skip
 
 
@@ -169,8 +169,8 @@ def test_their_config_says_the_same_sentence(family: type[GPT2]) -> None:
         model = one.replace(dropout=0.0, **({"qk_norm": family().qk_norm} if "qk_norm" in family.model_fields else {})).sentence(
             97
         )
-        if family is GPT2:
-            if attention_of(model).n_kv_heads or attention_of(model).d_head:  # GPT-2's config has no word for either
+        if family in (GPT2, Bert):
+            if attention_of(model).n_kv_heads or attention_of(model).d_head:  # their configs have no word for either
                 continue
         elif family in (Llama, Qwen3) and attention_of(model).window:
             continue
