@@ -9,12 +9,13 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Convolution, Model, Network, RMSNorm
+from linnet.model import Attention, Convolution, Infini, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
+from linnet.model.mixer import infini as infini_module
 from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
-from linnet.ops.attention import attention_reference
+from linnet.ops.attention import attention_from_reference, attention_reference
 from linnet.ops.mask import Mask
 from linnet.zoo import GPT2, SIZES, Decoder, Family, Llama, Mistral
 
@@ -79,6 +80,7 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
     The oracle multiplies the scores that a mask hides as well; they are taken off by counting what the mask allows.
     """
     monkeypatch.setattr(attention_module, "attention", attention_reference)
+    monkeypatch.setattr(infini_module, "attention_from", attention_from_reference)
     network, index = build(model, torch.float64), torch.arange(n)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.logits(network(tokens(1, n)).hidden)
@@ -87,6 +89,9 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
         mixer = sublayer.mixer
         if isinstance(mixer, Attention):
             seen = Mask(mixer.causal, mixer.window).dense(index, index).sum().item()
+            hidden_pairs += 4 * mixer.n_heads * mixer.width(model.d_model) * (n * n - seen)
+        if isinstance(mixer, Infini):
+            seen = ((index % mixer.segment) + 1).sum().item()
             hidden_pairs += 4 * mixer.n_heads * mixer.width(model.d_model) * (n * n - seen)
     return count(model, n).forward_flops * n, counter.get_total_flops() - hidden_pairs
 
@@ -109,6 +114,8 @@ def without_limit(mixer: Mixer, n: int) -> Mixer:
     """The mixer as a fixed state of n places holds it: all of them, whether its window needs them or not."""
     if isinstance(mixer, Attention):
         return mixer.replace(window=None)
+    if isinstance(mixer, Infini):
+        return mixer.replace(segment=n + 1)
     return mixer.replace(width=n + 1) if isinstance(mixer, Convolution) else mixer
 
 
