@@ -9,7 +9,7 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Convolution, Infini, Model, Network, RMSNorm
+from linnet.model import XL, Attention, Convolution, Infini, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
 from linnet.model.mixer import infini as infini_module
@@ -114,7 +114,7 @@ def without_limit(mixer: Mixer, n: int) -> Mixer:
     """The mixer as a fixed state of n places holds it: all of them, whether its window needs them or not."""
     if isinstance(mixer, Attention):
         return mixer.replace(window=None)
-    if isinstance(mixer, Infini):
+    if isinstance(mixer, Infini | XL):
         return mixer.replace(segment=n + 1)
     return mixer.replace(width=n + 1) if isinstance(mixer, Convolution) else mixer
 

@@ -5,6 +5,7 @@ from linnet.model.linear import Dense
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
 from linnet.model.mixer.infini import Infini
+from linnet.model.mixer.xl import XL
 from linnet.model.network import Network, Output
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Learned, Rope, Sinusoidal
@@ -12,6 +13,6 @@ from linnet.model.spec import Block, Head, Init, Model, Repeat, Stack, Sublayer
 from linnet.model.state import State, Tail
 
 __all__ = [
-    "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Dense", "Head", "Infini", "Init", "LayerNorm", "Learned", "Model", "Network",
+    "GLU", "MLP", "XL", "Alibi", "Attention", "Block", "Convolution", "Dense", "Head", "Infini", "Init", "LayerNorm", "Learned", "Model", "Network",
     "Output", "RMSNorm", "Repeat", "Rope", "Sinusoidal", "Stack", "State", "Sublayer", "Tail",
 ]  # fmt: skip
