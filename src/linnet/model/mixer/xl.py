@@ -13,7 +13,7 @@ after each sublayer, that is no difference. Keys and values are remembered in pl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -107,19 +107,21 @@ class XLState:
 
     live      as they are: the segment under way learns through them
     stopped   the same numbers, made of inputs through which nothing learns; None as long as no gradients were recorded
+    r         (H, L + M, K) what each distance looks like, of no row: made by the first step without gradients, for all later ones
     """
 
     live: KeyValue
     stopped: KeyValue | None = None
+    r: Tensor | None = None
 
     def select(self, rows: Tensor) -> XLState:
-        return XLState(self.live.select(rows), None if self.stopped is None else self.stopped.select(rows))
+        return XLState(self.live.select(rows), None if self.stopped is None else self.stopped.select(rows), self.r)
 
     def reclaim(self) -> XLState:
-        return XLState(self.live.reclaim(), None if self.stopped is None else self.stopped.reclaim())
+        return XLState(self.live.reclaim(), None if self.stopped is None else self.stopped.reclaim(), self.r)
 
     def detach(self) -> XLState:
-        return XLState(self.live.detach(), None if self.stopped is None else self.stopped.detach())
+        return XLState(self.live.detach(), None if self.stopped is None else self.stopped.detach(), self.r)
 
     def nbytes(self) -> int:
         return self.live.nbytes() + (0 if self.stopped is None else self.stopped.nbytes())
@@ -160,13 +162,19 @@ class XLLayer(nn.Module):
 
         if state is not None:
             state = self._longer(state, live, stopped)
-            n_keys = min(state.live.keys.length, n_tokens + length + memory - 1)
+            new = n_tokens - 1 if segments.n_pieces > 1 else 0  # a piece sees no further than that
+            n_keys = min(state.live.keys.length, new + length + memory)
             live = [tail.last(n_keys) for tail in state.live.tails()]  # (B, G, S, K) twice
-            stopped = live if state.stopped is None else [tail.last(n_keys) for tail in state.stopped.tails()]
+            stopped = (
+                live
+                if state.stopped is None or not torch.is_grad_enabled()
+                else [tail.last(n_keys) for tail in state.stopped.tails()]
+            )
         first = context.once(("xl", length, memory), lambda: segments.first_seen(live[0].shape[2], memory))  # (R, T)
         u, w = (bias.view(-1, self.d_head) for bias in (self.content_bias, self.distance_bias))
-        attend = self._in_one_piece if segments.n_pieces == 1 else self._in_pieces
-        y = attend(q, live, stopped, first, segments, u, w)  # (B, H, T, K)
+        attend, n_seen = (self._in_one_piece, live[0].shape[2]) if segments.n_pieces == 1 else (self._in_pieces, length + memory)
+        r, state = self._distances(n_seen, q, state)
+        y = attend(q, live, stopped, first, segments, (r, u, w))  # (B, H, T, K)
         return self.o(y.transpose(1, 2).reshape(batch, n_tokens, -1)), state  # (B, T, D)
 
     def _by_head(self, x: Tensor) -> Tensor:
@@ -181,14 +189,25 @@ class XLLayer(nn.Module):
         before = state.stopped
         if before is None and torch.is_grad_enabled() and self.spec.memory:
             before = state.live  # so far nothing was recorded: there is nothing to stop
-        return XLState(append(state.live, live), None if before is None else append(before, stopped))
+        return XLState(append(state.live, live), None if before is None else append(before, stopped), state.r)
 
-    def _by_distance(self, n: int, like: Tensor) -> Tensor:
-        """r (H, n, K) of the distances 0 … n - 1."""
-        return self.r(distance_waves(n, self.d_model, like)).view(n, -1, self.d_head).transpose(0, 1)
+    def _distances(self, n: int, like: Tensor, state: XLState | None) -> tuple[Tensor, XLState | None]:
+        """r (H, n, K) of the distances 0 … n - 1, and the state that remembers them where nothing learns."""
+        remember = state is not None and not torch.is_grad_enabled()
+        if state is not None and remember and state.r is not None:
+            return state.r[:, :n], state
+        made = self.spec.segment + self.spec.memory if remember else n
+        r = self.r(distance_waves(made, self.d_model, like)).view(made, -1, self.d_head).transpose(0, 1)
+        return r[:, :n], replace(state, r=r) if state is not None and remember else state
 
     def _in_one_piece(
-        self, q: Tensor, live: list[Tensor], stopped: list[Tensor], first: Tensor, segments: Segments, u: Tensor, w: Tensor
+        self,
+        q: Tensor,
+        live: list[Tensor],
+        stopped: list[Tensor],
+        first: Tensor,
+        segments: Segments,
+        ruw: tuple[Tensor, Tensor, Tensor],
     ) -> Tensor:
         """Each row stands within one segment, and reads the same keys all along."""
         n_keys, n_tokens = live[0].shape[2], q.shape[2]
@@ -197,10 +216,16 @@ class XLLayer(nn.Module):
             own = (keys >= n_keys - n_tokens + segments.starts)[:, None, :, None]  # (R, 1, S, 1), of the segment under way
             live = [torch.where(own, a, b) for a, b in zip(live, stopped, strict=True)]
         allowed = (keys >= first[:, :, None]) & (keys <= keys[n_keys - n_tokens :, None])  # (R, T, S)
-        return relative_attention(q, live[0], live[1], self._by_distance(n_keys, q), u, w, allowed, scale=self.scale)
+        return relative_attention(q, live[0], live[1], *ruw, allowed, scale=self.scale)
 
     def _in_pieces(
-        self, q: Tensor, live: list[Tensor], stopped: list[Tensor], first: Tensor, segments: Segments, u: Tensor, w: Tensor
+        self,
+        q: Tensor,
+        live: list[Tensor],
+        stopped: list[Tensor],
+        first: Tensor,
+        segments: Segments,
+        ruw: tuple[Tensor, Tensor, Tensor],
     ) -> Tensor:
         """Each piece reads the keys of its own segment and of the memory before it: the pieces are rows of one product."""
         length, memory = self.spec.segment, self.spec.memory
@@ -227,5 +252,5 @@ class XLLayer(nn.Module):
         allowed = allowed | (places[:, None] + memory == torch.arange(memory + length, device=q.device))  # itself, always
         allowed = allowed.expand(batch, -1, -1, -1).flatten(0, 1)
         queries = segments.split(q).transpose(1, 2).flatten(0, 1)  # (B · N, H, W, K)
-        y = relative_attention(queries, both[0], both[1], self._by_distance(memory + length, q), u, w, allowed, scale=self.scale)
+        y = relative_attention(queries, both[0], both[1], *ruw, allowed, scale=self.scale)
         return segments.join(y.view(batch, segments.n_pieces, *y.shape[1:]).transpose(1, 2))
