@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from linnet.core.errors import ConfigError
 from linnet.core.spec import dump, load, words
-from linnet.model import MLP, Attention, Convolution, LayerNorm, Learned, Model, Network, RMSNorm, Rope
+from linnet.model import MLP, XL, Attention, Convolution, Infini, LayerNorm, Learned, Model, Network, RMSNorm, Rope
 from linnet.model.count import count
 from linnet.zoo import GPT2, SIZES, Decoder, Family, Linnet, Llama, Mistral, Qwen3, Sentence
 from linnet.zoo.family import HuggingFace, SizeName, expect, gated_width
@@ -38,13 +38,13 @@ def first_mixers(model: Model) -> list[object]:
     return [sublayer.mixer for sublayer in next(model.decoder.blocks()).sublayers]
 
 
-def attention_of(model: Model) -> Attention:
-    [found] = [mixer for mixer in first_mixers(model) if isinstance(mixer, Attention)]
+def attention_of(model: Model) -> Any:
+    [found] = [mixer for mixer in first_mixers(model) if isinstance(mixer, Attention | Infini | XL)]
     return found
 
 
 def test_names() -> None:
-    assert set(words(Family)) == {"gpt2", "linnet", "llama", "mistral", "qwen3", "sentence"}
+    assert set(words(Family)) == {"gpt2", "infini", "linnet", "llama", "mistral", "qwen3", "sentence", "transformer_xl"}
     assert tuple(SIZES) == get_args(SizeName), "the type that a run file is checked against"
     assert load(Family, "gpt2") == GPT2()  # type: ignore[type-abstract]
     assert {family.model_type: family.architecture for family in FOREIGN} == {

@@ -2,9 +2,13 @@
 
 from linnet.zoo.family import SIZES, Decoder, Family, Sentence, Size
 from linnet.zoo.gpt2 import GPT2
+from linnet.zoo.infini import InfiniLlama
 from linnet.zoo.linnet import Linnet
 from linnet.zoo.llama import Llama
 from linnet.zoo.mistral import Mistral
 from linnet.zoo.qwen3 import Qwen3
+from linnet.zoo.transformer_xl import TransformerXL
 
-__all__ = ["GPT2", "SIZES", "Decoder", "Family", "Linnet", "Llama", "Mistral", "Qwen3", "Sentence", "Size"]
+__all__ = [
+    "GPT2", "SIZES", "Decoder", "Family", "InfiniLlama", "Linnet", "Llama", "Mistral", "Qwen3", "Sentence", "Size", "TransformerXL",
+]  # fmt: skip
