@@ -11,14 +11,27 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Convolution, LatentAttention, Llama3Scaling, Longformer, Mamba, Model, Network, RMSNorm
+from linnet.model import (
+    XL,
+    Attention,
+    Convolution,
+    Infini,
+    LatentAttention,
+    Llama3Scaling,
+    Longformer,
+    Mamba,
+    Model,
+    Network,
+    RMSNorm,
+)
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
 from linnet.model.mixer import cross as cross_module
+from linnet.model.mixer import infini as infini_module
 from linnet.model.mixer import latent as latent_module
 from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
-from linnet.ops.attention import attention_reference
+from linnet.ops.attention import attention_from_reference, attention_reference
 from linnet.ops.mask import Mask
 from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Llama, MambaFamily, Mistral, Mixtral
 
@@ -117,6 +130,7 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
     """
     for module in (attention_module, cross_module, latent_module):
         monkeypatch.setattr(module, "attention", attention_reference)
+    monkeypatch.setattr(infini_module, "attention_from", attention_from_reference)
     network, index = build(model, torch.float64), torch.arange(n)
     network.source_length = n  # of a network that reads one
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -135,6 +149,9 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
             near = Mask(mixer.causal, mixer.window, everyone=(first & False, first)).dense(index, index).sum().item()
             whole = Mask(mixer.causal).dense(index, index)[first[0]]
             hidden_pairs += 4 * model.d_model * (n * n - near + whole.numel() - whole.sum().item())
+        if isinstance(mixer, Infini):
+            seen = ((index % mixer.segment) + 1).sum().item()
+            hidden_pairs += 4 * mixer.n_heads * mixer.width(model.d_model) * (n * n - seen)
     return count(model, n).forward_flops * n, counter.get_total_flops() - hidden_pairs
 
 
@@ -158,6 +175,8 @@ def without_limit(mixer: Mixer, n: int) -> Mixer:
         return mixer.replace(window=None)
     if isinstance(mixer, Mamba):
         return mixer.replace(d_conv=n + 1)
+    if isinstance(mixer, Infini | XL):
+        return mixer.replace(segment=n + 1)
     return mixer.replace(width=n + 1) if isinstance(mixer, Convolution) else mixer
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from linnet.core.errors import ConfigError
 from linnet.core.spec import dump, load, words
-from linnet.model import MLP, Attention, Convolution, LayerNorm, Learned, Model, Network, RMSNorm, Rope
+from linnet.model import MLP, XL, Attention, Convolution, Infini, LayerNorm, Learned, Model, Network, RMSNorm, Rope
 from linnet.model.count import count
 from linnet.model.describe import describe
 from linnet.zoo import GPT2, SIZES, Bert, Decoder, Deepseek, Family, Linnet, Llama, Mistral, Qwen3, Sentence
@@ -42,8 +42,8 @@ def first_mixers(model: Model) -> list[object]:
     return [sublayer.mixer for sublayer in next(model.decoder.blocks()).sublayers]
 
 
-def attention_of(model: Model) -> Attention:
-    [found] = [mixer for mixer in first_mixers(model) if isinstance(mixer, Attention)]
+def attention_of(model: Model) -> Any:
+    [found] = [mixer for mixer in first_mixers(model) if isinstance(mixer, Attention | Infini | XL)]
     return found
 
 

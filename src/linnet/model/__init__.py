@@ -7,9 +7,11 @@ from linnet.model.linear import Dense
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
 from linnet.model.mixer.cross import Cross
+from linnet.model.mixer.infini import Infini
 from linnet.model.mixer.latent import LatentAttention
 from linnet.model.mixer.longformer import Longformer
 from linnet.model.mixer.mamba import Mamba
+from linnet.model.mixer.xl import XL
 from linnet.model.network import Network, Output
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Learned, Rope, Sinusoidal
@@ -20,6 +22,7 @@ from linnet.model.state import Source, State, Tail
 __all__ = [
     "GLU",
     "MLP",
+    "XL",
     "Alibi",
     "Attention",
     "Block",
@@ -28,6 +31,7 @@ __all__ = [
     "Dense",
     "Encoder",
     "Head",
+    "Infini",
     "Init",
     "LatentAttention",
     "LayerNorm",

@@ -4,6 +4,7 @@ from linnet.zoo.bert import Bert
 from linnet.zoo.deepseek import Deepseek
 from linnet.zoo.family import SIZES, Decoder, Family, Sentence, Size
 from linnet.zoo.gpt2 import GPT2
+from linnet.zoo.infini import InfiniLlama
 from linnet.zoo.linnet import Linnet
 from linnet.zoo.llama import Llama
 from linnet.zoo.mamba import MambaFamily
@@ -11,6 +12,7 @@ from linnet.zoo.mistral import Mistral
 from linnet.zoo.mixtral import Mixtral
 from linnet.zoo.product_key import ProductKeyMemory
 from linnet.zoo.qwen3 import Qwen3
+from linnet.zoo.transformer_xl import TransformerXL
 from linnet.zoo.translate import Translate
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Decoder",
     "Deepseek",
     "Family",
+    "InfiniLlama",
     "Linnet",
     "Llama",
     "MambaFamily",
@@ -29,5 +32,6 @@ __all__ = [
     "Qwen3",
     "Sentence",
     "Size",
+    "TransformerXL",
     "Translate",
 ]
