@@ -9,7 +9,7 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Convolution, Model, Network, RMSNorm
+from linnet.model import Attention, Convolution, Gated, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
 from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
@@ -73,6 +73,13 @@ def test_the_law_kills_a_forgotten_parameter(monkeypatch: pytest.MonkeyPatch) ->
     assert uncounted(SENTENCES["attention n_heads=4"]) > 0
 
 
+def attentions(mixer: Mixer) -> list[Attention]:
+    """The attention that a mixer is or holds."""
+    if isinstance(mixer, Gated):
+        return attentions(mixer.mixer) + attentions(mixer.gate)
+    return [mixer] if isinstance(mixer, Attention) else []
+
+
 def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tuple[float, float]:
     """(what the spec says, what the products of one forward pass cost), for a row of n tokens.
 
@@ -84,8 +91,7 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
         network.logits(network(tokens(1, n)).hidden)
     hidden_pairs = 0.0
     for sublayer in model.decoder.sublayers():
-        mixer = sublayer.mixer
-        if isinstance(mixer, Attention):
+        for mixer in attentions(sublayer.mixer):
             seen = Mask(mixer.causal, mixer.window).dense(index, index).sum().item()
             hidden_pairs += 4 * mixer.n_heads * mixer.width(model.d_model) * (n * n - seen)
     return count(model, n).forward_flops * n, counter.get_total_flops() - hidden_pairs
@@ -109,6 +115,8 @@ def without_limit(mixer: Mixer, n: int) -> Mixer:
     """The mixer as a fixed state of n places holds it: all of them, whether its window needs them or not."""
     if isinstance(mixer, Attention):
         return mixer.replace(window=None)
+    if isinstance(mixer, Gated):
+        return mixer.replace(mixer=without_limit(mixer.mixer, n), gate=without_limit(mixer.gate, n))
     return mixer.replace(width=n + 1) if isinstance(mixer, Convolution) else mixer
 
 

@@ -4,6 +4,7 @@ from linnet.model.channel.mlp import GLU, MLP
 from linnet.model.linear import Dense
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
+from linnet.model.mixer.gated import Gated
 from linnet.model.mixer.neural_memory import NeuralMemory
 from linnet.model.network import Network, Output
 from linnet.model.norm import LayerNorm, RMSNorm
@@ -12,6 +13,6 @@ from linnet.model.spec import Block, Head, Init, Model, Repeat, Stack, Sublayer
 from linnet.model.state import State, Tail
 
 __all__ = [
-    "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Dense", "Head", "Init", "LayerNorm", "Learned", "Model", "Network", "NeuralMemory",
+    "GLU", "MLP", "Alibi", "Attention", "Block", "Convolution", "Dense", "Gated", "Head", "Init", "LayerNorm", "Learned", "Model", "Network", "NeuralMemory",
     "Output", "RMSNorm", "Repeat", "Rope", "Sinusoidal", "Stack", "State", "Sublayer", "Tail",
 ]  # fmt: skip

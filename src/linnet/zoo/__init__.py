@@ -6,5 +6,6 @@ from linnet.zoo.linnet import Linnet
 from linnet.zoo.llama import Llama
 from linnet.zoo.mistral import Mistral
 from linnet.zoo.qwen3 import Qwen3
+from linnet.zoo.titans import Titans
 
-__all__ = ["GPT2", "SIZES", "Decoder", "Family", "Linnet", "Llama", "Mistral", "Qwen3", "Sentence", "Size"]
+__all__ = ["GPT2", "SIZES", "Decoder", "Family", "Linnet", "Llama", "Mistral", "Qwen3", "Sentence", "Size", "Titans"]
