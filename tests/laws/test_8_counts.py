@@ -15,6 +15,7 @@ from linnet.model import (
     XL,
     Attention,
     Convolution,
+    Gated,
     Infini,
     LatentAttention,
     Llama3Scaling,
@@ -123,6 +124,13 @@ def test_the_law_kills_a_forgotten_parameter(monkeypatch: pytest.MonkeyPatch) ->
     assert uncounted(SENTENCES["attention n_heads=4"]) > 0
 
 
+def attentions(mixer: Mixer) -> list[Attention]:
+    """The attention that a mixer is or holds."""
+    if isinstance(mixer, Gated):
+        return attentions(mixer.mixer) + attentions(mixer.gate)
+    return [mixer] if isinstance(mixer, Attention) else []
+
+
 def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tuple[float, float]:
     """(what the spec says, what the products of one forward pass cost), for a row of n tokens.
 
@@ -137,10 +145,10 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
         network.logits(network(tokens(1, n)).hidden)
     hidden_pairs = 0.0
     for sublayer in model.decoder.sublayers():
+        for attention in attentions(sublayer.mixer):
+            seen = Mask(attention.causal, attention.window).dense(index, index).sum().item()
+            hidden_pairs += 4 * attention.n_heads * attention.width(model.d_model) * (n * n - seen)
         mixer = sublayer.mixer
-        if isinstance(mixer, Attention):
-            seen = Mask(mixer.causal, mixer.window).dense(index, index).sum().item()
-            hidden_pairs += 4 * mixer.n_heads * mixer.width(model.d_model) * (n * n - seen)
         if isinstance(mixer, LatentAttention):
             width = mixer.widths(model.d_model)
             hidden_pairs += 2 * mixer.n_heads * (width.qk + width.v) * (n * n - n) / 2
@@ -177,6 +185,8 @@ def without_limit(mixer: Mixer, n: int) -> Mixer:
         return mixer.replace(d_conv=n + 1)
     if isinstance(mixer, Infini | XL):
         return mixer.replace(segment=n + 1)
+    if isinstance(mixer, Gated):
+        return mixer.replace(mixer=without_limit(mixer.mixer, n), gate=without_limit(mixer.gate, n))
     return mixer.replace(width=n + 1) if isinstance(mixer, Convolution) else mixer
 
 

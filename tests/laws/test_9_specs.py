@@ -205,15 +205,19 @@ def test_all_problems_at_once_and_no_others() -> None:
     assert sum("did you mean" in line for line in lines) == 3
 
 
-def reachable(cls: type[Spec]) -> Iterator[type[Spec]]:
-    """The specs that a run file can hold, from one of its parts inwards."""
+def reachable(cls: type[Spec], seen: set[type[Spec]] | None = None) -> Iterator[type[Spec]]:
+    """The specs that a run file can hold, from one of its parts inwards; families may contain themselves."""
+    seen = set() if seen is None else seen
+    if cls in seen:
+        return
+    seen.add(cls)
     yield cls
     inner = words(cls).values() if is_family(cls) else [field.annotation for field in cls.model_fields.values()]
     queue = list(inner)
     while queue:
         each = queue.pop()
         if isinstance(each, type) and issubclass(each, Spec):
-            yield from reachable(each)
+            yield from reachable(each, seen)
         queue += get_args(each)
 
 

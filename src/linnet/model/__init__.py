@@ -7,10 +7,12 @@ from linnet.model.linear import Dense
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
 from linnet.model.mixer.cross import Cross
+from linnet.model.mixer.gated import Gated
 from linnet.model.mixer.infini import Infini
 from linnet.model.mixer.latent import LatentAttention
 from linnet.model.mixer.longformer import Longformer
 from linnet.model.mixer.mamba import Mamba
+from linnet.model.mixer.neural_memory import NeuralMemory
 from linnet.model.mixer.xl import XL
 from linnet.model.network import Network, Output
 from linnet.model.norm import LayerNorm, RMSNorm
@@ -30,6 +32,7 @@ __all__ = [
     "Cross",
     "Dense",
     "Encoder",
+    "Gated",
     "Head",
     "Infini",
     "Init",
@@ -44,6 +47,7 @@ __all__ = [
     "Model",
     "NTKScaling",
     "Network",
+    "NeuralMemory",
     "Output",
     "ProductKey",
     "RMSNorm",

@@ -199,6 +199,14 @@ def _storage(like: Tensor, places: int) -> Tensor:
     return torch.empty(*like.shape[:-2], places, like.shape[-1], dtype=like.dtype, device=like.device)
 
 
+def uncounted_places(batch: int, like: Tensor, capacity: int | None = None) -> Tail:
+    """A tail of places of no width, (B, S, 0): no bytes, but a state that keeps one knows when it was given up.
+
+    For states whose numbers are replaced and never written in place.
+    """
+    return Tail.empty(torch.empty(batch, 0, 0, dtype=torch.uint8, device=like.device), capacity=capacity)
+
+
 class Tails:
     """A state that is made of tails and of nothing else: a dataclass whose fields they are."""
 

@@ -12,6 +12,7 @@ from linnet.zoo.mistral import Mistral
 from linnet.zoo.mixtral import Mixtral
 from linnet.zoo.product_key import ProductKeyMemory
 from linnet.zoo.qwen3 import Qwen3
+from linnet.zoo.titans import Titans
 from linnet.zoo.transformer_xl import TransformerXL
 from linnet.zoo.translate import Translate
 
@@ -32,6 +33,7 @@ __all__ = [
     "Qwen3",
     "Sentence",
     "Size",
+    "Titans",
     "TransformerXL",
     "Translate",
 ]

@@ -1,0 +1,242 @@
+"""A memory that is trained while it is read (Titans, 2501.00663): gradient descent with momentum and forgetting.
+
+    S_t = η_t S_{t-1} - θ_t ∇‖M(k_t) - v_t‖²        M_t = (1 - α_t) M_{t-1} + S_t        y_t = M_t(q_t)
+
+The gradient of token t is taken at the *anchor*: the memory as it was where t's chunk began (section 3.2). Momentum and
+forgetting run on from token to token, over the borders of chunks too, and each token reads its own M_t. A memory is a
+matrix, M(x) = W x (depth 1), or an MLP, M(x) = x + W₂ silu(W₁ x) (depth 2).
+
+`recall_reference` is this, token by token, its inner gradient by autograd. `recall` does a chunk at once. Every gradient is
+an outer product l_j r_jᵀ, and running through momentum and forgetting is linear, so that within a chunk
+
+    M_i = A_i M + B_i S - Σ_{j ≤ i} L_ij l_j r_jᵀ        L = P(1 - α) P(η)        P(a)_ij = a_{j+1} … a_i
+
+and W_i q_i needs no W_i: it is a sum over j of L_ij (r_j · q_i) l_j, attention without a softmax. Not done: memories that are
+deeper; a scan over chunks (an anchor depends on the chunk before it, so chunks go one after another).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, silu
+
+Weights = tuple[Tensor, ...]  # (W,) or (W₁, W₂), each (B, H, out, in)
+
+
+class Tokens(NamedTuple):
+    """What the memory is told, for T tokens in H heads.
+
+    queries, keys, values       (B, H, T, K)
+    rate, momentum, forgetting  (B, H, T): θ times anything; η and α before the sigmoid
+    """
+
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+    rate: Tensor
+    momentum: Tensor
+    forgetting: Tensor
+
+    def piece(self, start: int, stop: int) -> Tokens:
+        """The tokens start … stop - 1."""
+        return Tokens(*(x[:, :, start:stop] for x in self))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Where a memory stands: the anchor of its chunk, the memory itself and its momentum."""
+
+    anchor: Weights
+    weights: Weights
+    momentum: Weights
+
+    @staticmethod
+    def begin(initial: Weights) -> Memory:
+        """A memory that has read nothing: initial weights (B, H, out, in), no momentum."""
+        return Memory(initial, initial, tuple(torch.zeros_like(w) for w in initial))
+
+    def chosen(self, rows: Tensor, other: Memory) -> Memory:
+        """This memory in rows (B,) that are true, the other one elsewhere."""
+        where = rows[:, None, None, None]
+
+        def pick(a: Weights, b: Weights) -> Weights:
+            return tuple(torch.where(where, x, y) for x, y in zip(a, b, strict=True))
+
+        return Memory(pick(self.anchor, other.anchor), pick(self.weights, other.weights), pick(self.momentum, other.momentum))
+
+
+def apply(weights: Weights, x: Tensor) -> Tensor:
+    """M(x) for x (B, H, T, K)."""
+    if len(weights) == 1:
+        return x @ weights[0].transpose(-1, -2)
+    first, second = weights
+    return x + silu(x @ first.transpose(-1, -2)) @ second.transpose(-1, -2)
+
+
+# --------------------------------------------------------------------------------------------------------- the oracle
+
+
+def recall_reference(
+    tokens: Tokens, positions: Tensor, initial: Weights, memory: Memory | None = None, *, chunk: int
+) -> tuple[Tensor, Memory]:
+    """(y (B, H, T, K), the memory after them), a row, a head and a token at a time.
+
+    positions   (T,) or (B, T) within the document: 0 begins one, a multiple of `chunk` begins a chunk
+    initial     weights that a document begins with, each (H, out, in)
+    memory      where an earlier piece ended; None: the first token begins a document
+    """
+    batch, heads, n, _ = tokens.queries.shape
+    positions = positions.expand(batch, n)
+    begin = Memory.begin(tuple(w.expand(batch, *w.shape) for w in initial))
+    memory = begin if memory is None else memory
+    rows, after = [], []
+    for b in range(batch):
+        for h in range(heads):
+            here = Memory(*([w[b, h] for w in part] for part in (memory.anchor, memory.weights, memory.momentum)))  # type: ignore[arg-type]
+            reads = []
+            for t in range(n):
+                if positions[b, t] == 0:
+                    here = Memory(*([w[b, h] for w in part] for part in (begin.anchor, begin.weights, begin.momentum)))  # type: ignore[arg-type]
+                elif positions[b, t] % chunk == 0:
+                    here = replace(here, anchor=here.weights)
+                here = _step(here, Tokens(*(x[b, h, t] for x in tokens)))
+                reads.append(apply(here.weights, tokens.queries[b, h, t][None])[0])
+            rows.append(torch.stack(reads))
+            after.append(here)
+
+    def gathered(name: str) -> Weights:
+        return tuple(
+            torch.stack([getattr(one, name)[i] for one in after]).view(batch, heads, *initial[i].shape[1:])
+            for i in range(len(initial))
+        )
+
+    y = torch.stack(rows).view(tokens.queries.shape)
+    return y, Memory(gathered("anchor"), gathered("weights"), gathered("momentum"))
+
+
+def _step(memory: Memory, token: Tokens) -> Memory:
+    """One token: the inner gradient by autograd."""
+    with torch.enable_grad():
+        anchor = [w if w.requires_grad else w.detach().requires_grad_() for w in memory.anchor]
+        loss = (apply(tuple(anchor), token.keys[None])[0] - token.values).square().sum()
+        gradients = torch.autograd.grad(loss, anchor, create_graph=True)
+    eta, kept = token.momentum.sigmoid(), 1 - token.forgetting.sigmoid()
+    momentum = tuple(eta * s - token.rate * g for s, g in zip(memory.momentum, gradients, strict=True))
+    weights = tuple(kept * w + s for w, s in zip(memory.weights, momentum, strict=True))
+    return Memory(memory.anchor, weights, momentum)
+
+
+# ------------------------------------------------------------------------------------------------- a chunk at a time
+
+
+def recall(
+    tokens: Tokens, positions: Tensor, initial: Weights, memory: Memory | None = None, *, chunk: int
+) -> tuple[Tensor, Memory]:
+    """What `recall_reference` gives: pieces are cut where any row begins a chunk or a document."""
+    batch, _, n, _ = tokens.queries.shape
+    begin = Memory.begin(tuple(w.expand(batch, *w.shape) for w in initial))
+    memory = begin if memory is None else memory
+    reads = []
+    for start, stop in pieces(positions, chunk):
+        memory = _enter(memory, begin, positions[..., start], chunk)
+        y, memory = _read_and_learn(memory, tokens.piece(start, stop))
+        reads.append(y)
+    return torch.cat(reads, 2) if n else torch.empty_like(tokens.queries), memory
+
+
+def pieces(positions: Tensor, chunk: int) -> list[tuple[int, int]]:
+    """Stretches [start, stop) of T tokens within which no row of positions (T,) or (B, T) begins a chunk or a document."""
+    n = positions.shape[-1]
+    begins = positions % chunk == 0
+    cut = (begins if begins.dim() == 1 else begins.any(0)).nonzero().flatten().tolist()
+    at = [0, *(t for t in cut if t > 0), n]
+    return [(a, b) for a, b in pairwise(at) if b > a]
+
+
+def _enter(memory: Memory, begin: Memory, positions: Tensor, chunk: int) -> Memory:
+    """The memory before tokens at positions () or (B,): a chunk's first takes a new anchor, a document's first begins anew."""
+    first, fresh = positions % chunk == 0, positions == 0
+    anchored = replace(memory, anchor=memory.weights)
+    if positions.dim() == 0:
+        return begin if bool(fresh) else anchored if bool(first) else memory
+    return begin.chosen(fresh, anchored.chosen(first, memory))
+
+
+def _read_and_learn(memory: Memory, tokens: Tokens) -> tuple[Tensor, Memory]:
+    """y (B, H, C, K) of tokens that share an anchor, and the memory after them."""
+    decay = _decay(tokens)
+    steps = _gradients(memory.anchor, tokens)
+    x = tokens.queries
+    parts = list(zip(memory.weights, memory.momentum, steps, strict=True))
+    y = _product(x, *parts[0], decay)
+    if len(parts) == 2:
+        y = x + _product(silu(y), *parts[1], decay)
+    after = [_after(*part, decay) for part in parts]
+    return y, Memory(memory.anchor, tuple(w for w, _ in after), tuple(s for _, s in after))
+
+
+class _Decay(NamedTuple):
+    """How much of what is left after each token i of a piece.
+
+    weights, momentum   A, B (B, H, C): of the weights and the momentum before the piece, in the weights
+    steps               L (B, H, C, C): of each token's gradient, in the weights
+    lasting             (B, H): of the momentum before the piece, in the last momentum
+    latest              (B, H, C): of each token's gradient, in the last momentum
+    """
+
+    weights: Tensor
+    momentum: Tensor
+    steps: Tensor
+    lasting: Tensor
+    latest: Tensor
+
+
+def _decay(tokens: Tokens) -> _Decay:
+    kept = logsigmoid(-tokens.forgetting).cumsum(-1)  # log (1 - α₁) … (1 - α_i)
+    moved = logsigmoid(tokens.momentum).cumsum(-1)  # log η₁ … η_i
+    by_forgetting, by_momentum = _between(kept), _between(moved)
+    momentum = (by_forgetting * moved.exp()[..., None, :]).sum(-1)
+    return _Decay(kept.exp(), momentum, by_forgetting @ by_momentum, moved[..., -1].exp(), by_momentum[..., -1, :])
+
+
+def _between(sums: Tensor) -> Tensor:
+    """P_ij = exp(sums_i - sums_j) for j ≤ i, else 0: (..., C) → (..., C, C)."""
+    n = sums.shape[-1]
+    later = torch.ones(n, n, dtype=torch.bool, device=sums.device).triu(1)
+    return (sums[..., :, None] - sums[..., None, :]).masked_fill(later, -torch.inf).exp()
+
+
+def _gradients(anchor: Weights, tokens: Tokens) -> list[tuple[Tensor, Tensor]]:
+    """θ_j times the gradient of every token at the anchor, as (l, r) with l_j r_jᵀ: (B, H, C, out), (B, H, C, in)."""
+    twice = 2 * tokens.rate[..., None]
+    if len(anchor) == 1:
+        return [(twice * (tokens.keys @ anchor[0].transpose(-1, -2) - tokens.values), tokens.keys)]
+    first, second = anchor
+    z = tokens.keys @ first.transpose(-1, -2)  # (B, H, C, F)
+    inner = silu(z)
+    error = twice * (tokens.keys + inner @ second.transpose(-1, -2) - tokens.values)
+    gate = z.sigmoid()
+    slope = gate * (1 + z * (1 - gate))  # silu'(z)
+    return [((error @ second) * slope, tokens.keys), (error, inner)]
+
+
+def _product(x: Tensor, weights: Tensor, momentum: Tensor, step: tuple[Tensor, Tensor], decay: _Decay) -> Tensor:
+    """W_i x_i for every token i of a piece: (B, H, C, in) → (B, H, C, out)."""
+    left, right = step
+    old = decay.weights[..., None] * (x @ weights.transpose(-1, -2))
+    old = old + decay.momentum[..., None] * (x @ momentum.transpose(-1, -2))
+    return old - ((x @ right.transpose(-1, -2)) * decay.steps) @ left
+
+
+def _after(weights: Tensor, momentum: Tensor, step: tuple[Tensor, Tensor], decay: _Decay) -> tuple[Tensor, Tensor]:
+    """(W, S) after the last token of a piece."""
+    left, right = step
+    a, b, lasting = (x[..., None, None] for x in (decay.weights[..., -1], decay.momentum[..., -1], decay.lasting))
+    learned = (left * decay.steps[..., -1, :, None]).transpose(-1, -2) @ right
+    moved = (left * decay.latest[..., None]).transpose(-1, -2) @ right
+    return a * weights + b * momentum - learned, lasting * momentum - moved
