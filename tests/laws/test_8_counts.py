@@ -9,12 +9,13 @@ from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
-from linnet.model import Attention, Convolution, Model, Network, RMSNorm
+from linnet.model import KNN, Attention, Convolution, Model, Network, RMSNorm
 from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
+from linnet.model.mixer import knn as knn_module
 from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
-from linnet.ops.attention import attention_reference
+from linnet.ops.attention import attention_from_reference, attention_reference
 from linnet.ops.mask import Mask
 from linnet.zoo import GPT2, SIZES, Decoder, Family, Llama, Mistral
 
@@ -73,12 +74,24 @@ def test_the_law_kills_a_forgotten_parameter(monkeypatch: pytest.MonkeyPatch) ->
     assert uncounted(SENTENCES["attention n_heads=4"]) > 0
 
 
+def unseen(mixer: KNN, n: int) -> int:
+    """Products of K numbers that are computed for n places and seen by none of them, or weighed with 0."""
+    everything = (n - 1) // mixer.segment * mixer.segment  # what is finished when the last place comes
+    total = 0
+    for t in range(n):
+        own = t % mixer.segment + 1
+        memory = sum(1 for s in range(t + 1 - own) if s >= t + 1 - own - mixer.capacity)
+        total += 2 * (n - own) + everything - memory + min(everything, mixer.top_k) - min(memory, mixer.top_k)
+    return total
+
+
 def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tuple[float, float]:
     """(what the spec says, what the products of one forward pass cost), for a row of n tokens.
 
     The oracle multiplies the scores that a mask hides as well; they are taken off by counting what the mask allows.
     """
     monkeypatch.setattr(attention_module, "attention", attention_reference)
+    monkeypatch.setattr(knn_module, "attention_from", attention_from_reference)
     network, index = build(model, torch.float64), torch.arange(n)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.logits(network(tokens(1, n)).hidden)
@@ -88,6 +101,8 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
         if isinstance(mixer, Attention):
             seen = Mask(mixer.causal, mixer.window).dense(index, index).sum().item()
             hidden_pairs += 4 * mixer.n_heads * mixer.width(model.d_model) * (n * n - seen)
+        if isinstance(mixer, KNN):  # all queries at once are scored against all that the last of them may recall
+            hidden_pairs += 2 * mixer.n_heads * mixer.width(model.d_model) * unseen(mixer, n)
     return count(model, n).forward_flops * n, counter.get_total_flops() - hidden_pairs
 
 
@@ -109,6 +124,8 @@ def without_limit(mixer: Mixer, n: int) -> Mixer:
     """The mixer as a fixed state of n places holds it: all of them, whether its window needs them or not."""
     if isinstance(mixer, Attention):
         return mixer.replace(window=None)
+    if isinstance(mixer, KNN):
+        return mixer.replace(capacity=n)
     return mixer.replace(width=n + 1) if isinstance(mixer, Convolution) else mixer
 
 

@@ -44,7 +44,7 @@ def attention_of(model: Model) -> Attention:
 
 
 def test_names() -> None:
-    assert set(words(Family)) == {"gpt2", "linnet", "llama", "mistral", "qwen3", "sentence"}
+    assert set(words(Family)) == {"gpt2", "linnet", "llama", "memorizing", "mistral", "qwen3", "sentence"}
     assert tuple(SIZES) == get_args(SizeName), "the type that a run file is checked against"
     assert load(Family, "gpt2") == GPT2()  # type: ignore[type-abstract]
     assert {family.model_type: family.architecture for family in FOREIGN} == {
