@@ -97,9 +97,7 @@ def _recalled(
 
 class _Recall(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, begin: Tensor, end: Tensor, top_k: int, scale: float
-    ) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, begin: Tensor, end: Tensor, top_k: int, scale: float) -> Tensor:
         y, index, weights = _recalled(q, k, v, begin, end, top_k, scale)
         ctx.save_for_backward(q, k, v, index, weights)
         ctx.scale = scale

@@ -49,10 +49,20 @@ class Memorizing(Decoder):
     def sentence(self, vocab_size: int) -> Model:
         shape, norm, rope = self.shape, RMSNorm(), Rope()
         near = Attention(
-            n_heads=shape.n_heads, n_kv_heads=self.n_kv_heads, d_head=self.d_head, window=self.segment, position=rope, qk_norm=norm
+            n_heads=shape.n_heads,
+            n_kv_heads=self.n_kv_heads,
+            d_head=self.d_head,
+            window=self.segment,
+            position=rope,
+            qk_norm=norm,
         )
         knn = KNN(
-            n_heads=shape.n_heads, d_head=self.d_head, segment=self.segment, top_k=self.top_k, capacity=self.capacity, position=rope
+            n_heads=shape.n_heads,
+            d_head=self.d_head,
+            segment=self.segment,
+            top_k=self.top_k,
+            capacity=self.capacity,
+            position=rope,
         )
         glu = GLU(d_ff=self.d_ff or gated_width(shape.d_model))
 
