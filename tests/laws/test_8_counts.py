@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from linnet.core.spec import words
 from linnet.model import (
+    KNN,
     XL,
     Attention,
     Convolution,
@@ -29,6 +30,7 @@ from linnet.model.count import count
 from linnet.model.mixer import attention as attention_module
 from linnet.model.mixer import cross as cross_module
 from linnet.model.mixer import infini as infini_module
+from linnet.model.mixer import knn as knn_module
 from linnet.model.mixer import latent as latent_module
 from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
@@ -131,6 +133,17 @@ def attentions(mixer: Mixer) -> list[Attention]:
     return [mixer] if isinstance(mixer, Attention) else []
 
 
+def unseen(mixer: KNN, n: int) -> int:
+    """Products of K numbers that are computed for n places and seen by none of them, or weighed with 0."""
+    everything = (n - 1) // mixer.segment * mixer.segment  # what is finished when the last place comes
+    total = 0
+    for t in range(n):
+        own = t % mixer.segment + 1
+        memory = sum(1 for s in range(t + 1 - own) if s >= t + 1 - own - mixer.capacity)
+        total += 2 * (n - own) + everything - memory + min(everything, mixer.top_k) - min(memory, mixer.top_k)
+    return total
+
+
 def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tuple[float, float]:
     """(what the spec says, what the products of one forward pass cost), for a row of n tokens.
 
@@ -138,7 +151,8 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
     """
     for module in (attention_module, cross_module, latent_module):
         monkeypatch.setattr(module, "attention", attention_reference)
-    monkeypatch.setattr(infini_module, "attention_from", attention_from_reference)
+    for module in (infini_module, knn_module):
+        monkeypatch.setattr(module, "attention_from", attention_from_reference)
     network, index = build(model, torch.float64), torch.arange(n)
     network.source_length = n  # of a network that reads one
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -160,6 +174,8 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
         if isinstance(mixer, Infini):
             seen = ((index % mixer.segment) + 1).sum().item()
             hidden_pairs += 4 * mixer.n_heads * mixer.width(model.d_model) * (n * n - seen)
+        if isinstance(mixer, KNN):  # all queries at once are scored against all that the last of them may recall
+            hidden_pairs += 2 * mixer.n_heads * mixer.width(model.d_model) * unseen(mixer, n)
     return count(model, n).forward_flops * n, counter.get_total_flops() - hidden_pairs
 
 
@@ -187,6 +203,8 @@ def without_limit(mixer: Mixer, n: int) -> Mixer:
         return mixer.replace(segment=n + 1)
     if isinstance(mixer, Gated):
         return mixer.replace(mixer=without_limit(mixer.mixer, n), gate=without_limit(mixer.gate, n))
+    if isinstance(mixer, KNN):
+        return mixer.replace(capacity=n)
     return mixer.replace(width=n + 1) if isinstance(mixer, Convolution) else mixer
 
 

@@ -9,6 +9,7 @@ from linnet.model.mixer.convolution import Convolution
 from linnet.model.mixer.cross import Cross
 from linnet.model.mixer.gated import Gated
 from linnet.model.mixer.infini import Infini
+from linnet.model.mixer.knn import KNN
 from linnet.model.mixer.latent import LatentAttention
 from linnet.model.mixer.longformer import Longformer
 from linnet.model.mixer.mamba import Mamba
@@ -23,6 +24,7 @@ from linnet.model.state import Source, State, Tail
 
 __all__ = [
     "GLU",
+    "KNN",
     "MLP",
     "XL",
     "Alibi",

@@ -8,6 +8,7 @@ from linnet.zoo.infini import InfiniLlama
 from linnet.zoo.linnet import Linnet
 from linnet.zoo.llama import Llama
 from linnet.zoo.mamba import MambaFamily
+from linnet.zoo.memorizing import Memorizing
 from linnet.zoo.mistral import Mistral
 from linnet.zoo.mixtral import Mixtral
 from linnet.zoo.product_key import ProductKeyMemory
@@ -27,6 +28,7 @@ __all__ = [
     "Linnet",
     "Llama",
     "MambaFamily",
+    "Memorizing",
     "Mistral",
     "Mixtral",
     "ProductKeyMemory",

@@ -1,0 +1,82 @@
+"""Memorizing Transformers (2203.08913): Llama's shape with local attention, one layer of which also recalls the nearest.
+
+All layers but one see a window of `segment` places. The one near the top (`layer`) sees its segment and besides, by
+nearest keys, what the document said in segments before (model/mixer/knn.py). Deliberately without the paper's
+T5 positions and its cache of one segment: rotary positions and a sliding window do their work here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from linnet.core.spec import load
+from linnet.model import GLU, KNN, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.model.spec import EXAMPLE_WIDTH, Mixer
+from linnet.zoo.family import Decoder, gated_width
+
+
+class Memorizing(Decoder):
+    """Memorizing Transformers: attention within a window, and one layer that recalls the nearest of what was before.
+
+    segment    places of a segment, and of the window of the other layers
+    top_k      remembered places that each head of the one layer reads
+    capacity   places that it remembers; the oldest are let go
+    layer      which one it is, counted from 0; default: three quarters of the way up
+    tied       the head is the embedding's own matrix
+    """
+
+    kind: Literal["memorizing"] = "memorizing"
+    segment: int = Field(default=64, ge=1)
+    top_k: int = Field(default=32, ge=1)
+    capacity: int = Field(default=8192, ge=1)
+    layer: int | None = Field(default=None, ge=0)
+    tied: bool = False
+
+    @model_validator(mode="after")
+    def _has_the_layer(self) -> Memorizing:
+        n_layers = self.shape.n_layers
+        if self.layer is not None and self.layer >= n_layers:
+            raise ValueError(f"layer = {self.layer} of {n_layers} layers; needed: at most {n_layers - 1}; try: leave layer out")
+        return self
+
+    @classmethod
+    def examples(cls) -> tuple[Memorizing, ...]:
+        small = cls(n_layers=2, n_heads=4, d_model=EXAMPLE_WIDTH, segment=4, top_k=3, capacity=6)
+        return *super().examples(), small, small.replace(layer=0, tied=True, capacity=64)
+
+    def sentence(self, vocab_size: int) -> Model:
+        shape, norm, rope = self.shape, RMSNorm(), Rope()
+        near = Attention(
+            n_heads=shape.n_heads,
+            n_kv_heads=self.n_kv_heads,
+            d_head=self.d_head,
+            window=self.segment,
+            position=rope,
+            qk_norm=norm,
+        )
+        knn = KNN(
+            n_heads=shape.n_heads,
+            d_head=self.d_head,
+            segment=self.segment,
+            top_k=self.top_k,
+            capacity=self.capacity,
+            position=rope,
+        )
+        glu = GLU(d_ff=self.d_ff or gated_width(shape.d_model))
+
+        def block(mixer: Mixer) -> Block:
+            return Block(sublayers=(Sublayer(mixer=mixer, norm=norm), Sublayer(mixer=glu, norm=norm)))
+
+        at = 3 * shape.n_layers // 4 if self.layer is None else self.layer
+        times = ((near, at), (knn, 1), (near, shape.n_layers - 1 - at))
+        fields = {
+            "vocab_size": vocab_size,
+            "d_model": shape.d_model,
+            "decoder": Stack(layers=tuple(Repeat(pattern=(block(m),), times=n) for m, n in times if n), final_norm=norm),
+            "dropout": self.dropout,
+            "head": Head(tied=self.tied),
+            "init": Init(std=0.02, residual="scaled"),
+        }
+        return load(Model, fields, path="model", name="the model")
