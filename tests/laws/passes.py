@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import math
-import re
 
 from sentences import SENTENCES
 from torch import Tensor
 
 import laws
-from linnet.model import GLU, MLP, Attention, Convolution, Network
+from linnet.model import GLU, MLP, Alibi, Attention, Convolution, Network
+from linnet.model.spec import Mixer
 from linnet.model.training_programs import TrainingPrograms
 
-WRITTEN_DOWN = (Attention, Convolution, MLP, GLU)  # mixers that have a `lower`
-NO_PROGRAM = re.compile(
-    r"alibi|^sentence$|causal=False|kernel=|activation=gelu\b"
-)  # what has none, by its name (the sentence has alibi)
+
+def is_written_down(mixer: Mixer) -> bool:
+    """Whether a mixer is one whose `lower` says all that it does."""
+    match mixer:
+        case Attention():
+            return mixer.causal and not isinstance(mixer.position, Alibi) and mixer.kernel == "auto"
+        case MLP() | GLU():
+            return mixer.activation != "gelu"  # the exact one
+        case _:
+            return isinstance(mixer, Convolution)
 
 
 def has_program(name: str) -> bool:
     """Whether a sentence is one of which programs know all but the head."""
-    mixers = [sublayer.mixer for sublayer in SENTENCES[name].decoder.sublayers()]
-    if SENTENCES[name].n_token_types:
-        return False
-    return NO_PROGRAM.search(name) is None and all(type(mixer) in WRITTEN_DOWN for mixer in mixers)
+    model = SENTENCES[name]
+    return not model.n_token_types and all(is_written_down(sublayer.mixer) for sublayer in model.decoder.sublayers())
 
 
 def used(network: Network) -> int:
