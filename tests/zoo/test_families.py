@@ -15,7 +15,7 @@ from linnet.core.spec import dump, load, words
 from linnet.model import MLP, XL, Attention, Convolution, Infini, LayerNorm, Learned, Model, Network, RMSNorm, Rope
 from linnet.model.count import count
 from linnet.model.describe import describe
-from linnet.zoo import GPT2, SIZES, Bert, Decoder, Deepseek, Family, Linnet, Llama, Mistral, Qwen3, Sentence
+from linnet.zoo import GPT2, SIZES, Bert, Decoder, Deepseek, Family, Linnet, Llama, Mistral, Qwen3, Sentence, Translate
 from linnet.zoo.family import HuggingFace, SizeName, expect, gated_width
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -216,4 +216,6 @@ def test_a_line_of_words_tells_layers_apart() -> None:
     assert describe(GPT2().sentence(67)) == "4 × (attention + mlp), width 128, learned positions, 67 ids, tied head"
     said = "1 × (latent + glu), 3 × (latent + moe), width 128, rope positions, 67 ids, free head"
     assert describe(Deepseek().sentence(67)) == said
-    assert describe(Sentence.examples()[0].sentence(97)).startswith("5 × (attention + mlp), ")
+    assert describe(Sentence.examples()[0].sentence(97)).startswith("2 × (attention + mlp, attention), 1 × (attention + mlp), ")
+    said = "encoder of 1 × (attention + mlp), decoder of 4 × (attention + cross + mlp), width 128, sinusoidal positions, 67 ids, tied head"
+    assert describe(Translate(n_encoder_layers=1).sentence(67)) == said

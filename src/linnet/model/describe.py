@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from linnet.model.spec import Model
+from collections.abc import Iterable
+from itertools import groupby
+
+from linnet.model.spec import Block, Model, Stack
 
 
 def describe(model: Model) -> str:
     """For people: `4 × (attention + mlp), width 128, rope positions, 67 ids, free head`."""
-    first = next(model.decoder.blocks())
     inside = next(
-        (found for sublayer in first.sublayers if (found := getattr(sublayer.mixer, "position", None)) is not None), None
+        (found for sublayer in model.decoder.sublayers() if (found := getattr(sublayer.mixer, "position", None)) is not None),
+        None,
     )
     position = getattr(model.position or inside, "kind", "no")
     head = "tied" if model.head.tied else "free"
-    return f"{_layers(model)}, width {model.d_model}, {position} positions, {model.vocab_size:,} ids, {head} head"
+    layers = _layers(model.decoder)
+    if model.encoder is not None:
+        layers = f"encoder of {_layers(model.encoder.stack)}, decoder of {layers}"
+    return f"{layers}, width {model.d_model}, {position} positions, {model.vocab_size:,} ids, {head} head"
 
 
-def _layers(model: Model) -> str:
-    """What the layers are: of each repeat, where every one repeats a single block; of the first block, where not."""
-    repeats = [(repeat.times, repeat.pattern[0]) for repeat in model.decoder.layers if len(repeat.pattern) == 1]
-    if len(repeats) != len(model.decoder.layers):
-        repeats = [(model.decoder.n_layers, next(model.decoder.blocks()))]
-    parts = [(times, " + ".join(getattr(s.mixer, "kind", "?") for s in block.sublayers)) for times, block in repeats]
-    return ", ".join(f"{times} × ({mixers})" for times, mixers in parts)
+def _layers(stack: Stack) -> str:
+    """What the layers are, repeat by repeat."""
+    return ", ".join(f"{repeat.times} × ({_blocks(repeat.pattern)})" for repeat in stack.layers)
+
+
+def _blocks(pattern: Iterable[Block]) -> str:
+    """The blocks of a pattern, equal ones in a row said once: `3 × (mamba + mlp), attention + mlp`."""
+    said = (" + ".join(getattr(sublayer.mixer, "kind", "?") for sublayer in block.sublayers) for block in pattern)
+    runs = [(block, len(list(same))) for block, same in groupby(said)]
+    return (
+        runs[0][0]
+        if len(runs) == 1 and runs[0][1] == 1
+        else ", ".join(f"{n} × ({block})" if n > 1 else block for block, n in runs)
+    )
