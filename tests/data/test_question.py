@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +24,8 @@ from linnet.data.prepared import Prepared
 from linnet.data.question import TokenizerLater
 from linnet.data.work import Work
 from linnet.tokenizer import Tokenizer, load_tokenizer
-from linnet.tokenizer.bpe_tokenizer import train_bpe
+from linnet.tokenizer.bpe_tokenizer import BPETokenizer, train_bpe
+from linnet.tokenizer.spec import TokenizerFile
 
 TEXTS = [f"The {i}th letter, written on a {'very ' * (i % 5)}long day.\n\n" for i in range(300)]
 
@@ -119,6 +125,67 @@ def test_one_that_cannot_be_opened_leaves_nothing(
     with pytest.raises(TokenizerError, match=said):
         ask(corpus, tmp_path / "out", engine=engine)
     assert not (tmp_path / "out").exists()
+
+
+def test_workers_that_are_ended_say_nothing(tmp_path: Path, tokenizer: Path) -> None:
+    """In a process of its own, where workers are copies: here torch has been imported."""
+    cut(tokenizer)
+    (tmp_path / "many").mkdir()
+    for number in range(6):
+        (tmp_path / "many" / f"{number}.txt").write_text(f"{number} " + "letters, one after the other. " * 3000)
+    asked = ["prepare", "many", "--tokenizer", str(tokenizer), "--engine", "processes", "--workers", "4", "--out", "out"]
+    for _ in range(4):
+        done = subprocess.run([sys.executable, "-m", "linnet.cli.main", *asked], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert "tokenizer.json" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_one_that_can_be_read_only_once_is_opened_at_once(tmp_path: Path, corpus: Corpus, tokenizer: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(tokenizer.read_bytes()))
+    writer.start()
+    piped = ask(corpus.replace(tokenizer=TokenizerFile(path=str(pipe))), tmp_path / "out")
+    writer.join()
+    assert piped.folder.name == ask(corpus, tmp_path / "other").folder.name
+
+
+def test_shards_of_another_tokenizer_are_never_taken_for_its_own(tmp_path: Path) -> None:
+    """Also where a text that stands for one stood for another the last time, and both were killed on the way."""
+
+    class Killed(BaseException):
+        pass
+
+    def stop_after(n: int) -> Callable[[float | None, str], None]:
+        left = [n]
+
+        def tell(done: float | None, message: str) -> None:
+            left[0] -= message.startswith("encoding")
+            if left[0] <= 0:
+                raise Killed
+
+        return tell
+
+    ids = [*range(256), *range(255, -1, -1)]
+    one, other = ({bytes([byte]): token for byte, token in zip(range(256), some, strict=True)} for some in (ids[:256], ids[256:]))
+    special = {"<|endoftext|>": 256}
+    first, second = (BPETokenizer(tokens, [], pattern="gpt2", special=special) for tokens in (one, other))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    spec = spec_of({"kind": "files", "path": str(tmp_path / "a.jsonl")})
+
+    def go_on(tokenizer: Tokenizer, most: int = 10**9) -> Prepared:
+        later = TokenizerLater(lambda: tokenizer, "the same")
+        return prepare(spec, later, tmp_path / "out", engine="here", progress=stop_after(most))
+
+    with small_parts():
+        for tokenizer, n in ((first, 12), (second, 9)):
+            with pytest.raises(Killed):
+                go_on(tokenizer, n)
+        found, right = go_on(first), prepare(spec, first, tmp_path / "right", engine="here")
+    for split in ("train", "validation"):
+        for file in (right.folder / split).iterdir():
+            assert (found.folder / split / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 def test_one_that_does_not_suit_the_data_leaves_nothing(tmp_path: Path, corpus: Corpus) -> None:

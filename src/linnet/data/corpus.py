@@ -53,7 +53,8 @@ def prepare_corpus(
     chosen = corpus.tokenizer
     maker: Tokenizer | TokenizerTrainer | TokenizerLater
     if isinstance(chosen, TokenizerFile):
-        maker = TokenizerLater(lambda: train_tokenizer(chosen, ()), chosen.content())
+        content = chosen.content()
+        maker = train_tokenizer(chosen, ()) if content is None else TokenizerLater(lambda: train_tokenizer(chosen, ()), content)
     else:
         template = corpus.data.template
         special = template.special_names() if template is not None else ()

@@ -169,7 +169,10 @@ def serve(worker: Worker, waiting: deque[tuple[int, Unit]], events: queue.Queue[
             else:
                 raise BrokenPipeError
         except (OSError, ValueError):
-            code = worker.wait()
+            try:
+                code = worker.wait()
+            except ChildProcessError:
+                return  # the master has ended it, and waits for nothing
             killed = " (killed, perhaps for its memory)" if code == -signal.SIGKILL else ""
             message = explain(
                 f"a process that prepares data ended with code {code}{killed}",

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 Entry = dict[str, Any]
+FORGET = "forget"
 
 
 def boot() -> str:
@@ -38,7 +39,7 @@ class Journal:
         for line in lines[:-1]:
             try:
                 entry = json.loads(line)
-                self.entries[entry.pop("key")] = entry
+                self._note(entry.pop("key"), entry)
             except (ValueError, TypeError, AttributeError, KeyError):
                 break  # what a power cut left; everything behind it is done again
             whole += len(line) + 1
@@ -48,9 +49,19 @@ class Journal:
         if self.entries.get("boot") != {"id": boot()}:
             self.add("boot", {"id": boot()})
 
+    def _note(self, key: str, entry: Entry) -> None:
+        if key == FORGET:
+            self.entries = {key: kept for key, kept in self.entries.items() if not key.startswith(entry["prefix"])}
+        else:
+            self.entries[key] = entry
+
+    def forget(self, prefix: str) -> None:
+        """All whose keys begin so is not done any longer: its files are about to become others."""
+        self.add(FORGET, {"prefix": prefix})
+
     def add(self, key: str, entry: Entry) -> None:
         """Something is done."""
-        self.entries[key] = entry
+        self._note(key, entry)
         self.handle.write(json.dumps({"key": key, **entry}).encode("utf-8") + b"\n")
         self.handle.flush()
         os.fsync(self.handle.fileno())

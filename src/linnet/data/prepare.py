@@ -288,10 +288,13 @@ class Preparation:
 
     def keep(self, tokenizer: Tokenizer) -> None:
         """Write the tokenizer where those who encode find it, if it is not there."""
-        path = self.work.folder / FILE_NAME
-        if self.journal.entries.get("trained") != {"fingerprint": tokenizer.fingerprint} or not path.exists():
+        path, this = self.work.folder / FILE_NAME, {"fingerprint": tokenizer.fingerprint}
+        before = self.journal.entries.get("trained")
+        if before not in (None, this):
+            self.journal.forget("encode/")  # shards of two tokenizers have the same names
+        if before != this or not path.exists():
             tokenizer.save(path)
-            self.journal.add("trained", {"fingerprint": tokenizer.fingerprint})
+            self.journal.add("trained", this)
         self.work.tokenizer = tokenizer
         self.work.warm()
 

@@ -59,9 +59,9 @@ def load_tokenizer(path: Path | str, *, pattern: str | None = None) -> TableToke
     return read_tokenizer(content, name=str(file))
 
 
-def content_of(path: Path | str) -> str:
-    """A text that stands for the tokenizer that `load_tokenizer` would find there, without opening it: its files' names and SHA-256.
-    Raises TokenizerError where there is none."""
+def content_of(path: Path | str) -> str | None:
+    """A text that stands for the tokenizer that `load_tokenizer` would find there, without opening it: its files' names and SHA-256;
+    None where there are no files that can be read twice (a pipe, or nothing at all)."""
     path = Path(path)
     files = (
         [path / name for name in (FILE_NAME, "tokenizer.model", "vocab.txt", *GPT2_FILES, *GPT2_MERGES)]
@@ -70,7 +70,7 @@ def content_of(path: Path | str) -> str:
     )
     files = [file for file in files if file.is_file()]
     if not files:
-        load_tokenizer(path)  # which says what is missing
+        return None
     try:
         return " ".join(f"{file.name} {sha256_file(file)}" for file in files)
     except OSError as error:

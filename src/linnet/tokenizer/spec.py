@@ -97,9 +97,10 @@ class TokenizerFile(TokenizerSpec):
     def train(self, texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None) -> Tokenizer:
         return load_tokenizer(Path(self.path), pattern=self.pattern)
 
-    def content(self) -> str:
-        """A text that stands for the tokenizer, without opening it. Raises TokenizerError where there is none."""
-        return f"{content_of(self.path)} {self.pattern}"
+    def content(self) -> str | None:
+        """A text that stands for the tokenizer, without opening it; None where it has to be opened to be known."""
+        files = content_of(self.path)
+        return None if files is None else f"{files} {self.pattern}"
 
 
 def train_tokenizer(
