@@ -224,11 +224,11 @@ def branched(net: Network, text: Tensor) -> None:
 
 def turn_from_the_piece(patch: Patch) -> None:
     """The shared key is turned as if each piece began a text."""
-    rotation = LatentAttentionLayer._rotation
+    rotation = latent_module.rotation
     patch.setattr(
-        LatentAttentionLayer,
-        "_rotation",
-        lambda self, rope, here, like: rotation(self, rope, Context(0, here.n_tokens, here.positions - here.first), like),
+        latent_module,
+        "rotation",
+        lambda rope, here, *rest: rotation(rope, Context(0, here.n_tokens, here.positions - here.first), *rest),
     )
 
 

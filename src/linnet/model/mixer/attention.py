@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from linnet.model.context import Context
 from linnet.model.linear import Dense, build_linear, project
+from linnet.model.mixer.heads import head_problems, rope_problems, rotation
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
@@ -101,11 +102,7 @@ class Attention(TokenMixer):
 
     def problems(self, d_model: int) -> list[str]:
         found = head_problems("attention", d_model, self.n_heads, self.groups, self.d_head)
-        if isinstance(self.position, Rope) and self.position.d_rotary(self.width(d_model)) < 2:
-            found.append(
-                f"attention: rope turns pairs, but fraction {self.position.fraction} of d_head = {self.width(d_model)} is less than one pair"
-            )
-        return found
+        return found + rope_problems("attention", self.position, self.width(d_model))
 
     def build(self, d_model: int) -> nn.Module:
         return AttentionLayer(self, d_model)
@@ -144,16 +141,6 @@ class Attention(TokenMixer):
         )
 
 
-def head_problems(word: str, d_model: int, n_heads: int, groups: int, d_head: int | None) -> list[str]:
-    """Heads that do not divide what they have to divide."""
-    found = []
-    if d_head is None and d_model % n_heads:
-        found.append(f"{word}: n_heads = {n_heads} does not divide d_model = {d_model}; needed: a divisor, or d_head given")
-    if n_heads % groups:
-        found.append(f"{word}: n_kv_heads = {groups} does not divide n_heads = {n_heads}; needed: a divisor of {n_heads}")
-    return found
-
-
 class AttentionLayer(nn.Module):
     """Wq (H·K, D), Wk and Wv (G·K, D), Wo (D, H·K)."""
 
@@ -187,7 +174,7 @@ class AttentionLayer(nn.Module):
             q, k = self.q_norm(q), self.k_norm(k)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, K), (B, G, T, K) twice
         if isinstance(self.spec.position, Rope):
-            cos, sin = self._rotation(self.spec.position, context, q)
+            cos, sin = rotation(self.spec.position, context, self.d_head, q.dtype)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         first_key = context.first
         if state is not None:
@@ -235,17 +222,6 @@ class AttentionLayer(nn.Module):
         alibi = self.spec.position if isinstance(self.spec.position, Alibi) else None
         slopes = None if alibi is None else alibi.slopes(self.spec.n_heads).to(q.device)
         return way(q, k, v, mask, first_query=context.first, first_key=first_key, slopes=slopes, scale=self.scale)
-
-    def _rotation(self, rope: Rope, context: Context, like: Tensor) -> tuple[Tensor, Tensor]:
-        """cos and sin that broadcast over heads: (T, R), or (B, 1, T, R) where rows differ."""
-
-        def make() -> tuple[Tensor, Tensor]:
-            cos, sin = rope.table(context.positions, self.d_head)
-            if cos.dim() == 3:
-                cos, sin = cos[:, None], sin[:, None]
-            return cos.to(like.dtype), sin.to(like.dtype)
-
-        return context.once((rope, self.d_head, like.dtype), make)
 
     def _bias(self, context: Context, first_key: int, n_keys: int) -> Tensor | None:
         if not isinstance(self.spec.position, Alibi):

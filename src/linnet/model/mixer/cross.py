@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from linnet.core.errors import LinnetError, explain
 from linnet.model.context import Context
 from linnet.model.linear import Dense, build_linear, project
-from linnet.model.mixer.attention import head_problems
+from linnet.model.mixer.heads import head_problems
 from linnet.model.spec import Linear, TokenMixer
 from linnet.ops.attention import attention
 

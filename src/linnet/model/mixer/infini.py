@@ -21,13 +21,14 @@ from torch import Tensor, nn
 
 from linnet.model.context import Context
 from linnet.model.linear import Dense, build_linear, project
+from linnet.model.mixer.heads import head_problems, rope_problems, rotation
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
 from linnet.model.state import Tail
 from linnet.ops.attention import attention_from
 from linnet.ops.compressive_memory import Memory, Rule, compressive_memory
-from linnet.ops.rope import rotary_table, rotate
+from linnet.ops.rope import rotate
 from linnet.ops.segments import pieces_of, segments_of
 
 
@@ -79,14 +80,10 @@ class Infini(TokenMixer):
         return self.n_kv_heads or self.n_heads
 
     def problems(self, d_model: int) -> list[str]:
-        found = head_problems("infini", self.n_heads, self.groups, self.d_head, d_model)
+        found = head_problems("infini", d_model, self.n_heads, self.groups, self.d_head)
         if isinstance(self.position, Alibi):
             found.append("infini: position alibi; needed: rope or none; try: position: rope")
-        if isinstance(self.position, Rope) and self.position.d_rotary(self.width(d_model)) < 2:
-            found.append(
-                f"infini: rope turns pairs, but fraction {self.position.fraction} of d_head = {self.width(d_model)} is less than one pair"
-            )
-        return found
+        return found + rope_problems("infini", self.position, self.width(d_model))
 
     def build(self, d_model: int) -> nn.Module:
         return InfiniLayer(self, d_model)
@@ -117,16 +114,6 @@ class Infini(TokenMixer):
         k = self.width(d_model)
         vectors = d_model + 6 * self.n_heads * k + 5 * self.groups * k
         return vectors + 2 * self.groups * k * (k + 1) / self.segment
-
-
-def head_problems(kind: str, n_heads: int, groups: int, d_head: int | None, d_model: int) -> list[str]:
-    """What does not fit between heads, key-value heads and widths."""
-    found = []
-    if d_head is None and d_model % n_heads:
-        found.append(f"{kind}: n_heads = {n_heads} does not divide d_model = {d_model}; needed: a divisor, or d_head given")
-    if n_heads % groups:
-        found.append(f"{kind}: n_kv_heads = {groups} does not divide n_heads = {n_heads}; needed: a divisor of {n_heads}")
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +181,7 @@ class InfiniLayer(nn.Module):
         said, memory = compressive_memory(q, k, v, segments, memory, self.spec.rule)  # (B, H, T, K)
 
         if isinstance(self.spec.position, Rope):
-            cos, sin = self._rotation(self.spec.position, context, q)
+            cos, sin = rotation(self.spec.position, context, self.d_head, q.dtype)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if state is not None:
             state = InfiniState(state.keys.append(k), state.values.append(v), memory)
@@ -205,14 +192,3 @@ class InfiniLayer(nn.Module):
 
         y = torch.lerp(near, said, torch.sigmoid(self.gate).to(near.dtype)[:, None, None])
         return self.o(y.transpose(1, 2).reshape(batch, n_tokens, -1)), state  # (B, T, D)
-
-    def _rotation(self, rope: Rope, context: Context, like: Tensor) -> tuple[Tensor, Tensor]:
-        """cos and sin that broadcast over heads: (T, R), or (B, 1, T, R) where rows differ."""
-
-        def make() -> tuple[Tensor, Tensor]:
-            cos, sin = rotary_table(context.positions, rope.d_rotary(self.d_head), rope.base)
-            if cos.dim() == 3:
-                cos, sin = cos[:, None], sin[:, None]
-            return cos.to(like.dtype), sin.to(like.dtype)
-
-        return context.once((rope, self.d_head, like.dtype), make)

@@ -23,13 +23,14 @@ from torch import Tensor, nn
 
 from linnet.model.context import Context
 from linnet.model.linear import Dense, build_linear, project
+from linnet.model.mixer.heads import head_problems, rope_problems, rotation_at
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
 from linnet.model.state import KeyValue, Tail
 from linnet.ops.attention import attention_from
 from linnet.ops.knn import recall
-from linnet.ops.rope import rotary_table, rotate
+from linnet.ops.rope import rotate
 
 
 class KNN(TokenMixer):
@@ -70,16 +71,10 @@ class KNN(TokenMixer):
         return self.d_head or d_model // self.n_heads
 
     def problems(self, d_model: int) -> list[str]:
-        found = []
-        if self.d_head is None and d_model % self.n_heads:
-            found.append(f"knn: n_heads = {self.n_heads} does not divide d_model = {d_model}; needed: a divisor, or d_head given")
+        found = head_problems("knn", d_model, self.n_heads, self.n_heads, self.d_head)
         if self.position is not None and not isinstance(self.position, Rope):
             found.append("knn: position is not rope; needed: positions that turn queries and keys, or none; try: position: rope")
-        elif self.position is not None and self.position.d_rotary(self.width(d_model)) < 2:
-            found.append(
-                f"knn: rope turns pairs, but fraction {self.position.fraction} of d_head = {self.width(d_model)} is less than one pair"
-            )
-        return found
+        return found + rope_problems("knn", self.position, self.width(d_model))
 
     def build(self, d_model: int) -> nn.Module:
         return KNNLayer(self, d_model)
@@ -188,9 +183,6 @@ class KNNLayer(nn.Module):
         def make() -> tuple[Tensor, Tensor]:
             before = torch.arange(context.n_tokens - n_keys, 0, device=context.positions.device)
             positions = torch.cat((context.positions[..., :1] + before, context.positions), -1)
-            cos, sin = rotary_table(positions, rope.d_rotary(self.d_head), rope.base)
-            if cos.dim() == 3:
-                cos, sin = cos[:, None], sin[:, None]
-            return cos.to(dtype), sin.to(dtype)
+            return rotation_at(positions, rope, self.d_head, dtype)
 
         return context.once((rope, self.d_head, dtype, n_keys), make)

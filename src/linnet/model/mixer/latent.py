@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from linnet.model.context import Context
 from linnet.model.linear import Dense, LinearLayer, build_linear, project
+from linnet.model.mixer.heads import rotation
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Rope
 from linnet.model.rope_scaling import YarnScaling
@@ -198,7 +199,7 @@ class LatentAttentionLayer(nn.Module):
         latent, key = (latent if self.norm is None else self.norm(latent))[:, None], key[:, None]  # (B, 1, T, C), (B, 1, T, R)
         q = q.view(*x.shape[:2], self.spec.n_heads, self.width.qk).transpose(1, 2)  # (B, H, T, N + R)
         if isinstance(self.spec.position, Rope):
-            cos, sin = self._rotation(self.spec.position, context, q)
+            cos, sin = rotation(self.spec.position, context, self.width.rope, q.dtype)
             own, turned = q.split((self.width.nope, self.width.rope), -1)
             q, key = torch.cat((own, rotate(turned, cos, sin)), -1), rotate(key, cos, sin)
         return q, torch.cat((latent, key), -1)
@@ -224,14 +225,3 @@ class LatentAttentionLayer(nn.Module):
                 return attention_from(q, k, v, first, scale=self.scale)
         allowed, causal = context.mask(causal=True, window=None, first_key=first_key, n_keys=n_keys)
         return attention(q, k, v, allowed=allowed, causal=causal, scale=self.scale)
-
-    def _rotation(self, rope: Rope, context: Context, like: Tensor) -> tuple[Tensor, Tensor]:
-        """cos and sin that broadcast over heads: (T, R), or (B, 1, T, R) where rows differ."""
-
-        def make() -> tuple[Tensor, Tensor]:
-            cos, sin = rope.table(context.positions, self.width.rope)
-            if cos.dim() == 3:
-                cos, sin = cos[:, None], sin[:, None]
-            return cos.to(like.dtype), sin.to(like.dtype)
-
-        return context.once((rope, self.width.rope, like.dtype), make)

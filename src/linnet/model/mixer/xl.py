@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from linnet.model.context import Context
 from linnet.model.linear import Dense, build_linear, project
-from linnet.model.mixer.infini import head_problems
+from linnet.model.mixer.heads import head_problems
 from linnet.model.spec import Linear, TokenMixer
 from linnet.model.state import KeyValue, Tail
 from linnet.ops.relative_attention import distance_waves, relative_attention
@@ -69,7 +69,7 @@ class XL(TokenMixer):
         return self.n_kv_heads or self.n_heads
 
     def problems(self, d_model: int) -> list[str]:
-        found = head_problems("xl", self.n_heads, self.groups, self.d_head, d_model)
+        found = head_problems("xl", d_model, self.n_heads, self.groups, self.d_head)
         if d_model % 2:
             found.append(f"xl: d_model = {d_model} has no half for sines and half for cosines; needed: an even width")
         return found
