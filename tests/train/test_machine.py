@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from linnet.train.machine import keep_freed_memory
+from linnet.train.machine import keep_freed_memory, peak_memory_bytes
 
 SCRIPT = """
 import torch
@@ -29,3 +29,15 @@ def test_freed_memory_is_kept_for_the_next_step_until_there_is_none() -> None:
     # in a process of its own: the heap of one that has run for long has room for the block, wherever it is asked from
     told = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True).stdout.split()
     assert told == ["True", "False", "True"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark is read where Linux has it")
+def test_the_peak_is_this_process_own() -> None:
+    """A program that is started does not begin with the peak of the one that started it."""
+    ours = peak_memory_bytes()
+    held = bytearray(400 << 20)
+    held[::4096] = bytes(len(held[::4096]))
+    assert peak_memory_bytes() > ours + (300 << 20)
+    ask = "from linnet.train.machine import peak_memory_bytes; print(peak_memory_bytes())"
+    child = int(subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout)
+    assert child < len(held)
