@@ -5,25 +5,29 @@
 //! border is sure. In Chinese nine of ten are, for vocabularies that were learned mostly from English, so that a sentence without
 //! spaces becomes characters and words that were met before.
 
-/// Bits by a hash: a clear bit says that something was never put in.
+/// Bits by a hash: a clear bit says that something is not among the keys.
 struct Bits {
     bits: Vec<u64>,
     shift: u32,
 }
 
 impl Bits {
-    fn new(log2: u32) -> Bits {
-        Bits { bits: vec![0; 1 << (log2 - 6)], shift: 32 - log2 }
+    const LOG2: std::ops::RangeInclusive<u32> = 12..=20;
+
+    /// Of some keys: some sixteen bits for each, so that few others seem to be there, and no more, so that they stay near the processor.
+    fn new(keys: &[u32]) -> Bits {
+        let log2 = (16 * keys.len()).next_power_of_two().trailing_zeros().clamp(*Self::LOG2.start(), *Self::LOG2.end());
+        let mut bits = Bits { bits: vec![0; 1 << (log2 - 6)], shift: 32 - log2 };
+        for &key in keys {
+            let at = bits.place(key);
+            bits.bits[at / 64] |= 1 << (at % 64);
+        }
+        bits
     }
 
     #[inline(always)]
     fn place(&self, key: u32) -> usize {
         (key.wrapping_mul(0x9E37_79B1) >> self.shift) as usize // 2^32 / golden ratio, and odd: different keys stay different
-    }
-
-    fn add(&mut self, key: u32) {
-        let at = self.place(key);
-        self.bits[at / 64] |= 1 << (at % 64);
     }
 
     #[inline(always)]
@@ -33,12 +37,15 @@ impl Bits {
     }
 }
 
+/// What crosses the borders that are asked for, which are those before a character beyond ASCII.
 pub struct Borders {
     within: Bits, // four bytes in a row in some token
     begins: Bits, // three that one begins with
     ends: Bits,   // three that one ends with
     pairs: Bits,  // tokens of two bytes
 }
+
+const LEAD: u8 = 0xC0; // bytes from here on begin a character, and one beyond ASCII
 
 #[inline(always)]
 fn number(bytes: &[u8]) -> u32 {
@@ -48,17 +55,25 @@ fn number(bytes: &[u8]) -> u32 {
 impl Borders {
     /// Of these tokens.
     pub fn new<'a>(tokens: impl Iterator<Item = &'a [u8]>) -> Borders {
-        let mut borders = Borders { within: Bits::new(20), begins: Bits::new(18), ends: Bits::new(18), pairs: Bits::new(16) };
+        let (mut within, mut begins, mut ends, mut pairs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for token in tokens {
-            token.windows(4).for_each(|four| borders.within.add(number(four)));
-            if token.len() == 2 {
-                borders.pairs.add(number(token));
-            } else if token.len() > 2 {
-                borders.begins.add(number(&token[..3]));
-                borders.ends.add(number(&token[token.len() - 3..]));
+            within.extend(token.windows(4).filter(|wxyz| wxyz[2] >= LEAD).map(number));
+            match *token {
+                [x, y] if y >= LEAD => pairs.push(number(&[x, y])),
+                [x, y, z, ..] if y >= LEAD => begins.push(number(&[x, y, z])),
+                _ => {}
+            }
+            match *token {
+                [.., w, x, y] if y >= LEAD => ends.push(number(&[w, x, y])),
+                _ => {}
             }
         }
-        borders
+        let of = |mut keys: Vec<u32>| {
+            keys.sort_unstable();
+            keys.dedup();
+            Bits::new(&keys)
+        };
+        Borders { within: of(within), begins: of(begins), ends: of(ends), pairs: of(pairs) }
     }
 
     /// Calls `each` with the pieces of a chunk between sure borders. Only those before a character beyond ASCII are looked at.
@@ -70,7 +85,7 @@ impl Borders {
                 at += 8;
                 continue;
             }
-            if chunk[at] >= 0xC0 && self.sure(number(&chunk[at - 2..at + 2])) {
+            if chunk[at] >= LEAD && self.sure(number(&chunk[at - 2..at + 2])) {
                 each(&chunk[from..at]);
                 from = at;
             }

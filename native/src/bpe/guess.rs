@@ -9,7 +9,7 @@
 //! slots that are free (hash and displace: Belazzougui, Botelho and Dietzfelbinger 2009).
 
 use super::prefetch;
-use super::two_bytes::{two_bytes, TwoBytes};
+use super::two_bytes::{two_bytes, Table, TwoBytes};
 
 // odd numbers without a pattern, which mix the bits of what they are multiplied with
 const LEFT: u64 = 0x9E37_79B9_7F4A_7C15; // 2^64 / golden ratio
@@ -25,10 +25,10 @@ pub struct Merge {
 }
 
 pub struct Guesses {
-    two_bytes: Box<[TwoBytes; 1 << 16]>, // by 256 a + b
-    merges: Vec<Merge>,                  // by rank
-    slots: Vec<u32>,                     // 2^(64 - slot_shift)
-    groups: Vec<u16>,                    // 2^(32 - group_shift): what the hashes of each are changed by
+    two_bytes: Table,
+    merges: Vec<Merge>, // by rank
+    slots: Vec<u32>,    // 2^(64 - slot_shift)
+    groups: Vec<u16>,   // 2^(32 - group_shift): what the hashes of each are changed by
     slot_shift: u32,
     group_shift: u32,
     rank_bits: u32, // of a slot
@@ -84,7 +84,7 @@ impl Guesses {
 
     #[inline(always)]
     pub fn two_bytes(&self, a: u8, b: u8) -> TwoBytes {
-        self.two_bytes[usize::from(a) << 8 | usize::from(b)]
+        self.two_bytes.of(a, b)
     }
 
     #[inline(always)]

@@ -16,12 +16,29 @@ pub struct TwoBytes {
     pub made: u32,
 }
 
+const ROW: usize = 256 + 28; // by one byte: with rows of 256 all of them begin at one place of the nearest cache, which holds eight of these
+
+/// By two bytes.
+pub struct Table(Box<[TwoBytes; 256 * ROW]>);
+
+impl Table {
+    #[inline(always)]
+    pub fn of(&self, a: u8, b: u8) -> TwoBytes {
+        self.0[place(a, b)]
+    }
+}
+
+#[inline(always)]
+fn place(a: u8, b: u8) -> usize {
+    usize::from(a) * ROW + usize::from(b)
+}
+
 /// Of merges with their ranks.
-pub fn two_bytes(ranked: impl Iterator<Item = (u32, Merge)>, tokens: &[&[u8]]) -> Box<[TwoBytes; 1 << 16]> {
-    let mut found = vec![TwoBytes { rank: NEVER, left: NEVER, right: NEVER, made: 0 }; 1 << 16];
+pub fn two_bytes(ranked: impl Iterator<Item = (u32, Merge)>, tokens: &[&[u8]]) -> Table {
+    let mut found = vec![TwoBytes { rank: NEVER, left: NEVER, right: NEVER, made: 0 }; 256 * ROW];
     for (rank, merge) in ranked {
         let (left, right) = (tokens[merge.left as usize], tokens[merge.right as usize]);
-        let two = &mut found[usize::from(left[left.len() - 1]) << 8 | usize::from(right[0])];
+        let two = &mut found[place(left[left.len() - 1], right[0])];
         if left.len() == 1 {
             two.right = two.right.min(rank);
         }
@@ -32,5 +49,5 @@ pub fn two_bytes(ranked: impl Iterator<Item = (u32, Merge)>, tokens: &[&[u8]]) -
             (two.rank, two.made) = (rank, merge.made);
         }
     }
-    found.into_boxed_slice().try_into().map_err(|_| ()).expect("65,536 of them")
+    Table(found.into_boxed_slice().try_into().map_err(|_| ()).expect("as many as were made"))
 }

@@ -15,7 +15,7 @@ use super::pairs::{Pairs, MOST_IDS, MOST_MERGES, NEVER};
 const PLACE_BITS: u32 = 6;
 pub const PLACES: usize = 1 << PLACE_BITS; // of a window: one before its first byte, and one behind its last
 pub const WINDOW: usize = PLACES - 3; // bytes; a bit behind the place behind them stays free, so that 1 << (n + 2) is a number
-pub const OVERLAP: usize = 14; // bytes that two windows share: with fewer they agree less often, more are merged twice (docs/log.md)
+pub const OVERLAP: usize = 15; // bytes that two windows share: with fewer they agree less often, more are merged twice (docs/log.md)
 pub const STRIDE: usize = WINDOW - OVERLAP;
 const LANES: usize = 16; // windows side by side: their keys are a vector of AVX-512, or two of AVX2
 const NOBODY: u32 = MOST_IDS; // an id that no token has: a `Merger` takes fewer
@@ -78,10 +78,12 @@ impl Windows {
         let mut at_once = 0; // where two such bytes begin
         let mut lowest = NEVER; // rank of the second byte and what begins behind it
         let mut two = guesses.two_bytes(bytes[n - 2], bytes[n - 1]);
-        for i in (1..n - 1).rev() {
-            let before = guesses.two_bytes(bytes[i - 1], bytes[i]);
+        let mut place = n as u32;
+        for (pair, row) in bytes[..n - 1].windows(2).zip(&mut keys[2..n]).rev() {
+            place -= 1;
+            let before = guesses.two_bytes(pair[0], pair[1]);
             at_once = at_once << 1 | u64::from((two.rank < before.left) & (two.rank < lowest));
-            keys[i + 1][w] = key(two.rank, i + 1);
+            row[w] = two.rank << PLACE_BITS | place;
             (lowest, two) = (two.right, before);
         }
         at_once = (at_once << 1 | u64::from(two.rank < lowest)) << 1;
