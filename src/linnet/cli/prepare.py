@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -81,6 +82,7 @@ def prepare(
     goes on where it was. Asked again, it finds what is there.
     """
     gc.set_threshold(TABLES)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of numpy, which multiplies nothing here: its threads would wait busily
     from linnet.core.errors import ConfigError, explain
     from linnet.core.names import nearest
     from linnet.core.refusals import alternatives

@@ -23,6 +23,7 @@ from linnet.data.reading import COMPRESSED, LONGEST_LINE, character_start
 SMALLEST, LARGEST = 2**24, 2**28  # bytes of files read by one process at a time
 MANY = 64  # portions of a source, about: enough to share out, and not too many files
 REACH = PIECE  # bytes; a document that is longer is cut anyway
+NEAR = 2**16  # bytes that are looked at first: most documents end within them
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,14 @@ def _border(handle: BinaryIO, place: int, size: int, kind: str, options: Options
     """Where a portion begins that would begin at `place`, and whether behind a separator."""
     begin = place - 1  # the line end before it may be the last byte before
     handle.seek(begin)
-    window = handle.read(REACH)
+    window = b""
     if kind != ".jsonl" and options.separator != "\n":
-        end = rb"\r*(?:\n|\Z)" if begin + len(window) == size else rb"\r*\n"
-        found = re.search(b"\n" + re.escape(separator_line(options)) + end, window)
-        if found:
-            return begin + found.end(), True
+        for reach in (min(NEAR, REACH), REACH):
+            window += handle.read(reach - len(window))
+            end = rb"\r*(?:\n|\Z)" if begin + len(window) == size else rb"\r*\n"
+            found = re.search(b"\n" + re.escape(separator_line(options)) + end, window)
+            if found:
+                return begin + found.end(), True
         if begin + len(window) == size:  # the last document, which is short enough to stay whole
             return size, False
     while b"\n" not in window:

@@ -326,6 +326,7 @@ class Preparation:
                         "cut": [cut.document - first, cut.character, cut.reach] if cut is not None and here else None,
                     }
                 )
+        units.sort(key=lambda unit: -unit["part"]["size"])  # the small ones last: then all workers end at about the same time
         total = sum(part.size for spool in spools for part in spool.parts) or 1
         left = sum(unit["part"]["size"] for unit in units)
         done = dict.fromkeys(range(len(units)), 0)
