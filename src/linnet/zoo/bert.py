@@ -14,10 +14,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from linnet.core.rules import Rule, spell
-from linnet.core.spec import load
-from linnet.model import MLP, Attention, Block, Head, Init, LayerNorm, Learned, Model, Repeat, Stack, Sublayer
+from linnet.model import MLP, Attention, Head, Init, LayerNorm, Learned, Model
 from linnet.model.spec import EXAMPLE_WIDTH
-from linnet.zoo.family import Decoder, HuggingFace, expect
+from linnet.zoo.family import Decoder, HuggingFace, block_of, expect, stack_of
 
 
 class Bert(Decoder, HuggingFace):
@@ -51,19 +50,16 @@ class Bert(Decoder, HuggingFace):
         shape, norm = self.shape, LayerNorm(eps=self.norm_eps)
         attention = Attention(n_heads=shape.n_heads, n_kv_heads=self.n_kv_heads, d_head=self.d_head, causal=False, bias=True)
         mlp = MLP(d_ff=self.d_ff or 4 * shape.d_model, activation="gelu", bias=True)
-        block = Block(sublayers=tuple(Sublayer(mixer=mixer, norm=norm, place="post") for mixer in (attention, mlp)))
-        fields = {
-            "vocab_size": vocab_size,
-            "d_model": shape.d_model,
-            "position": Learned(max_length=self.context_length),
-            "n_token_types": self.n_token_types,
-            "embedding_norm": norm,
-            "decoder": Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),)),
-            "dropout": self.dropout,
-            "head": Head(bias=self.masked_head, transform=norm if self.masked_head else None),
-            "init": Init(std=0.02, residual="plain"),
-        }
-        return load(Model, fields, path="model", name="the model")
+        block = block_of(attention, mlp, norm=norm, place="post")
+        return self.written(
+            vocab_size,
+            stack_of((block, shape.n_layers)),
+            position=Learned(max_length=self.context_length),
+            n_token_types=self.n_token_types,
+            embedding_norm=norm,
+            head=Head(bias=self.masked_head, transform=norm if self.masked_head else None),
+            init=Init(std=0.02, residual="plain"),
+        )
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> Model:

@@ -14,21 +14,15 @@ from pydantic import Field
 
 from linnet.core.errors import ConfigError, explain
 from linnet.core.rules import Rule, spell
-from linnet.core.spec import load
-from linnet.model import GLU, Block, Head, Init, LatentAttention, Model, MoE, Repeat, RMSNorm, Rope, Stack, Sublayer, YarnScaling
-from linnet.model.spec import EXAMPLE_WIDTH, Mixer, RopeScaling
-from linnet.zoo.family import SIZES, Family, HuggingFace, Size, SizeName, expect, gated_width
+from linnet.model import GLU, Head, LatentAttention, Model, MoE, RMSNorm, Rope, YarnScaling
+from linnet.model.spec import EXAMPLE_WIDTH, RopeScaling
+from linnet.zoo.family import HuggingFace, WithHeads, block_of, expect, gated_width, stack_of
 from linnet.zoo.rope_parameters import read_rope, write_rope
 
 
-class Deepseek(Family, HuggingFace):
+class Deepseek(WithHeads, HuggingFace):
     """DeepSeek-V3: latent attention, experts balanced by a bias, first layers without experts.
 
-    size             layers, heads and width at once
-    context_length   tokens that it reads at a time
-    n_layers         layers; default: by size
-    n_heads          heads; default: by size
-    d_model          width; default: by size
     d_latent         width of the vector that keys and values are made of; default: 4 · d_model / n_heads
     d_query_latent   width of one that queries are made of; null: they are made of the input itself
     d_nope           width of a head's queries and keys, without the turned part; default: d_model / n_heads
@@ -50,15 +44,9 @@ class Deepseek(Family, HuggingFace):
     rope_scaling     slower turns for texts longer than those of training; null: none
     norm_eps         added to the mean square in norms
     tied             the head is the embedding's own matrix
-    dropout          share of numbers left out while training
     """
 
     kind: Literal["deepseek"] = "deepseek"
-    size: SizeName = "micro"
-    context_length: int = Field(default=256, ge=1)
-    n_layers: int | None = Field(default=None, ge=1)
-    n_heads: int | None = Field(default=None, ge=1)
-    d_model: int | None = Field(default=None, ge=1)
     d_latent: int | None = Field(default=None, ge=1)
     d_query_latent: int | None = Field(default=None, ge=1)
     d_nope: int | None = Field(default=None, ge=1)
@@ -80,7 +68,6 @@ class Deepseek(Family, HuggingFace):
     rope_scaling: RopeScaling | None = None
     norm_eps: float = Field(default=1e-6, gt=0)
     tied: bool = False
-    dropout: float = Field(default=0.0, ge=0, lt=1)
 
     model_type: ClassVar[str] = "deepseek_v3"
     architecture: ClassVar[str] = "DeepseekV3ForCausalLM"
@@ -98,16 +85,6 @@ class Deepseek(Family, HuggingFace):
             rope_base=50.0, rope_scaling=YarnScaling(original_length=24, beta_fast=3.0), norm_eps=0.1, tied=True, dropout=0.25,
         )  # fmt: skip
         return plain, other, cls(size="nano", n_layers=1, n_dense=0)
-
-    @property
-    def shape(self) -> Size:
-        """The size with the fields given laid over it."""
-        size = SIZES[self.size]
-        return Size(self.n_layers or size.n_layers, self.n_heads or size.n_heads, self.d_model or size.d_model)
-
-    @property
-    def reads(self) -> int | None:
-        return self.context_length
 
     def sentence(self, vocab_size: int) -> Model:
         shape, norm = self.shape, RMSNorm(eps=self.norm_eps)
@@ -128,22 +105,9 @@ class Deepseek(Family, HuggingFace):
             top_k=self.top_k, n_shared=self.n_shared, score="sigmoid", normalise=self.normalise, scale=self.expert_scale,
             n_groups=self.n_groups, top_groups=self.top_groups, balance="bias", bias_step=self.bias_step,
         )  # fmt: skip
-
-        def layers(times: int, channel: Mixer) -> tuple[Repeat, ...]:
-            block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=channel, norm=norm)))
-            return (Repeat(pattern=(block,), times=times),) if times else ()
-
-        fields = {
-            "vocab_size": vocab_size,
-            "d_model": shape.d_model,
-            "decoder": Stack(
-                layers=layers(self.n_dense, GLU(d_ff=d_ff)) + layers(shape.n_layers - self.n_dense, experts), final_norm=norm
-            ),
-            "dropout": self.dropout,
-            "head": Head(tied=self.tied),
-            "init": Init(std=0.02, residual="scaled"),
-        }
-        return load(Model, fields, path="model", name="the model")
+        dense, sparse = (block_of(attention, channel, norm=norm) for channel in (GLU(d_ff=d_ff), experts))
+        decoder = stack_of((dense, self.n_dense), (sparse, shape.n_layers - self.n_dense), final_norm=norm)
+        return self.written(vocab_size, decoder, head=Head(tied=self.tied))
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> Model:

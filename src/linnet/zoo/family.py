@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
@@ -18,12 +18,12 @@ from pydantic import Field
 from linnet.core.errors import ConfigError, explain
 from linnet.core.names import nearest
 from linnet.core.rules import Rule
-from linnet.core.spec import Spec
+from linnet.core.spec import Spec, load
 from linnet.model.channel.mlp import MLP
 from linnet.model.mixer.attention import Attention
 from linnet.model.norm import LayerNorm
 from linnet.model.position import Alibi
-from linnet.model.spec import EXAMPLE_WIDTH, Block, Model, Repeat, Stack, Sublayer
+from linnet.model.spec import EXAMPLE_WIDTH, Block, Init, Mixer, Model, Norm, Repeat, Stack, Sublayer
 
 
 @dataclass(frozen=True)
@@ -96,29 +96,69 @@ class Sentence(Family):
         return self.model.max_length
 
 
-class Decoder(Family):
-    """Fields shared by decoder-only families. What is None comes from `size`.
+class Sized(Family):
+    """Fields of every family that comes in linnet's sizes. What is None comes from `size`.
 
     size             layers, heads and width at once; chosen under a time budget, where nothing says it
     context_length   tokens that it reads at a time
     n_layers         layers; default: by size
-    n_heads          heads; default: by size
-    n_kv_heads       key-value heads, which groups of heads share; default: one a head
     d_model          width; default: by size
-    d_head           width of a head; default: d_model / n_heads
-    d_ff             width inside the MLP; default: as the family has it
     dropout          share of numbers left out while training; chosen where a text is read over and over
     """
 
     size: SizeName = "micro"
     context_length: int = Field(default=256, ge=1)
     n_layers: int | None = Field(default=None, ge=1)
-    n_heads: int | None = Field(default=None, ge=1)
-    n_kv_heads: int | None = Field(default=None, ge=1)
     d_model: int | None = Field(default=None, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def shape(self) -> Size:
+        """The size with the fields given laid over it."""
+        size = SIZES[self.size]
+        return Size(self.n_layers or size.n_layers, size.n_heads, self.d_model or size.d_model)
+
+    @property
+    def reads(self) -> int | None:
+        return self.context_length
+
+    def written(self, vocab_size: int, decoder: Stack, **others: Any) -> Model:
+        """The sentence with this decoder; the fields of a sentence that are not said are those that most families have."""
+        fields = {
+            "vocab_size": vocab_size,
+            "d_model": self.shape.d_model,
+            "decoder": decoder,
+            "dropout": self.dropout,
+            "init": Init(std=0.02, residual="scaled"),
+        }
+        return load(Model, fields | others, path="model", name="the model")
+
+
+class WithHeads(Sized):
+    """Families of a size that say how many heads attention has.
+
+    n_heads   heads; default: by size
+    """
+
+    n_heads: int | None = Field(default=None, ge=1)
+
+    @property
+    def shape(self) -> Size:
+        size = super().shape
+        return replace(size, n_heads=self.n_heads or size.n_heads)
+
+
+class Decoder(WithHeads):
+    """Fields shared by decoder-only families.
+
+    n_kv_heads   key-value heads, which groups of heads share; default: one a head
+    d_head       width of a head; default: d_model / n_heads
+    d_ff         width inside the MLP; default: as the family has it
+    """
+
+    n_kv_heads: int | None = Field(default=None, ge=1)
     d_head: int | None = Field(default=None, ge=1)
     d_ff: int | None = Field(default=None, ge=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
 
     @classmethod
     def examples(cls) -> tuple[Self, ...]:
@@ -128,15 +168,15 @@ class Decoder(Family):
             cls(size="nano", n_layers=1),
         )
 
-    @property
-    def shape(self) -> Size:
-        """The size with the fields given laid over it."""
-        size = SIZES[self.size]
-        return Size(self.n_layers or size.n_layers, self.n_heads or size.n_heads, self.d_model or size.d_model)
 
-    @property
-    def reads(self) -> int | None:
-        return self.context_length
+def block_of(*mixers: Mixer, norm: Norm, place: Literal["pre", "post"] = "pre") -> Block:
+    """A block whose sublayers all have their norm at one place."""
+    return Block(sublayers=tuple(Sublayer(mixer=mixer, norm=norm, place=place) for mixer in mixers))
+
+
+def stack_of(*layers: tuple[Block, int], final_norm: Norm | None = None) -> Stack:
+    """Blocks, each so many times; those of no times are left out."""
+    return Stack(layers=tuple(Repeat(pattern=(block,), times=times) for block, times in layers if times), final_norm=final_norm)
 
 
 def gated_width(d_model: int) -> int:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from linnet.core.rules import Rule, spell
-from linnet.core.spec import load
-from linnet.model import MLP, Attention, Block, Head, Init, LayerNorm, Learned, Model, Repeat, Stack, Sublayer
-from linnet.zoo.family import Decoder, HuggingFace, expect
+from linnet.model import MLP, Attention, Head, LayerNorm, Learned, Model
+from linnet.zoo.family import Decoder, HuggingFace, block_of, expect, stack_of
 
 
 class GPT2(Decoder, HuggingFace):
@@ -29,17 +28,8 @@ class GPT2(Decoder, HuggingFace):
         norm = LayerNorm()
         attention = Attention(n_heads=shape.n_heads, n_kv_heads=self.n_kv_heads, d_head=self.d_head, bias=True)
         mlp = MLP(d_ff=self.d_ff or 4 * shape.d_model, activation="gelu_tanh", bias=True)
-        block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=mlp, norm=norm)))
-        fields = {
-            "vocab_size": vocab_size,
-            "d_model": shape.d_model,
-            "position": Learned(max_length=self.context_length),
-            "decoder": Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
-            "dropout": self.dropout,
-            "head": Head(tied=True),
-            "init": Init(std=0.02, residual="scaled"),
-        }
-        return load(Model, fields, path="model", name="the model")
+        decoder = stack_of((block_of(attention, mlp, norm=norm), shape.n_layers), final_norm=norm)
+        return self.written(vocab_size, decoder, position=Learned(max_length=self.context_length), head=Head(tied=True))
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> Model:

@@ -9,11 +9,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from linnet.core.spec import load
-from linnet.model import GLU, Block, Head, Infini, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.model import GLU, Head, Infini, Model, RMSNorm, Rope
 from linnet.model.spec import EXAMPLE_WIDTH
 from linnet.ops.compressive_memory import Rule
-from linnet.zoo.family import Decoder, gated_width
+from linnet.zoo.family import Decoder, block_of, gated_width, stack_of
 
 
 class InfiniLlama(Decoder):
@@ -57,13 +56,5 @@ class InfiniLlama(Decoder):
             qk_norm=norm if self.qk_norm else None,
         )
         glu = GLU(d_ff=self.d_ff or gated_width(shape.d_model))
-        block = Block(sublayers=(Sublayer(mixer=infini, norm=norm), Sublayer(mixer=glu, norm=norm)))
-        fields = {
-            "vocab_size": vocab_size,
-            "d_model": shape.d_model,
-            "decoder": Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
-            "dropout": self.dropout,
-            "head": Head(tied=self.tied),
-            "init": Init(std=0.02, residual="scaled"),
-        }
-        return load(Model, fields, path="model", name="the model")
+        block = block_of(infini, glu, norm=norm)
+        return self.written(vocab_size, stack_of((block, shape.n_layers), final_norm=norm), head=Head(tied=self.tied))

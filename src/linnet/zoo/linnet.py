@@ -12,10 +12,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from linnet.core.spec import load
-from linnet.model import MLP, Attention, Block, Convolution, Head, Init, LayerNorm, Model, Repeat, Rope, Stack, Sublayer
+from linnet.model import MLP, Attention, Convolution, Head, Init, LayerNorm, Model, Rope
 from linnet.model.spec import EXAMPLE_WIDTH
-from linnet.zoo.family import Decoder
+from linnet.zoo.family import Decoder, block_of, stack_of
 
 
 class Linnet(Decoder):
@@ -48,13 +47,6 @@ class Linnet(Decoder):
         )
         mlp = MLP(d_ff=self.d_ff or 4 * shape.d_model, activation="relu2")
         mixers = (*((Convolution(width=self.convolution),) if self.convolution else ()), attention, mlp)
-        block = Block(sublayers=tuple(Sublayer(mixer=mixer, norm=norm) for mixer in mixers))
-        fields = {
-            "vocab_size": vocab_size,
-            "d_model": shape.d_model,
-            "decoder": Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
-            "dropout": self.dropout,
-            "head": Head(tied=self.tied),
-            "init": Init(std=None, embedding_std=0.02, residual="zero", head="zero"),
-        }
-        return load(Model, fields, path="model", name="the model")
+        decoder = stack_of((block_of(*mixers, norm=norm), shape.n_layers), final_norm=norm)
+        init = Init(std=None, embedding_std=0.02, residual="zero", head="zero")
+        return self.written(vocab_size, decoder, head=Head(tied=self.tied), init=init)

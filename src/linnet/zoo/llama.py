@@ -12,11 +12,10 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from linnet.core.rules import Rule, spell
-from linnet.core.spec import load
-from linnet.model import GLU, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.model import GLU, Attention, Head, Model, RMSNorm, Rope
 from linnet.model.rope_scaling import YarnScaling
 from linnet.model.spec import EXAMPLE_WIDTH, ChannelMixer, Mixer, RopeScaling
-from linnet.zoo.family import Decoder, HuggingFace, expect, gated_width
+from linnet.zoo.family import Decoder, HuggingFace, block_of, expect, gated_width, stack_of
 from linnet.zoo.rope_parameters import read_rope, write_rope
 
 
@@ -58,16 +57,8 @@ class LlamaShape(Decoder, HuggingFace):
             position=Rope(base=self.rope_base, scaling=self.rope_scaling),
             qk_norm=norm if self.qk_norm else None,
         )
-        block = Block(sublayers=(Sublayer(mixer=attention, norm=norm), Sublayer(mixer=self.channel(), norm=norm)))
-        fields = {
-            "vocab_size": vocab_size,
-            "d_model": shape.d_model,
-            "decoder": Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
-            "dropout": self.dropout,
-            "head": Head(tied=self.tied),
-            "init": Init(std=0.02, residual="scaled"),
-        }
-        return load(Model, fields, path="model", name="the model")
+        block = block_of(attention, self.channel(), norm=norm)
+        return self.written(vocab_size, stack_of((block, shape.n_layers), final_norm=norm), head=Head(tied=self.tied))
 
     def channel(self) -> ChannelMixer:
         """What each layer has beside attention."""

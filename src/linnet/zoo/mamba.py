@@ -11,19 +11,15 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from linnet.core.rules import Rule, spell
-from linnet.core.spec import load
 from linnet.model import Head, Init, Mamba, Model, RMSNorm
 from linnet.model.spec import EXAMPLE_WIDTH
-from linnet.zoo.family import SIZES, Family, HuggingFace, SizeName, expect
+from linnet.zoo.family import HuggingFace, Sized, block_of, expect, stack_of
 
 
-class MambaFamily(Family, HuggingFace):
+class MambaFamily(Sized, HuggingFace):
     """Mamba: selective state spaces alone, no attention, no MLP.
 
-    size             layers and width at once: two layers for each one of a transformer
-    context_length   tokens that it reads at a time
-    n_layers         layers; default: by size
-    d_model          width; default: by size
+    n_layers         layers; default: two for each one of a transformer of that size
     d_state          numbers that each channel remembers
     d_conv           places that the convolution reaches over
     expand           channels for each number of the stream
@@ -34,17 +30,12 @@ class MambaFamily(Family, HuggingFace):
     dt_max           the longest step at the start
     tied             the head is the embedding's own matrix
     norm_eps         added to the mean square in norms
-    dropout          share of numbers left out while training
     """
 
     kind: Literal["mamba"] = "mamba"
     model_type: ClassVar[str] = "mamba"
     architecture: ClassVar[str] = "MambaForCausalLM"
 
-    size: SizeName = "micro"
-    context_length: int = Field(default=256, ge=1)
-    n_layers: int | None = Field(default=None, ge=1)
-    d_model: int | None = Field(default=None, ge=1)
     d_state: int = Field(default=16, ge=1)
     d_conv: int = Field(default=4, ge=2)
     expand: int = Field(default=2, ge=1)
@@ -55,7 +46,6 @@ class MambaFamily(Family, HuggingFace):
     dt_max: float = Field(default=0.1, gt=0)
     tied: bool = True
     norm_eps: float = Field(default=1e-5, gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
 
     @classmethod
     def examples(cls) -> tuple[MambaFamily, ...]:
@@ -66,23 +56,13 @@ class MambaFamily(Family, HuggingFace):
         )  # fmt: skip
         return plain, other
 
-    @property
-    def reads(self) -> int | None:
-        return self.context_length
-
     def sentence(self, vocab_size: int) -> Model:
-        size, norm = SIZES[self.size], RMSNorm(eps=self.norm_eps)
+        norm = RMSNorm(eps=self.norm_eps)
         mixer = {name: getattr(self, name) for name in Mamba.model_fields if name in type(self).model_fields and name != "kind"}
-        block = {"sublayers": [{"mixer": {"kind": "mamba"} | mixer, "norm": norm}]}
-        fields = {
-            "vocab_size": vocab_size,
-            "d_model": self.d_model or size.d_model,
-            "decoder": {"layers": [{"pattern": [block], "times": self.n_layers or 2 * size.n_layers}], "final_norm": norm},
-            "dropout": self.dropout,
-            "head": Head(tied=self.tied),
-            "init": Init(std=None, embedding_std=0.02, residual="scaled"),
-        }
-        return load(Model, fields, path="model", name="the model")
+        block = block_of(Mamba(**mixer), norm=norm)
+        decoder = stack_of((block, self.n_layers or 2 * self.shape.n_layers), final_norm=norm)
+        init = Init(std=None, embedding_std=0.02, residual="scaled")
+        return self.written(vocab_size, decoder, head=Head(tied=self.tied), init=init)
 
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> Model:

@@ -11,10 +11,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from linnet.core.spec import load
-from linnet.model import GLU, KNN, Attention, Block, Head, Init, Model, Repeat, RMSNorm, Rope, Stack, Sublayer
-from linnet.model.spec import EXAMPLE_WIDTH, Mixer
-from linnet.zoo.family import Decoder, gated_width
+from linnet.model import GLU, KNN, Attention, Head, Model, RMSNorm, Rope
+from linnet.model.spec import EXAMPLE_WIDTH
+from linnet.zoo.family import Decoder, block_of, gated_width, stack_of
 
 
 class Memorizing(Decoder):
@@ -66,17 +65,7 @@ class Memorizing(Decoder):
         )
         glu = GLU(d_ff=self.d_ff or gated_width(shape.d_model))
 
-        def block(mixer: Mixer) -> Block:
-            return Block(sublayers=(Sublayer(mixer=mixer, norm=norm), Sublayer(mixer=glu, norm=norm)))
-
         at = 3 * shape.n_layers // 4 if self.layer is None else self.layer
-        times = ((near, at), (knn, 1), (near, shape.n_layers - 1 - at))
-        fields = {
-            "vocab_size": vocab_size,
-            "d_model": shape.d_model,
-            "decoder": Stack(layers=tuple(Repeat(pattern=(block(m),), times=n) for m, n in times if n), final_norm=norm),
-            "dropout": self.dropout,
-            "head": Head(tied=self.tied),
-            "init": Init(std=0.02, residual="scaled"),
-        }
-        return load(Model, fields, path="model", name="the model")
+        local, recalling = block_of(near, glu, norm=norm), block_of(knn, glu, norm=norm)
+        decoder = stack_of((local, at), (recalling, 1), (local, shape.n_layers - 1 - at), final_norm=norm)
+        return self.written(vocab_size, decoder, head=Head(tied=self.tied))

@@ -13,10 +13,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from linnet.core.spec import load
-from linnet.model import GLU, Attention, Block, Gated, Head, Init, Model, NeuralMemory, Repeat, RMSNorm, Rope, Stack, Sublayer
+from linnet.model import GLU, Attention, Gated, Head, Model, NeuralMemory, RMSNorm, Rope
 from linnet.model.spec import EXAMPLE_WIDTH, TokenMixer
-from linnet.zoo.family import Decoder
+from linnet.zoo.family import Decoder, block_of, stack_of
 
 
 class Titans(Decoder):
@@ -61,16 +60,8 @@ class Titans(Decoder):
             n_heads=shape.n_heads, n_kv_heads=self.n_kv_heads, d_head=self.d_head, window=self.window, position=Rope()
         )
         mixers: tuple[TokenMixer, ...] = (memory, attention) if self.variant == "mal" else (Gated(mixer=attention, gate=memory),)
-        block = Block(sublayers=tuple(Sublayer(mixer=mixer, norm=norm) for mixer in (*mixers, GLU(d_ff=self._d_ff(memory)))))
-        fields = {
-            "vocab_size": vocab_size,
-            "d_model": shape.d_model,
-            "decoder": Stack(layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm),
-            "dropout": self.dropout,
-            "head": Head(tied=self.tied),
-            "init": Init(std=0.02, residual="scaled"),
-        }
-        return load(Model, fields, path="model", name="the model")
+        block = block_of(*mixers, GLU(d_ff=self._d_ff(memory)), norm=norm)
+        return self.written(vocab_size, stack_of((block, shape.n_layers), final_norm=norm), head=Head(tied=self.tied))
 
     def _d_ff(self, memory: NeuralMemory) -> int:
         """What attention (4 · d_model²) and the memory leave of 12 · d_model², in eights."""

@@ -12,10 +12,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from linnet.core.spec import load
-from linnet.model import MLP, XL, Block, Head, Init, LayerNorm, Model, Repeat, Stack, Sublayer
+from linnet.model import MLP, XL, Head, Init, LayerNorm, Model
 from linnet.model.spec import EXAMPLE_WIDTH
-from linnet.zoo.family import Decoder
+from linnet.zoo.family import Decoder, block_of, stack_of
 
 
 class TransformerXL(Decoder):
@@ -47,16 +46,8 @@ class TransformerXL(Decoder):
             memory=self.memory,
         )
         mlp = MLP(d_ff=self.d_ff or 7 * shape.d_model // 2, activation="relu", bias=True)
-        block = Block(sublayers=tuple(Sublayer(mixer=mixer, norm=norm, place=self.place) for mixer in (xl, mlp)))
-        fields = {
-            "vocab_size": vocab_size,
-            "d_model": shape.d_model,
-            "decoder": Stack(
-                layers=(Repeat(pattern=(block,), times=shape.n_layers),), final_norm=norm if self.place == "pre" else None
-            ),
-            "embedding_scale": "sqrt_d_model",
-            "dropout": self.dropout,
-            "head": Head(tied=True),
-            "init": Init(std=0.02, residual="plain" if self.place == "post" else "scaled"),
-        }
-        return load(Model, fields, path="model", name="the model")
+        post = self.place == "post"
+        block = block_of(xl, mlp, norm=norm, place=self.place)
+        decoder = stack_of((block, shape.n_layers), final_norm=None if post else norm)
+        init = Init(std=0.02, residual="plain" if post else "scaled")
+        return self.written(vocab_size, decoder, embedding_scale="sqrt_d_model", head=Head(tied=True), init=init)

@@ -11,11 +11,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from linnet.core.spec import load
-from linnet.model import MLP, Attention, Block, Cross, Encoder, Head, Init, LayerNorm, Model, Repeat, Sinusoidal, Stack, Sublayer
+from linnet.model import MLP, Attention, Cross, Encoder, Head, Init, LayerNorm, Model, Sinusoidal, Stack
 from linnet.model.spec import EXAMPLE_WIDTH, Mixer
 from linnet.ops.activation import ActivationName
-from linnet.zoo.family import Decoder
+from linnet.zoo.family import Decoder, block_of, stack_of
 
 
 class Translate(Decoder):
@@ -44,19 +43,15 @@ class Translate(Decoder):
         final_norm = norm if self.place == "pre" else None
 
         def layers(times: int, *mixers: Mixer) -> Stack:
-            block = Block(sublayers=tuple(Sublayer(mixer=mixer, norm=norm, place=self.place) for mixer in mixers))
-            return Stack(layers=(Repeat(pattern=(block,), times=times),), final_norm=final_norm)
+            return stack_of((block_of(*mixers, norm=norm, place=self.place), times), final_norm=final_norm)
 
         encoder = layers(self.n_encoder_layers or shape.n_layers, attention.replace(causal=False), mlp)
-        fields = {
-            "vocab_size": vocab_size,
-            "d_model": shape.d_model,
-            "embedding_scale": "sqrt_d_model",
-            "position": Sinusoidal(),
-            "encoder": Encoder(stack=encoder, position=Sinusoidal()),
-            "decoder": layers(shape.n_layers, attention, cross, mlp),
-            "dropout": self.dropout,
-            "head": Head(tied=True),
-            "init": Init(std=None, embedding_std=shape.d_model**-0.5, residual="plain"),
-        }
-        return load(Model, fields, path="model", name="the model")
+        return self.written(
+            vocab_size,
+            layers(shape.n_layers, attention, cross, mlp),
+            embedding_scale="sqrt_d_model",
+            position=Sinusoidal(),
+            encoder=Encoder(stack=encoder, position=Sinusoidal()),
+            head=Head(tied=True),
+            init=Init(std=None, embedding_std=shape.d_model**-0.5, residual="plain"),
+        )
