@@ -1,11 +1,15 @@
-"""Shared by all tests: where real data may lie, and a quiet, small torch."""
+"""Shared by all tests: where real data may lie, a quiet, small torch, and the errors that were measured, which are shown after the run."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+
+from equivalence import MEASURED, Hold, insist, page
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,3 +35,31 @@ def shared_data() -> Path:
 def _one_thread() -> None:
     """Tiny models gain nothing from threads, and on a busy machine threads that wait for each other lose a lot."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def hold(request: pytest.FixtureRequest) -> Hold:
+    """hold(law, error, tolerance): insist on it, and write it down for the page; the test's `name` says of what it was."""
+    callspec = getattr(request.node, "callspec", None)
+    return partial(insist, subject=str(callspec.params.get("name", "")) if callspec else "")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--equivalence", type=Path, metavar="FILE", help="write what was measured to this page, if no test fails")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    to: Path | None = session.config.getoption("--equivalence")
+    if to is not None and exitstatus == 0:
+        to.write_text(page(MEASURED), "utf-8")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not MEASURED:
+        return
+    errors: dict[str, list[float]] = defaultdict(list)
+    for row in MEASURED:
+        errors[row.law].append(row.error)
+    terminalreporter.write_sep("-", "laws: largest error, cases")
+    for law, measured in sorted(errors.items()):
+        terminalreporter.write_line(f"{law:52} {max(measured):9.1e} {len(measured):6}")

@@ -1,4 +1,4 @@
-"""Fixtures of the laws; the ledger is printed after the run."""
+"""Fixtures of the laws."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from ledger import MEASURED, Hold, insist
-
 
 @pytest.fixture(autouse=True)
 def _two_threads() -> None:
@@ -20,22 +18,8 @@ def _two_threads() -> None:
 
 
 @pytest.fixture
-def hold() -> Hold:
-    """hold(law, error, tolerance)"""
-    return insist
-
-
-@pytest.fixture
 def _small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffers that are full after a few tokens, so that tiny cases reach every branch."""
     from linnet.model import state
 
     monkeypatch.setattr(state, "FIRST_CAPACITY", 4)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not MEASURED:
-        return
-    terminalreporter.write_sep("-", "laws: largest error, cases")
-    for law, errors in sorted(MEASURED.items()):
-        terminalreporter.write_line(f"{law:52} {max(errors):9.1e} {len(errors):6}")

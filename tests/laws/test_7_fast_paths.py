@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from ledger import Hold
 from torch import Tensor, nn
 
+from equivalence import Hold
 from linnet.ops.activation import relu2, relu2_reference
 from linnet.ops.attention import attention, attention_from, attention_from_reference, attention_reference
 from linnet.ops.convolution import convolve, convolve_reference

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from ledger import Hold, insist
 from torch import Tensor
 
+from equivalence import Hold, insist
 from linnet.core.native import native_problem, opened
 from linnet.ops import kernels
 from linnet.ops.activation import gelu_tanh, gelu_tanh_reference

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from ledger import Hold
 from passes import has_program
 from sentences import CAUSAL, SENTENCES, VOCAB, build, tokens
 from torch import Tensor, nn
 
 import laws
+from equivalence import Hold
 from linnet.core.native import native_problem, opened
 from linnet.model import Attention, Block, Head, Network, Repeat, RMSNorm, Rope, Stack, State, Sublayer
 from linnet.model.mixer.attention import AttentionLayer

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from ledger import Hold
 from passes import apart, gradients, has_program, used
 from sentences import CAUSAL, SENTENCES, build, tokens
 from torch import Tensor
 
 import laws
+from equivalence import Hold
 from linnet.core.errors import LinnetError
 from linnet.core.native import native_problem, opened
 from linnet.model import Network

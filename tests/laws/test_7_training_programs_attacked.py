@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-from ledger import Hold
 from passes import apart, distance, gradients, used
 from sentences import CAUSAL, PLAIN, SMALL, build, sentence, stack, tokens
 from torch import Tensor, nn
 
+from equivalence import Hold
 from linnet.core.native import native_problem
 from linnet.model import MLP, Attention, LayerNorm, Network, RMSNorm, Rope
 from linnet.model.channel.mlp import GLU

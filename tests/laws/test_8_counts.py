@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ledger import Hold
 from sentences import SENTENCES, build, tokens
 from torch.utils.flop_counter import FlopCounterMode
 
+from equivalence import Hold
 from linnet.core.spec import words
 from linnet.model import (
     KNN,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from ledger import Hold
 from sentences import SENTENCES, build, tokens
 from torch import Tensor
 
+from equivalence import Hold
 from linnet.core.seeds import generator
 from linnet.core.spec import words
 from linnet.data.batch import Batch

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ledger import Hold
 from sentences import CAUSAL, FEW, SENTENCES, build, tokens
 
 import laws
+from equivalence import Hold
 from linnet.model import Attention, Model
 from linnet.model.spec import TokenMixer
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from equivalence import Hold
 from linnet.model import KNN, Rope
 from linnet.model.context import Context
 from linnet.model.mixer.knn import KNNLayer
@@ -103,7 +104,7 @@ SPEC = KNN(n_heads=2, segment=3, top_k=2, capacity=5, position=Rope())
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_layer_is_the_definition(seed: int) -> None:
+def test_the_layer_is_the_definition(seed: int, hold: Hold) -> None:
     chance = random.Random(seed)
     spec = SPEC.replace(
         segment=chance.randint(1, 7),
@@ -112,7 +113,7 @@ def test_the_layer_is_the_definition(seed: int) -> None:
         position=chance.choice((None, Rope())),
     )
     rows = [sorted(chance.choices(range(3), k=14)) for _ in range(2)]
-    assert error(spec, torch.tensor(rows)) < 1e-6  # the rotary table is of float32
+    hold("7 knn = the definition, float64", error(spec, torch.tensor(rows)), 1e-12)
 
 
 def leak_to_another_document(layer: KNNLayer, context: Context, n: int) -> tuple[Tensor, Tensor]:

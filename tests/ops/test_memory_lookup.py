@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from equivalence import Hold, furthest
 from linnet.ops.memory_lookup import best_pairs, best_pairs_reference, half_scores, read, read_reference
 
 N, H, n, K, D = 9, 3, 11, 8, 5
@@ -60,15 +61,13 @@ def test_mutants_are_caught(mutant: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_reading_is_the_sum_written_out(dtype: torch.dtype) -> None:
+def test_reading_is_the_sum_written_out(dtype: torch.dtype, hold: Hold) -> None:
     """Rows that are read twice, by one token and by several."""
     values, weights = random(20, D, seed=1, dtype=dtype).requires_grad_(), random(N, 6, seed=2, dtype=dtype).requires_grad_()
     index = torch.randint(0, 10, (N, 6), generator=torch.Generator().manual_seed(3))
     assert any(len(set(row)) < 6 for row in index.tolist())
     y, right = read(values, index, weights), read_reference(values, index, weights)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-13
-    torch.testing.assert_close(y, right, rtol=tolerance, atol=tolerance)
-    got, wanted = (torch.autograd.grad(one.sin().sum(), (values, weights)) for one in (y, right))
-    for a, b in zip(got, wanted, strict=True):
-        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
-    assert not got[0][10:].any()
+    got, wanted = ((one, *torch.autograd.grad(one.sin().sum(), (values, weights))) for one in (y, right))
+    hold(f"7 product keys, read = sum written out, {str(dtype)[6:]}", furthest(got, wanted), tolerance)
+    assert not got[1][10:].any()
