@@ -16,15 +16,19 @@ from rich.text import Text
 from linnet.asked import asked_of, change, passed_over
 from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
 from linnet.core.extras import has
+from linnet.core.names import nearest
 from linnet.core.spec import dump, load
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.records import holds_conversations
 from linnet.data.sources import Files
 from linnet.evaluate.bootstrap import neighbours
 from linnet.evaluate.metrics import count_words, metrics
-from linnet.interop.native import load_model
+from linnet.interop.native import load_model, make_manifest, save_model, template_of
+from linnet.model.describe import describe
+from linnet.model.graft import CLOSED, GRAFTS, InfiniGraft, grafted
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
+from linnet.train.begin import begun_from
 from linnet.train.evaluation import final_metrics, measure_yardsticks, token_window_losses
 from linnet.train.finished import finished
 from linnet.train.record import check_same, locked, never_began, read_run
@@ -108,7 +112,7 @@ def ask(what: What, *, minutes: float | None = None, steps: int | None = None, s
         }
     change(RunSpec, table, set)
     called = " ".join([called, *(f"with --set {' '.join(set)}" for _ in set[:1])])
-    spec = load(RunSpec, table, name=called)
+    spec = begun_from(load(RunSpec, table, name=called))
     try:
         check_model(spec, table)
     except ConfigError as error:
@@ -211,6 +215,39 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     if prepared is not None:
         scores["yardsticks"] = measure_yardsticks(prepared, whole, ids)
     return scores
+
+
+def adapt_run(
+    folder: Path,
+    graft: str,
+    out: Path | None = None,
+    *,
+    segment: int | None = None,
+    gate: float | None = None,
+    rule: str = "delta",
+) -> tuple[Path, str]:
+    """Write a run's model with grafted attention into a new folder; see model/graft.py. Gives the folder and a line on the model.
+    Raises ConfigError where something cannot be carried, and then writes nothing."""
+    folder = Path(folder)
+    if graft not in GRAFTS:
+        raise ConfigError(explain(f"--graft {graft}", need="a graft that there is", hint=nearest(graft, GRAFTS)))
+    how = load(InfiniGraft, {"segment": segment, "gate": CLOSED if gate is None else gate, "rule": rule}, name=f"--graft {graft}")
+    target = folder.with_name(f"{folder.absolute().name}-{graft}") if out is None else Path(out)
+    if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
+        raise ConfigError(explain(f"{target} is there already", need="a new folder", hint="--out another"))
+    network, tokenizer, manifest = load_model(folder)
+    new = grafted(network, graft, how, context_length=manifest.context_length)
+    target.mkdir(parents=True, exist_ok=True)
+    made = make_manifest(
+        new,
+        tokenizer,
+        context_length=manifest.context_length,
+        document_mask=manifest.document_mask,
+        data=manifest.data,
+        template=template_of(manifest, folder),
+    )
+    save_model(target, new, tokenizer, made)
+    return target, describe(new.spec)
 
 
 def find_prepared(folder: Path, tokenizer: Tokenizer, fingerprint: str | None) -> Prepared | None:
