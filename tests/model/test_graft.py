@@ -10,7 +10,7 @@ from torch import Tensor
 
 from linnet.core.errors import ConfigError
 from linnet.core.spec import dump
-from linnet.model import MLP, Alibi, Attention, Infini, Learned, LayerNorm, Model, Network, Repeat, RMSNorm, Rope, Stack
+from linnet.model import MLP, Alibi, Attention, Infini, LayerNorm, Learned, Model, Network, Repeat, RMSNorm, Rope, Stack
 from linnet.model.graft import AJAR, CLOSED, InfiniGraft, graft, grafted
 from linnet.model.spec import Block, Sublayer
 from linnet.model.weights import model_tensors, restore_model
