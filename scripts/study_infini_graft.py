@@ -89,8 +89,8 @@ def long_texts(tokenizer: Tokenizer, rows: int) -> list[Batch]:
     """Documents cut at 16 T tokens, each a row."""
     windows = []
     for index in range(rows):
-        ids = [tokenizer.end_id, *tokenizer.encode(passkey(UNSEEN + 1, index, 2 * LENGTHS[-1]).text)]
-        windows.append(ids[: LENGTHS[-1] + 1])
+        ids = tokenizer.encode(passkey(UNSEEN + 1, index, 2 * LENGTHS[-1]).text)
+        windows.append(list(ids)[: LENGTHS[-1] + 1])
     return [as_batch(np.array([window], np.int64), -1, document_mask=False) for window in windows]
 
 
@@ -163,7 +163,7 @@ def tables(measured: dict[str, dict[str, Any]]) -> str:
     """Two tables in Markdown."""
     lines = ["| keys found, % (95 %) | " + " | ".join(f"{n:,} tokens" for n in LENGTHS) + " |", "|---|" + "--:|" * len(LENGTHS)]
     for name, table in measured.items():
-        cells = ["{:.0f} ({:.0f}–{:.0f})".format(*(100 * x for x in accuracy(table, int(n)))) for n in LENGTHS]
+        cells = ["{:.0f} ({:.0f}–{:.0f})".format(*(100 * x for x in accuracy(table, n))) for n in LENGTHS]
         lines.append(f"| {in_words(name)} | " + " | ".join(cells) + " |")
     shown = [(0, 16), (64, 128), (128, 192), (384, 512), (1024, 1536), (1536, 2048)]
     lines += [
@@ -181,8 +181,8 @@ def tables(measured: dict[str, dict[str, Any]]) -> str:
         "|---|" + "--:|" * len(depths),
     ]
     for name, table in measured.items():
-        cells = [cell for cell in table["passkey"] if cell["length"] == LENGTHS[1]]
-        lines.append(f"| {in_words(name)} | " + " | ".join(f"{100 * cell['accuracy']:.0f}" for cell in cells) + " |")
+        found_at = [100 * cell["accuracy"] for cell in table["passkey"] if cell["length"] == LENGTHS[1]]
+        lines.append(f"| {in_words(name)} | " + " | ".join(f"{share:.0f}" for share in found_at) + " |")
     return "\n".join(lines)
 
 

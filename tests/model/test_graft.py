@@ -187,5 +187,5 @@ def test_learned_positions_with_biases_are_carried() -> None:
 
 
 def test_an_unknown_graft_is_named_with_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="infnii.*did you mean 'infini'"):
+    with pytest.raises(ConfigError, match=r"infnii.*did you mean 'infini'"):
         graft(Llama(**SIZE).sentence(VOCAB), "infnii", context_length=24)

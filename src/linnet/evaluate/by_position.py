@@ -69,7 +69,7 @@ def losses_by_bucket(
     sums, counts = [], []
     for batch in batches:
         nats = (nats_of(network, batch.to(network.device)).cpu().double() * batch.weights).numpy()  # (B, T)
-        bucket = (torch.bucketize(positions_of(batch), borders, right=True) - 1).numpy()  # (B, T)
+        bucket = (torch.bucketize(positions_of(batch).contiguous(), borders, right=True) - 1).numpy()  # (B, T)
         live = batch.weights.numpy() * ((bucket >= 0) & (bucket < n))
         for row, at in enumerate(bucket.clip(0, n - 1)):
             sums.append(np.bincount(at, weights=nats[row] * live[row], minlength=n))

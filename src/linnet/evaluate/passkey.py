@@ -60,13 +60,13 @@ def wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
     share, spread = right / n, z * z / n
     middle = (share + spread / 2) / (1 + spread)
     half = z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return 0.0 if right == 0 else middle - half, 1.0 if right == n else middle + half
 
 
 def document(tokenizer: Tokenizer, seed: int, index: int, length: int, *, digits: int, depth: float | None) -> Passkey:
-    """A document of at most `length` tokens, the end token before it counted. Raises LinnetError where none is that short."""
-    found = passkey(seed, index, length - 1, digits=digits, depth=depth, measure=lambda text: len(tokenizer.encode(text)))
-    needs = 1 + len(tokenizer.encode(found.prompt)) + len(tokenizer.encode(found.answer))
+    """A document of at most `length` tokens. Raises LinnetError where none is that short."""
+    found = passkey(seed, index, length, digits=digits, depth=depth, measure=lambda text: len(tokenizer.encode(text)))
+    needs = len(tokenizer.encode(found.prompt)) + len(tokenizer.encode(found.answer))
     if needs > length:
         got = f"length = {length} for a key of {digits} digits and its question"
         raise LinnetError(explain(got, need=f"at least {needs} tokens", hint="a longer text, or fewer digits"))
@@ -74,12 +74,13 @@ def document(tokenizer: Tokenizer, seed: int, index: int, length: int, *, digits
 
 
 def ids_of(tokenizer: Tokenizer, found: Passkey) -> tuple[list[int], int]:
-    """The tokens of a document after an end token, as in training, and how many of them, the last ones, are the key.
+    """The tokens of a document and how many of them, the last ones, are the key. No end token before it: in training a document
+    that is kept apart from others does not see it.
 
     Prompt and answer are encoded apart, as they would be where a model goes on by itself; the full stop after the key is not asked for.
     """
     answer = list(tokenizer.encode(found.answer.removesuffix(".")))
-    return [tokenizer.end_id, *tokenizer.encode(found.prompt), *answer], len(answer)
+    return [*tokenizer.encode(found.prompt), *answer], len(answer)
 
 
 @torch.inference_mode()
