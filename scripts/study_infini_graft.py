@@ -139,7 +139,9 @@ def study(out: Path, *, steps: int, short: int, documents: int, only: list[str],
         measure(folder, results / f"{name}.json", documents)
         if trained and short:
             after = out / f"{name}-trained"
-            run(long_run(folder, short, threads), after, resume=(after / "run.yaml").exists(), quiet=True)
+            came = run(long_run(folder, short, threads), after, resume=(after / "run.yaml").exists(), quiet=True)
+            if came.why == "interrupted":
+                raise SystemExit(130)
             measure(after, results / f"{name}-trained.json", documents)
     write_json(results / "settings.json", {"steps": steps, "short": short, "documents": documents})
 

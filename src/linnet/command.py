@@ -32,7 +32,6 @@ from linnet.model.describe import describe
 from linnet.model.graft import CLOSED, GRAFTS, InfiniGraft, grafted
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
-from linnet.train.begin import begun_from
 from linnet.train.evaluation import final_metrics, measure_yardsticks, rows_at_once, token_window_losses
 from linnet.train.finished import finished
 from linnet.train.record import check_same, locked, never_began, read_run
@@ -116,7 +115,7 @@ def ask(what: What, *, minutes: float | None = None, steps: int | None = None, s
         }
     change(RunSpec, table, set)
     called = " ".join([called, *(f"with --set {' '.join(set)}" for _ in set[:1])])
-    spec = begun_from(load(RunSpec, table, name=called))
+    spec = load(RunSpec, table, name=called)
     try:
         check_model(spec, table)
     except ConfigError as error:

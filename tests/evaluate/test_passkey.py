@@ -65,7 +65,7 @@ def test_documents_are_as_long_as_asked_in_tokens_and_end_with_the_key() -> None
         assert 350 < len(ids) <= 500
         assert TOKENIZER.decode(ids).endswith(f"The pass key is {TOKENIZER.decode(ids[-n:]).strip()}")
         assert n == 8
-    with pytest.raises(LinnetError, match="length = 60 .* at least"):
+    with pytest.raises(LinnetError, match=r"length = 60 .* at least"):
         document(TOKENIZER, 0, 0, 60, digits=4, depth=0.5)
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from linnet.core.errors import CheckpointError, TokenizerError, explain
 from linnet.core.spec import load
 from linnet.interop.native import MANIFEST, load_model, read_manifest
@@ -23,7 +25,8 @@ from linnet.zoo import Sentence
 
 
 def begun_from(spec: RunSpec) -> RunSpec:
-    """The run with what it leaves open filled in from the folder whose weights it begins with. Raises CheckpointError."""
+    """The run with what it leaves open filled in from the folder whose weights it begins with. Raises CheckpointError
+    where the weights do not fit a model that it names, before any text is read."""
     if spec.weights is None:
         return spec
     folder = Path(spec.weights)
@@ -38,16 +41,25 @@ def begun_from(spec: RunSpec) -> RunSpec:
         filled["tokenizer"] = TokenizerFile(path=str(folder))
     if spec.train.context_length is None:
         filled["train"] = spec.train.replace(context_length=manifest.context_length)
-    return spec.replace(**filled)
+    spec = spec.replace(**filled)
+    with torch.device("meta"):
+        empty = Network(spec.model.sentence(manifest.vocab_size), seed=None)
+    fill(empty, folder)
+    return spec
 
 
-def fill(network: Network, folder: Path, tokenizer: Tokenizer) -> None:
-    """Give a network the weights in `folder`. Raises TokenizerError for another tokenizer than theirs, CheckpointError for
-    weights that have no place in the network, and for places that have no weight."""
-    given, own, _ = load_model(folder)
-    if own.fingerprint != tokenizer.fingerprint:
+def check_tokens(folder: Path, tokenizer: Tokenizer) -> None:
+    """Raise TokenizerError for another tokenizer than that of the weights in `folder`."""
+    own = read_manifest(folder)
+    if own.tokenizer != tokenizer.fingerprint:
         got = f"weights: {folder}, whose tokenizer is not the run's ({own.vocab_size:,} and {tokenizer.vocab_size:,} ids)"
         raise TokenizerError(explain(got, need="tokens that mean the same", hint=f"tokenizer: {{kind: file, path: {folder}}}"))
+
+
+def fill(network: Network, folder: Path) -> None:
+    """Give a network the weights in `folder`. Raises CheckpointError for weights that have no place in the network, and for places
+    that have no weight; then nothing was given."""
+    given, _, _ = load_model(folder)
     try:
         restore_model(network, model_tensors(given))
     except CheckpointError as error:

@@ -35,7 +35,7 @@ from linnet.model.count import count
 from linnet.model.describe import describe
 from linnet.model.network import Network
 from linnet.model.training_programs import TrainingPrograms
-from linnet.train.begin import begun_from, fill
+from linnet.train.begin import begun_from, check_tokens, fill
 from linnet.train.checkpoint import Checkpoint
 from linnet.train.clock import Clock
 from linnet.train.compiling import compiled
@@ -143,6 +143,8 @@ class Run:
                 self.spec, self.prepared = read_data(
                     self.spec, self.folder / "data", lambda done, what: update(what if done is None else f"{what} {done:.0%}")
                 )
+        if self.spec.weights is not None and not self.goes_on:
+            check_tokens(Path(self.spec.weights), self.prepared.tokenizer)
         path = self.folder / "yardsticks.json"
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}
         if known.get("data") != self.prepared.fingerprint:
@@ -251,7 +253,7 @@ class Run:
         )
         network = Network(self.sentence, seed=spec.seed)
         if spec.weights is not None and saved is None:
-            fill(network, Path(spec.weights), self.prepared.tokenizer)
+            fill(network, Path(spec.weights))
         network = network.to(self.device).train()
         for stack in network.stacks:
             stack.recompute = train.recompute
