@@ -21,7 +21,7 @@ from linnet.data.sources import LONGEST_NAME, Source
 
 Paths = str | Path | Sequence[str | Path]
 # the parts of a run file that tokens do not know
-RUN_FIELDS = ("name", "model", "objective", "optimizer", "schedule", "train", "validation", "checkpoint", "sample")
+RUN_FIELDS = ("name", "model", "weights", "objective", "optimizer", "schedule", "train", "validation", "checkpoint", "sample")
 GENERATED = {"stories": {"kind": "stories"}, "python-docs": {"kind": "python_docs"}, "-": {"kind": "stdin"}}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,23 @@ from rich.text import Text
 from linnet.asked import asked_of, change, passed_over
 from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
 from linnet.core.extras import has
+from linnet.core.names import nearest
 from linnet.core.spec import dump, load
+from linnet.data.batch import Batch
+from linnet.data.loader import as_batch, evaluation_batches
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.records import holds_conversations
 from linnet.data.sources import Files
 from linnet.evaluate.bootstrap import neighbours
+from linnet.evaluate.by_position import Bucket, by_position, doubling
 from linnet.evaluate.metrics import count_words, metrics
-from linnet.interop.native import load_model
+from linnet.evaluate.passkey import Retrieval, passkey_table
+from linnet.interop.native import load_model, make_manifest, save_model, template_of
+from linnet.model.describe import describe
+from linnet.model.graft import CLOSED, GRAFTS, InfiniGraft, grafted
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
-from linnet.train.evaluation import final_metrics, measure_yardsticks, token_window_losses
+from linnet.train.evaluation import final_metrics, measure_yardsticks, rows_at_once, token_window_losses
 from linnet.train.finished import finished
 from linnet.train.record import check_same, locked, never_began, read_run
 from linnet.train.resume import prepared_before
@@ -211,6 +218,88 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     if prepared is not None:
         scores["yardsticks"] = measure_yardsticks(prepared, whole, ids)
     return scores
+
+
+def positions_run(folder: Path, text: Path | None = None, *, length: int | None = None) -> list[Bucket]:
+    """Loss by position, in buckets that double: of the run's validation part, or of a text, in rows of `length` tokens (None: those of
+    training). Positions are counted in a document where the run kept documents apart, else in a row."""
+    network, tokenizer, manifest = load_model(Path(folder))
+    n, mask = length or manifest.context_length, manifest.document_mask
+    longest = network.spec.max_length
+    if longest is not None and n > longest:
+        raise ConfigError(explain(f"--length {n} for a model of {longest} positions", need=f"at most {longest}"))
+    if text is not None:
+        ids = [
+            i
+            for document in Files(path=str(text)).documents(seed=0)
+            for i in [tokenizer.end_id, *tokenizer.encode(document.text)]
+        ]
+        if len(ids) < 2:
+            raise DataError(explain(f"{text} is empty", need="some text to score"))
+        whole = np.full((-(-(len(ids) - 1) // n), n + 1), tokenizer.end_id, np.int64)
+        for row, start in zip(whole, range(0, len(ids) - 1, n), strict=True):
+            row[: len(ids[start : start + n + 1])] = ids[start : start + n + 1]
+        batches: Iterable[Batch] = (
+            as_batch(whole[row : row + 1], tokenizer.end_id, document_mask=mask) for row in range(len(whole))
+        )
+        batches = _until(batches, len(ids) - 1, n)
+    else:
+        prepared = find_prepared(Path(folder), tokenizer, manifest.data)
+        if prepared is None:
+            hint = f"linnet eval {folder} TEXT --by-position"
+            raise DataError(explain(f"{folder} has no prepared data any more", need="its data/ folder, or a text", hint=hint))
+        together, rows = rows_at_once(n), prepared.spec.rows
+        batches = evaluation_batches(prepared.validation, n, together, document_mask=mask, rows=rows)
+    return by_position(network, batches, doubling(n))
+
+
+def _until(batches: Iterable[Batch], tokens: int, length: int) -> Iterator[Batch]:
+    """Rows of which the last is scored only as far as its text goes."""
+    for row, batch in enumerate(batches):
+        batch.weights[:, max(0, tokens - row * length) :] = 0
+        yield batch
+
+
+def passkey_run(folder: Path, lengths: Sequence[int], *, documents: int = 20, digits: int = 4) -> list[Retrieval]:
+    """Keys that a run's model finds, by length and depth; see evaluate/passkey.py."""
+    network, tokenizer, _ = load_model(Path(folder))
+    longest = network.spec.max_length
+    if longest is not None and max(lengths) > longest:
+        raise ConfigError(explain(f"--length {max(lengths)} for a model of {longest} positions", need=f"at most {longest}"))
+    return passkey_table(network, tokenizer, lengths, documents=documents, digits=digits)
+
+
+def adapt_run(
+    folder: Path,
+    graft: str,
+    out: Path | None = None,
+    *,
+    segment: int | None = None,
+    gate: float | None = None,
+    rule: str = "delta",
+) -> tuple[Path, str]:
+    """Write a run's model with grafted attention into a new folder; see model/graft.py. Gives the folder and a line on the model.
+    Raises ConfigError where something cannot be carried, and then writes nothing."""
+    folder = Path(folder)
+    if graft not in GRAFTS:
+        raise ConfigError(explain(f"--graft {graft}", need="a graft that there is", hint=nearest(graft, GRAFTS)))
+    how = load(InfiniGraft, {"segment": segment, "gate": CLOSED if gate is None else gate, "rule": rule}, name=f"--graft {graft}")
+    target = folder.with_name(f"{folder.absolute().name}-{graft}") if out is None else Path(out)
+    if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
+        raise ConfigError(explain(f"{target} is there already", need="a new folder", hint="--out another"))
+    network, tokenizer, manifest = load_model(folder)
+    new = grafted(network, graft, how, context_length=manifest.context_length)
+    target.mkdir(parents=True, exist_ok=True)
+    made = make_manifest(
+        new,
+        tokenizer,
+        context_length=manifest.context_length,
+        document_mask=manifest.document_mask,
+        data=manifest.data,
+        template=template_of(manifest, folder),
+    )
+    save_model(target, new, tokenizer, made)
+    return target, describe(new.spec)
 
 
 def find_prepared(folder: Path, tokenizer: Tokenizer, fingerprint: str | None) -> Prepared | None:

@@ -14,6 +14,14 @@ from rich.text import Text
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A run folder.")],
     text: Annotated[Path | None, typer.Argument(help="A text file to score instead of the run's own validation part.")] = None,
+    by_position: Annotated[bool, typer.Option("--by-position", help="Loss by how far into a document a token stands.")] = False,
+    passkey: Annotated[
+        bool, typer.Option("--passkey", help="Hide a key in stories and ask for it: how often it is found.")
+    ] = False,
+    length: Annotated[
+        int | None,
+        typer.Option(min=2, help="Tokens read at a time, with --by-position or --passkey. Without it: as in training."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a model, beside n-grams and xz on the same text.
@@ -23,10 +31,42 @@ def evaluate(
 
     [b]linnet eval runs/demo[/b]              the run's own validation part
     [b]linnet eval runs/demo other.txt[/b]    any text
+
+    [b]linnet eval runs/demo --by-position --length 1024[/b]   what later tokens cost
+    [b]linnet eval runs/demo --passkey --length 1024[/b]       whether a key from far back is found
     """
-    from linnet.command import evaluate_run
+    from linnet.command import evaluate_run, passkey_run, positions_run
+    from linnet.core.errors import ConfigError, explain
 
     console = Console()
+    if by_position and passkey:
+        raise ConfigError(explain("--by-position and --passkey", need="one of them at a time"))
+    if passkey and text is not None:
+        raise ConfigError(
+            explain(f"--passkey with {text}", need="no text: keys stand in texts of linnet's own", hint="leaving it out")
+        )
+    if length is not None and not (by_position or passkey):
+        raise ConfigError(explain(f"--length {length} alone", need="--by-position or --passkey"))
+    if by_position:
+        buckets = positions_run(model, text, length=length)
+        show_rows(
+            console,
+            ("positions", "tokens", "nats a token", "95 % interval"),
+            [(f"{b.first:,} – {b.last:,}", f"{b.tokens:,}", *_in_two(b.nats.to_dict())) for b in buckets],
+            {"by_position": [bucket.to_dict() for bucket in buckets]} if as_json else None,
+        )
+        return
+    if passkey:
+        from linnet.interop.native import read_manifest
+
+        cells = passkey_run(model, [length or read_manifest(model).context_length])
+        show_rows(
+            console,
+            ("tokens", "depth", "keys found", "95 % interval"),
+            [(f"{c.length:,}", f"{c.depth:g}", f"{c.right} of {c.documents}", f"{c.low:.0%} – {c.high:.0%}") for c in cells],
+            {"passkey": [cell.to_dict() for cell in cells]} if as_json else None,
+        )
+        return
     scores = evaluate_run(model, text)
     if as_json:
         print(json.dumps(scores, indent=2))
@@ -59,3 +99,24 @@ def show(console: Console, scores: dict, text: str) -> None:  # type: ignore[typ
                 row["name"], f"{row['nats_per_token']:.3f}", f"{row['bits_per_byte']:.3f}", f"[dim]{row['note']}[/dim]"
             )
         console.print(beside)
+
+
+def show_rows(console: Console, heading: tuple[str, ...], rows: list[tuple[str, ...]], plain: dict | None) -> None:  # type: ignore[type-arg]
+    """Rows as a table, or `plain` as JSON where that is asked for."""
+    from rich.table import Table
+
+    if plain is not None:
+        print(json.dumps(plain, indent=2))
+        return
+    table = Table(*heading, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _in_two(estimate: dict[str, float | None]) -> tuple[str, str]:
+    """A number and its interval, in cells of their own."""
+    from linnet.cli.train import interval
+
+    value, _, spread = interval(estimate).partition(" ")
+    return value, spread.strip("()")

@@ -3,6 +3,7 @@
     files        a file, a folder or a glob of txt, md, jsonl, csv, tsv, parquet, each also .gz or .zst
     stdin        what is piped in
     stories      the synthetic world's stories, endless, as many as asked
+    passkey      stories that hide a key and ask for it, as many as asked
     python_docs  the documentation that comes with Python itself
     wikipedia    dumps of a MediaWiki (wikipedia.py)
     warc         archives of the web (warc.py)
@@ -244,6 +245,33 @@ class Stories(Described):
         own = self.seed if self.seed is not None else stream_seed(seed, "data/stories")
         for number, story in enumerate(itertools.islice(stories(own), self.count)):
             yield Document(story.text, self.label(), f"story {number}")
+
+    def digest(self, *, seed: int = 0) -> str:
+        return f"{self.count} {_first_ones(self.documents(seed=seed), 32)}"
+
+
+class Passkeys(Described):
+    """Stories in which a key is hidden that is asked for at their end, made by rule.
+
+    count    how many
+    length   words of each, at most
+    digits   of a key
+    seed     another one tells other stories and keys; default: by the run's
+    """
+
+    kind: Literal["passkey"] = "passkey"
+    count: int = Field(10_000, gt=0)
+    length: int = Field(90, ge=1)
+    digits: int = Field(4, ge=1, le=18)
+    seed: int | None = None
+    licence: str = "MIT"
+
+    def documents(self, *, seed: int = 0) -> Iterator[Document]:
+        from linnet.data.worlds.passkey import passkeys
+
+        own = self.seed if self.seed is not None else stream_seed(seed, "data/passkey")
+        for number, found in enumerate(itertools.islice(passkeys(own, self.length, digits=self.digits), self.count)):
+            yield Document(found.text, self.label(), f"passkey {number}")
 
     def digest(self, *, seed: int = 0) -> str:
         return f"{self.count} {_first_ones(self.documents(seed=seed), 32)}"

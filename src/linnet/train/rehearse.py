@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from linnet.core.files import existing_parent, explained_disk_errors
+from linnet.train.begin import begun_from
 from linnet.train.run import Run
 from linnet.train.spec import RunSpec
 from linnet.train.talk import Talk
@@ -25,7 +26,7 @@ def rehearse(spec: RunSpec, folder: Path, *, asked: Any, talk: Talk, began: floa
         explained_disk_errors(folder),
         tempfile.TemporaryDirectory(prefix=".plan-", dir=existing_parent(folder.parent), ignore_cleanup_errors=True) as place,
     ):
-        run = Run(spec, Path(place), asked, False, talk, time.perf_counter() if began is None else began)
+        run = Run(begun_from(spec), Path(place), asked, False, talk, time.perf_counter() if began is None else began)
         run.read()
         run.size_up()
         run.announce()

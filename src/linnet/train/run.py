@@ -35,6 +35,7 @@ from linnet.model.count import count
 from linnet.model.describe import describe
 from linnet.model.network import Network
 from linnet.model.training_programs import TrainingPrograms
+from linnet.train.begin import begun_from, check_tokens, fill
 from linnet.train.checkpoint import Checkpoint
 from linnet.train.clock import Clock
 from linnet.train.compiling import compiled
@@ -98,6 +99,8 @@ def train(
             before = read_run(folder)
             check_same(asked, spec, before, folder)
             spec = before
+        else:
+            spec = begun_from(spec)
         talk = Talk(console, quiet=quiet)
         return Run(spec, folder, asked, started, talk, time.perf_counter() if began is None else began).go()
 
@@ -140,6 +143,8 @@ class Run:
                 self.spec, self.prepared = read_data(
                     self.spec, self.folder / "data", lambda done, what: update(what if done is None else f"{what} {done:.0%}")
                 )
+        if self.spec.weights is not None and not self.goes_on:
+            check_tokens(Path(self.spec.weights), self.prepared.tokenizer)
         path = self.folder / "yardsticks.json"
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}
         if known.get("data") != self.prepared.fingerprint:
@@ -246,7 +251,10 @@ class Run:
             rows=spec.data.rows,
             run_rows=planned if train.minutes is None else before.source.get("run_rows", planned),  # as when it began
         )
-        network = Network(self.sentence, seed=spec.seed).to(self.device).train()
+        network = Network(self.sentence, seed=spec.seed)
+        if spec.weights is not None and saved is None:
+            fill(network, Path(spec.weights))
+        network = network.to(self.device).train()
         for stack in network.stacks:
             stack.recompute = train.recompute
         optimizers = spec.optimizer.build(network)

@@ -104,6 +104,7 @@ class RunSpec(Spec):
     seed         every use of chance follows from it
     tokenizer    how text becomes ids
     model        a family with a size, or a sentence of the grammar
+    weights      a folder of a finished run or model to begin from; model and tokenizer are its own, where they are not said
     objective    what is learned
     optimizer    how gradients become steps
     schedule     how the learning rate moves
@@ -118,6 +119,7 @@ class RunSpec(Spec):
     seed: int = 0
     tokenizer: TokenizerSpec = BPE()
     model: Family = Linnet()
+    weights: str | None = None
     objective: ObjectiveSpec = NextToken()
     optimizer: Optimizer = Muon()
     schedule: Schedule = WSD()
