@@ -75,11 +75,13 @@ def train(
     console: Console | None = None,
     quiet: bool = False,
     began: float | None = None,
+    seconds: float | None = None,
 ) -> Result:
     """Run a spec in `folder`. With `resume`, go on from its newest whole checkpoint, bit for bit as if never stopped.
 
     asked   what the user wrote, kept in run.yaml beside what it came to
     began   `time.perf_counter()` when the command began: under a time budget everything since counts
+    seconds what the loop alone has, under a time budget, in place of what the rest of the command leaves of it
     """
     folder = Path(folder)
     with locked(folder), explained_disk_errors(folder):
@@ -99,7 +101,9 @@ def train(
             check_same(asked, spec, before, folder)
             spec = before
         talk = Talk(console, quiet=quiet)
-        return Run(spec, folder, asked, started, talk, time.perf_counter() if began is None else began).go()
+        run = Run(spec, folder, asked, started, talk, time.perf_counter() if began is None else began)
+        run.seconds = seconds
+        return run.go()
 
 
 class Run:
@@ -108,6 +112,7 @@ class Run:
     def __init__(self, spec: RunSpec, folder: Path, asked: Any, goes_on: bool, talk: Talk, began: float) -> None:
         self.spec, self.folder, self.asked, self.goes_on = spec, folder, asked, goes_on
         self.talk, self.began = talk, began
+        self.seconds: float | None = None  # of the loop, where a time budget is said so
         self.checkpoints = folder / "checkpoints"
         self.device = pick_device(spec.train.device)
         keep_freed_memory()
@@ -189,7 +194,7 @@ class Run:
                 self.context,
                 recompute=train.recompute,
             )
-        seconds = None if train.minutes is None else seconds_for_training(spec, self.prepared, self.began, self.peak_flops)
+        seconds = None if train.minutes is None else self.seconds_left()
         self.estimate = estimate(
             spec, self.folder, self.cost, probed, self.prepared.validation.tokens, self.context, self.began, seconds
         )
@@ -231,6 +236,12 @@ class Run:
         shares = [f"{stream.source} {as_course([100 * share for share in course])} %" for stream, course in courses]
         return f"{', '.join(shares)} of the rows, over {length}"
 
+    def seconds_left(self) -> float:
+        """What a time budget leaves for the loop."""
+        if self.seconds is not None:
+            return self.seconds
+        return seconds_for_training(self.spec, self.prepared, self.began, self.peak_flops)
+
     # ---- training -------------------------------------------------------------------------------------------------
 
     def build(self, saved: Checkpoint | None) -> Training:
@@ -254,7 +265,7 @@ class Run:
             network.programs = TrainingPrograms()
         budget = before.budget
         if train.minutes is not None and budget is None:
-            budget = seconds_for_training(spec, self.prepared, self.began, self.peak_flops)
+            budget = self.seconds_left()
         clock = Clock(train.steps, budget, spent_before=before.seconds)
         every = before.validate_every or validate_every(spec, self.estimate.steps, self.context, self.prepared.validation.tokens)
         board = tensorboard(self.folder)
