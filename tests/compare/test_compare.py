@@ -191,11 +191,12 @@ def test_families_take_the_place_of_a_model_and_keep_its_size(tmp_path: Path) ->
 def test_a_time_budget_can_be_of_the_loop_alone(tmp_path: Path) -> None:
     table = tiny_run.tiny(train={"minutes": 60.0, "batch_size": 3, "threads": 1})
     began = time.perf_counter()
-    result = tiny_run.go(tmp_path / "run", table, seconds=0.4)
+    result = tiny_run.go(tmp_path / "run", table, seconds=1.0)
     assert result.why == "finished"
     assert time.perf_counter() - began < 60
     spent = [json.loads(line)["seconds"] for line in (tmp_path / "run" / "timings.jsonl").read_text().splitlines()]
-    assert spent[-2] < 0.4 <= spent[-1]
+    assert all(seconds < 1.0 for seconds in spent[:-1])
+    assert spent[-1] >= 1.0
 
 
 # ---- what is made of runs ----------------------------------------------------------------------------------------------
@@ -231,7 +232,12 @@ def test_a_comparison_from_run_files_to_its_pages(tmp_path: Path, quick: pytest.
         "compare.yaml",
     ):
         assert (out / name).stat().st_size > 100, name
-    page = (out / "compare.html").read_text()
+    page = (
+        (out / "compare.html")
+        .read_text()
+        .replace('xmlns="http://www.w3.org/2000/svg"', "")
+        .replace('xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+    )
     assert page.count("<svg ") == 3
     assert not any(foreign in page for foreign in ("<script", "http://", "https://", "src="))
     assert "optimizer: muon" in (out / "compare.md").read_text()
@@ -417,13 +423,13 @@ def test_every_configuration_to_compare_reads_the_same_text_and_is_of_one_size()
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["kill", "interrupt"])
 def test_a_comparison_that_was_stopped_goes_on_with_what_is_missing(how: str, tmp_path: Path) -> None:
-    steps = 1500
-    files(tmp_path, "gpt2", "llama", validation={"every": 500, "batches": 1}, checkpoint={"every": 100})
+    steps = 300
+    files(tmp_path, "gpt2", "llama", validation={"every": 100, "batches": 1}, checkpoint={"every": 20})
     words = [sys.executable, "-m", "linnet.cli.main", "compare", "gpt2.yaml", "llama.yaml", "--tokens", str(steps * STEP), "--seeds", "1", "--threads", "1", "--out", "out"]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     runs = tmp_path / "out" / "runs"
     with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        wait_until(lambda: racing.last_line(runs / "llama-seed-0" / "timings.jsonl").get("step", 0) > 150, process)
+        wait_until(lambda: racing.last_line(runs / "llama-seed-0" / "timings.jsonl").get("step", 0) > 30, process)
         process.send_signal(signal.SIGKILL if how == "kill" else signal.SIGINT)
         process.wait(timeout=120)
         assert process.returncode == (-signal.SIGKILL if how == "kill" else 130)

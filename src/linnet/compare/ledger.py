@@ -28,7 +28,6 @@ from linnet.zoo import Family
 
 ARXIV = re.compile(r"(?<![\d.])\d{4}\.\d{4,5}(?![\d.])")
 CITED = re.compile(r"\(([A-Z][^()]*?\b(?:19|20)\d\d)\)")  # (Radford et al. 2019)
-TESTED = ("parity", "model", "ops", "zoo")  # folders of tests, the outer oracle first
 LAWS = "tests/laws/test_networks.py"  # run over every family and word
 INTRO = """# Ledger: what each technique did
 
@@ -136,17 +135,20 @@ def papers(cls: type) -> str:
 
 
 def where_tested(family: type, new: list[type[Spec]]) -> list[str]:
-    """Where a family, or a word that is new in it, is tested by name: the first file of each kind of test; and the laws, which run over all."""
-    found: dict[str, None] = {}
-    for folder in TESTED:
-        for cls in (family, *new):
-            name = re.compile(rf"\b{cls.__name__}\(|\bimport [^\n]*\b{cls.__name__}\b|^ +{cls.__name__},$", re.MULTILINE)
-            files = sorted((root() / "tests" / folder).glob("test_*.py"))
-            hit = next((file for file in files if name.search(file.read_text("utf-8"))), None)
-            if hit is not None:
-                found.setdefault(hit.relative_to(root()).as_posix())
-                break
-    return [*list(found)[:1], LAWS]
+    """Where a family is compared with another implementation, or else a word tested that is new in it, the one of the fewest families
+    first; in each folder the file that names it most. And the laws, which run over all."""
+    zoo = [file.read_text("utf-8") for file in (root() / "src" / "linnet" / "zoo").glob("*.py")]
+    rare = sorted(new, key=lambda word: sum(word.__name__ in text for text in zoo))
+    tries = [("parity", family), *((folder, word) for word in rare for folder in ("model", "ops")), ("zoo", family)]
+    for folder, cls in tries:
+        named = re.compile(rf"\b{cls.__name__}\b")
+        counted = [
+            (len(named.findall(file.read_text("utf-8"))), file) for file in sorted((root() / "tests" / folder).glob("test_*.py"))
+        ]
+        most = max((count for count, _ in counted), default=0)
+        if most:
+            return [next(file for count, file in counted if count == most).relative_to(root()).as_posix(), LAWS]
+    return [LAWS]
 
 
 def link(path: str, page: Path, name: str = "") -> str:

@@ -92,6 +92,7 @@ def read_wish(folder: Path, now: Wish) -> Wish:
 
 def trained(wish: Wish, out: Path, console: Console) -> tuple[dict[str, Any], list[Path]]:
     """The comparison in `out`, all of it."""
+    entrants = entrants_of(wish.what, wish.models, wish.set)
     budget = budget_of(wish.minutes, wish.flops, wish.tokens)
     for name, value in (
         ("seeds", wish.seeds),
@@ -100,7 +101,6 @@ def trained(wish: Wish, out: Path, console: Console) -> tuple[dict[str, Any], li
     ):
         if value < 1:
             raise ConfigError(explain(f"--{name} {value}", need="at least 1", hint=f"--{name} {3 if name == 'seeds' else 1}"))
-    entrants = entrants_of(wish.what, wish.models, wish.set)
     names = [entrant.name for entrant in entrants]
     baseline = wish.baseline or names[0]
     if baseline not in names:

@@ -263,12 +263,12 @@ class Run:
         optimizers = spec.optimizer.build(network)
         if not compiled(network, train.compile, self.precision, self.context, say=self.talk.say, warn=self.talk.warn):
             network.programs = TrainingPrograms()
+        board = tensorboard(self.folder)  # seconds of importing, before the clock starts
         budget = before.budget
         if train.minutes is not None and budget is None:
             budget = self.seconds_left()
         clock = Clock(train.steps, budget, spent_before=before.seconds)
         every = before.validate_every or validate_every(spec, self.estimate.steps, self.context, self.prepared.validation.tokens)
-        board = tensorboard(self.folder)
         self.metrics = MetricsFile(self.folder, before.offsets)
         self.progress = TrainingProgress(self.talk.console, clock, quiet=self.talk.quiet)
         run = Training(
