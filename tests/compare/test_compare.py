@@ -345,6 +345,24 @@ def test_a_file_that_is_no_comparison_is_refused(tmp_path: Path) -> None:
         compare([str(tmp_path / "compare.json")], tmp_path / "out")
 
 
+def test_a_run_that_failed_ends_the_command_with_1(
+    tmp_path: Path, quick: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(trials: Sequence[Trial], at_once: int, tell: Any) -> None:
+        for trial in trials:
+            trial.folder.mkdir(parents=True, exist_ok=True)
+            trial.outcome.write_text('{"why": "failed", "message": "no room"}')
+        tell([], dict.fromkeys(trials, 0.0))
+
+    quick.setattr("linnet.compare.verb.race", fail)
+    code, printed, _ = tiny_run.linnet(
+        capsys, "compare", *files(tmp_path, "gpt2"), "--tokens", "9", "--seeds", "1", "--out", tmp_path / "out"
+    )
+    assert code == 1
+    assert "gpt2, seed 0: failed, no room" in printed
+    assert "gpt2, seed 0: failed: no room; the mean is of the others" in " ".join(printed.split())
+
+
 # ---- the ledger --------------------------------------------------------------------------------------------------------
 
 

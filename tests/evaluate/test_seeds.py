@@ -65,6 +65,13 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     assert 0.935 < np.mean(held) < 0.965
 
 
+def test_counting_kills_an_interval_of_the_normal_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linnet.evaluate.seeds.t_quantile", lambda freedom, level: 1.959964)
+    draws = np.random.default_rng(0).normal(size=(4000, 3))
+    held = [interval.low < 0 < interval.high for interval in map(mean_interval, draws.tolist()) if interval.low is not None]
+    assert 0.79 < np.mean(held) < 0.83
+
+
 def test_welch_holds_the_truth_with_unequal_spreads() -> None:
     rng = np.random.default_rng(1)
     pairs = zip(rng.normal(size=(3000, 3)).tolist(), (5 * rng.normal(size=(3000, 3))).tolist())

@@ -48,6 +48,7 @@ def compare(
     [b]linnet compare runs/compare --ledger LEDGER.md[/b]   its table of techniques
 
     Runs are ordinary run folders. Those that are finished are not trained again.
+    Ends with 1 where a run failed; one that diverged is a result, and shown as such.
     """
     from linnet.compare.verb import Wish, carry_out
 
@@ -72,6 +73,8 @@ def compare(
     show(console, summary)
     for path in written:
         console.print(Text(f"written   {path}"), soft_wrap=True)
+    if any(seed["why"] in ("failed", "missing") for row in summary["entrants"] for seed in row["seeds"]):
+        raise typer.Exit(1)
 
 
 def show(console: Console, summary: dict) -> None:  # type: ignore[type-arg]
