@@ -33,6 +33,10 @@ class BudgetError(LinnetError):
     """A budget of time, memory or disk that nothing useful fits into."""
 
 
+class DivergedError(LinnetError):
+    """A run whose loss is no finite number any more."""
+
+
 class MissingExtraError(LinnetError):
     """An optional library is needed and not installed."""
 

@@ -238,3 +238,51 @@ def to_svg(figure: Any, name: str, title: str) -> str:
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, variable)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1).strip()
+
+
+# Okabe & Ito's eight without the yellow, which is lost on white; then the same again, dashed and dotted
+SEVERAL = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", INK)
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
+
+
+@dataclass(frozen=True)
+class Band:
+    """A mean over x (N,) between a low and a high one, with a name."""
+
+    name: str
+    x: Floats
+    y: Floats
+    low: Floats
+    high: Floats
+
+
+def bands_chart(bands: Sequence[Band], *, xlabel: str, ylabel: str, name: str) -> str:
+    """Several means with their intervals, the lowest at its end named first; logarithmic where they span a factor of 3.
+
+    The axis holds the means; an interval that is wider than that is cut.
+    """
+    bands = [band for band in bands if len(band.x)]
+    with _figure(10.2, 4.6) as (figure, axes):
+        for place, band in enumerate(bands):
+            color, dash = SEVERAL[place % len(SEVERAL)], DASHES[place // len(SEVERAL) % len(DASHES)]
+            _line(axes, Curve(band.x, band.y), color=color, linestyle=dash, label=_cut(band.name, 26))
+            if (band.high > band.low).any():
+                axes.fill_between(band.x, band.low, band.high, color=color, alpha=0.13, linewidth=0)
+        if bands:
+            low, high = min(float(band.y.min()) for band in bands), max(float(band.y.max()) for band in bands)
+            room = (high / low) ** 0.04 if low > 0 else 1.0
+            if low > 0 and high / low > 3:
+                axes.set_yscale("log")
+                axes.set_ylim(low / room, high * room)
+                axes.yaxis.set_major_formatter(lambda value, _: short(value))
+                axes.yaxis.set_minor_formatter(lambda value, _: short(value) if str(f"{value:e}")[0] in "25" else "")
+            else:
+                axes.set_ylim(low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1))
+            lines, names = axes.get_legend_handles_labels()
+            order = sorted(range(len(bands)), key=lambda place: float(bands[place].y[-1]))
+            axes.legend(
+                [lines[place] for place in order], [names[place] for place in order], loc="center left", bbox_to_anchor=(1.01, 0.5),
+                labelcolor=INK, fontsize=9.5, borderaxespad=0, handlelength=2.6,
+            )  # fmt: skip
+        _label(axes, xlabel, ylabel)
+        return to_svg(figure, name, f"{ylabel} over {xlabel}")

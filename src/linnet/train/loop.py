@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from linnet.core.errors import LinnetError, explain
+from linnet.core.errors import DivergedError, explain
 from linnet.core.seeds import generator
 from linnet.data.batch import Batch, BatchSource
 from linnet.model.network import Network
@@ -112,7 +112,7 @@ def take_step(run: Training, batch: Batch) -> tuple[float, float, dict[str, floa
     mean, size = float(total / count), float(norm)
     overflow = run.precision.scaler is None and not math.isfinite(size)  # with a scaler such a step is skipped, not taken
     if overflow or not math.isfinite(mean):
-        raise LinnetError(
+        raise DivergedError(
             explain(
                 f"the loss is {mean:.4g} at step {run.step + 1}, the gradient norm {size:.4g}",
                 need="a finite loss; the last checkpoint is untouched",

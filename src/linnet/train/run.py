@@ -76,11 +76,13 @@ def train(
     console: Console | None = None,
     quiet: bool = False,
     began: float | None = None,
+    seconds: float | None = None,
 ) -> Result:
     """Run a spec in `folder`. With `resume`, go on from its newest whole checkpoint, bit for bit as if never stopped.
 
     asked   what the user wrote, kept in run.yaml beside what it came to
     began   `time.perf_counter()` when the command began: under a time budget everything since counts
+    seconds what the loop alone has, under a time budget, in place of what the rest of the command leaves of it
     """
     folder = Path(folder)
     with locked(folder), explained_disk_errors(folder):
@@ -102,7 +104,9 @@ def train(
         else:
             spec = begun_from(spec)
         talk = Talk(console, quiet=quiet)
-        return Run(spec, folder, asked, started, talk, time.perf_counter() if began is None else began).go()
+        run = Run(spec, folder, asked, started, talk, time.perf_counter() if began is None else began)
+        run.seconds = seconds
+        return run.go()
 
 
 class Run:
@@ -111,6 +115,7 @@ class Run:
     def __init__(self, spec: RunSpec, folder: Path, asked: Any, goes_on: bool, talk: Talk, began: float) -> None:
         self.spec, self.folder, self.asked, self.goes_on = spec, folder, asked, goes_on
         self.talk, self.began = talk, began
+        self.seconds: float | None = None  # of the loop, where a time budget is said so
         self.checkpoints = folder / "checkpoints"
         self.device = pick_device(spec.train.device)
         keep_freed_memory()
@@ -194,7 +199,7 @@ class Run:
                 self.context,
                 recompute=train.recompute,
             )
-        seconds = None if train.minutes is None else seconds_for_training(spec, self.prepared, self.began, self.peak_flops)
+        seconds = None if train.minutes is None else self.seconds_left()
         self.estimate = estimate(
             spec, self.folder, self.cost, probed, self.prepared.validation.tokens, self.context, self.began, seconds
         )
@@ -236,6 +241,12 @@ class Run:
         shares = [f"{stream.source} {as_course([100 * share for share in course])} %" for stream, course in courses]
         return f"{', '.join(shares)} of the rows, over {length}"
 
+    def seconds_left(self) -> float:
+        """What a time budget leaves for the loop."""
+        if self.seconds is not None:
+            return self.seconds
+        return seconds_for_training(self.spec, self.prepared, self.began, self.peak_flops)
+
     # ---- training -------------------------------------------------------------------------------------------------
 
     def build(self, saved: Checkpoint | None) -> Training:
@@ -260,12 +271,12 @@ class Run:
         optimizers = spec.optimizer.build(network)
         if not compiled(network, train.compile, self.precision, self.context, say=self.talk.say, warn=self.talk.warn):
             network.programs = TrainingPrograms()
+        board = tensorboard(self.folder)  # seconds of importing, before the clock starts
         budget = before.budget
         if train.minutes is not None and budget is None:
-            budget = seconds_for_training(spec, self.prepared, self.began, self.peak_flops)
+            budget = self.seconds_left()
         clock = Clock(train.steps, budget, spent_before=before.seconds)
         every = before.validate_every or validate_every(spec, self.estimate.steps, self.context, self.prepared.validation.tokens)
-        board = tensorboard(self.folder)
         self.metrics = MetricsFile(self.folder, before.offsets)
         self.progress = TrainingProgress(self.talk.console, clock, quiet=self.talk.quiet)
         run = Training(

@@ -1,0 +1,225 @@
+"""A comparison from what was asked to its pages.
+
+    OUT/compare.yaml     what was asked, so that OUT alone is enough to go on
+    OUT/data/            the text as tokens, once for all
+    OUT/runs/            NAME-seed-N: an ordinary run folder; NAME-seed-N.json: what came of it; NAME-seed-N.log
+    OUT/compare.json · compare.md · compare.html · loss-….svg
+
+Entrants and seeds can be added to a comparison later, by asking for more with the same --out; its budget and its text cannot change.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from linnet.compare.ledger import write_ledger
+from linnet.compare.measure import decode_speeds
+from linnet.compare.pages import write_pages
+from linnet.compare.question import Budget, Entrant, Trial, budget_of, entrants_of, trials_of
+from linnet.compare.race import done_share, is_done, outcome_of, race
+from linnet.compare.summary import GOOD, read_summary, summarise
+from linnet.core.errors import ConfigError, explain
+from linnet.core.files import write_json, write_text
+from linnet.core.names import nearest
+from linnet.core.spec import fitting, load
+from linnet.core.yaml import read_yaml, to_yaml
+from linnet.data.corpus import Corpus, prepare_corpus
+from linnet.data.prepared import Prepared, open_named
+from linnet.train.evaluation import measure_yardsticks
+from linnet.train.machine import describe_machine
+from linnet.train.progress import clock_text
+from linnet.train.record import check_same, locked, read_run
+from linnet.train.spec import RunSpec
+
+ASKED = "compare.yaml"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked on the command line."""
+
+    what: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    minutes: float | None = None
+    flops: float | None = None
+    tokens: float | None = None
+    seeds: int = 3
+    baseline: str | None = None
+    at_once: int = 1
+    threads: int | None = None
+    set: tuple[str, ...] = ()
+
+
+def carry_out(wish: Wish, out: Path, *, ledger: Path | None, console: Console) -> tuple[dict[str, Any], list[Path]]:
+    """The summary of a comparison, trained as far as it was not yet, and the pages that were written."""
+    only = Path(wish.what[0]) if len(wish.what) == 1 else None
+    if only is not None and only.suffix == ".json":
+        summary, written = read_summary(only), list[Path]()
+        name = only.stem if only.stem != "compare" else only.absolute().parent.name
+    else:
+        if only is not None and (only / ASKED).is_file():
+            out, wish = only, read_wish(only, wish)
+        summary, written = trained(wish, out, console)
+        name = out.absolute().name
+    if ledger is not None:
+        written = [*written, *write_ledger(summary, ledger, name)]
+    return summary, written
+
+
+def read_wish(folder: Path, now: Wish) -> Wish:
+    """What was asked of the comparison in a folder; how many at a time, and on how many threads, can be said anew."""
+    said = [name for name in ("models", "minutes", "flops", "tokens", "baseline", "set") if getattr(now, name)]
+    if said:
+        got = f"{folder}, which is a comparison that was begun, with --{', --'.join(said)}"
+        raise ConfigError(
+            explain(got, need="nothing else: it goes on as it was begun", hint="the run files again, with another --out")
+        )
+    before = fitting(Wish, read_yaml(folder / ASKED), name=f"{folder}/{ASKED}", error=ConfigError)
+    default = Wish(what=())
+    how = {name: getattr(now, name) for name in ("at_once", "threads") if getattr(now, name) != getattr(default, name)}
+    return replace(before, **how)
+
+
+def trained(wish: Wish, out: Path, console: Console) -> tuple[dict[str, Any], list[Path]]:
+    """The comparison in `out`, all of it."""
+    entrants = entrants_of(wish.what, wish.models, wish.set)
+    budget = budget_of(wish.minutes, wish.flops, wish.tokens)
+    for name, value in (
+        ("seeds", wish.seeds),
+        ("at-once", wish.at_once),
+        ("threads", 1 if wish.threads is None else wish.threads),
+    ):
+        if value < 1:
+            raise ConfigError(explain(f"--{name} {value}", need="at least 1", hint=f"--{name} {3 if name == 'seeds' else 1}"))
+    names = [entrant.name for entrant in entrants]
+    baseline = wish.baseline or names[0]
+    if baseline not in names:
+        raise ConfigError(explain(f"--baseline {baseline}", need="one of those that are compared", hint=nearest(baseline, names)))
+    threads = wish.threads or (None if wish.at_once == 1 else max(1, (os.cpu_count() or 1) // wish.at_once))
+    with locked(out):
+        check_budget(out, budget)
+        prepared = text_of(entrants[0], out, console)
+        trials = trials_of(entrants, budget, wish.seeds, out, prepared.folder, prepared.tokenizer.vocab_size, threads)
+        check_before(trials)
+        write_text(out / ASKED, to_yaml(as_table(wish)))
+        give_yardsticks(trials, prepared, out)
+        run_all(trials, wish.at_once, budget, console)
+        best = {trial.name: trial.folder for trial in reversed(trials) if came_to_an_end(trial)}
+        speeds = decode_speeds(best, threads=threads)
+        machine = describe_machine(torch.device("cpu"))
+        how = {
+            "machine": f"{machine['system']}, {machine['cores']} cores",
+            "torch": machine["torch"],
+            "at_once": wish.at_once,
+            "threads": threads,
+        }
+        summary = summarise(entrants, trials, budget, prepared, baseline=baseline, speeds=speeds, how=how)
+        return summary, write_pages(summary, out)
+
+
+def as_table(wish: Wish) -> dict[str, Any]:
+    """A wish as plain data; paths that are there are written out, so that it means the same from anywhere."""
+    what = [os.path.abspath(each) if Path(each).exists() else each for each in wish.what]
+    return asdict(wish) | {"what": what, "models": list(wish.models), "set": list(wish.set)}
+
+
+def came_to_an_end(trial: Trial) -> bool:
+    """Whether a run has a model to show."""
+    found = outcome_of(trial)
+    return found is not None and found["why"] in GOOD
+
+
+def check_budget(out: Path, budget: Budget) -> None:
+    """Raise ConfigError where `out` holds a comparison with another budget."""
+    if not (out / ASKED).is_file():
+        return
+    before = fitting(Wish, read_yaml(out / ASKED), name=f"{out}/{ASKED}", error=ConfigError)
+    had = budget_of(before.minutes, before.flops, before.tokens)
+    if had != budget:
+        raise ConfigError(
+            explain(f"{out} holds a comparison at {had}", need=f"the same budget, not {budget}", hint="another --out")
+        )
+
+
+def check_before(trials: Sequence[Trial]) -> None:
+    """Raise ConfigError where a run that is there already was asked for in other words."""
+    for trial in trials:
+        if (trial.folder / "run.yaml").is_file():
+            check_same(trial.table, load(RunSpec, trial.table), read_run(trial.folder), trial.folder)
+
+
+def text_of(entrant: Entrant, out: Path, console: Console) -> Prepared:
+    """The text of all of them as tokens: made once, or found where it was made before."""
+    spec = entrant.spec
+    if spec.data.prepared is not None:
+        return open_named(spec.data)
+    corpus = Corpus(data=spec.data, tokenizer=spec.tokenizer, seed=spec.seed)
+    with console.status("reading the text") as status:
+        return prepare_corpus(
+            corpus, out / "data", lambda done, what: status.update(Text(what if done is None else f"{what} {done:.0%}"))
+        )
+
+
+def give_yardsticks(trials: Sequence[Trial], prepared: Prepared, out: Path) -> None:
+    """What n-grams and xz make of the text, measured once, into the folders of runs that have not begun."""
+    new = [trial for trial in trials if not (trial.folder / "yardsticks.json").is_file()]
+    if not new:
+        return
+    rows = measure_yardsticks(prepared)
+    for trial in new:
+        write_json(trial.folder / "yardsticks.json", {"data": prepared.fingerprint, "rows": rows})
+
+
+def run_all(trials: Sequence[Trial], at_once: int, budget: Budget, console: Console) -> None:
+    """Run what is missing, with one bar over all of it."""
+    done = sum(is_done(trial) for trial in trials)
+    if done == len(trials):
+        return
+    again = f", {done} of them done already" if done else ""
+    length = ""
+    if budget.seconds is not None:
+        length = f"; about {clock_text(budget.seconds * -(-(len(trials) - done) // at_once))} and what reading and measuring take"
+    console.print(Text(f"{len(trials)} runs, {budget} each{again}{length}"), soft_wrap=True)
+    began, before = time.perf_counter(), sum(done_share(trial) for trial in trials)
+    said: set[Trial] = {trial for trial in trials if is_done(trial)}
+    bar = Progress(
+        TextColumn("{task.fields[done]} of {task.total:.0f}"), BarColumn(bar_width=28), TextColumn("{task.percentage:3.0f}%"),
+        TextColumn("{task.fields[left]} left"), TextColumn("[dim]{task.fields[now]}"),
+        console=console, refresh_per_second=2, disable=console.quiet or not console.is_terminal,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("runs", total=len(trials), completed=0, done=done, left="–", now="")
+
+        def tell(running: Sequence[Trial], shares: dict[Trial, float]) -> None:
+            total, spent = sum(shares.values()), time.perf_counter() - began
+            left = clock_text(spent * (len(trials) - total) / (total - before)) if total - before > 0.02 else "–"
+            now = ", ".join(f"{trial.name} {trial.seed} {shares[trial]:.0%}" for trial in running)
+            ended = [trial for trial in trials if outcome_of(trial) is not None and trial not in running]
+            for trial in ended:
+                if trial not in said:
+                    said.add(trial)
+                    console.print(Text(line_of(trial)), soft_wrap=True)
+            bar.update(task, completed=total, done=len(ended), left=left, now=now)
+
+        race(trials, at_once, tell)
+
+
+def line_of(trial: Trial) -> str:
+    """What came of one run, when it ends."""
+    found = outcome_of(trial) or {}
+    loss = (
+        f"{found['loss']:.4f} nats a token after {found['step']:,} steps"
+        if found.get("loss") is not None
+        else found.get("message", "")
+    )
+    return f"{trial.name}, seed {trial.seed}: {found.get('why')}, {loss}"
