@@ -36,6 +36,7 @@ from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
 from linnet.ops.attention import attention_from_reference, attention_reference
 from linnet.ops.mask import Mask
+from linnet.ops.persistent import attention_with_reference
 from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Llama, MambaFamily, Mistral, Mixtral
 
 PUBLISHED = {
@@ -151,6 +152,7 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
     """
     for module in (attention_module, cross_module, latent_module):
         monkeypatch.setattr(module, "attention", attention_reference)
+    monkeypatch.setattr(attention_module, "attention_with", attention_with_reference)
     for module in (infini_module, knn_module):
         monkeypatch.setattr(module, "attention_from", attention_from_reference)
     network, index = build(model, torch.float64), torch.arange(n)
