@@ -17,6 +17,7 @@ deeper; a scan over chunks (an anchor depends on the chunk before it, so chunks 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -59,6 +60,15 @@ class Memory:
     def begin(initial: Weights) -> Memory:
         """A memory that has read nothing: initial weights (B, H, out, in), no momentum."""
         return Memory(initial, initial, tuple(torch.zeros_like(w) for w in initial))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Memory:
+        """All matrices changed alike."""
+        parts = (self.anchor, self.weights, self.momentum)
+        return Memory(*(tuple(change(w) for w in part) for part in parts))
+
+    def nbytes(self) -> int:
+        """Bytes of all matrices."""
+        return sum(w.numel() * w.element_size() for w in (*self.anchor, *self.weights, *self.momentum))
 
     def chosen(self, rows: Tensor, other: Memory) -> Memory:
         """This memory in rows (B,) that are true, the other one elsewhere."""
