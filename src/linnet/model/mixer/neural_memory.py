@@ -1,11 +1,12 @@
-"""Neural memory: a small model inside the layer, trained on the text while it reads (Titans, 2501.00663).
+"""Neural memory: a small model inside the layer, trained on the text while it reads (Titans, 2501.00663, section 3.1).
 
     S_t = η_t S_{t-1} - θ_t ∇‖M(k_t) - v_t‖²        M_t = (1 - α_t) M_{t-1} + S_t        y_t = M_t(q_t) Wo
 
 What surprises (a large gradient) is written down; momentum η carries surprise on to the tokens that follow, forgetting α
-makes room. All three depend on the token. Queries, keys and values go through silu; queries and keys have length 1.
-Gradients of a chunk are taken where the chunk began, so that it costs matrix products: see ops/neural_memory.py. Chunks
-are counted within a document. Not done: the convolutions behind the projections; a `convolution` sublayer before it is one.
+makes room. All three depend on the token. Queries, keys and values go through silu; queries and keys have length 1 (4.4).
+Gradients of a chunk are taken where the chunk began, so that it costs matrix products (3.2): see ops/neural_memory.py. Chunks
+are counted within a document. Not done: the convolutions behind the projections, and the gate before Wo (both 4.4); a
+`convolution` sublayer before it is nearly the former.
 """
 
 from __future__ import annotations
