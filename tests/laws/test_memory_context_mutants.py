@@ -59,7 +59,7 @@ def learns_nothing_through_a_cut_by_answers(state: SegmentUnderWay) -> dict[str,
 
 
 def sees_all_answers(patch: Patch) -> None:
-    """Answers stand before the segment, as in the paper's picture: what later tokens asked is seen."""
+    """Answers stand before the segment, as they are written in eq. 22: what later tokens asked is seen."""
 
     def mutant(piece: Any, keys: Tensor, values: Tensor, phase: Tensor, parts: Any) -> Tensor:
         n, s = piece.queries.shape[2], keys.shape[2]

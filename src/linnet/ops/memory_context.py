@@ -4,9 +4,9 @@
     y_t = attention of x_t over [persistent | h_a … h_t | x_a … x_t]         a: where t's segment began
     M_t = M_{t-1} trained on y_t                                             z_t = M_t(query of y_t)
 
-A segment is done at once: its answers are one product, its attention one call, and its memory is trained by chunks. Segments go
-one after another, because the answers wait for what was made of the segment before. Of an unfinished segment one has to know the keys
-and values read so far, of both kinds, and M_s: so a text may be cut anywhere.
+A segment is done at once: its answers are one product, its attention one call, and its memory is trained by chunks.
+Segments go one after another, because the answers wait for what was made of the segment before. Of an unfinished segment one
+has to know the keys and values read so far, of both kinds, and M_s: so a text may be cut anywhere.
 
 memory_context_reference   a row and a token at a time, each score written out
 memory_context             pieces: stretches within which no row begins a segment or a document
@@ -151,7 +151,7 @@ def memory_context(
 
 
 def _entered(positions: Tensor, segment: int, begin: Weights, now: Weights, before: Weights) -> Weights:
-    """M_s of a piece whose first tokens stand at positions () or (B,): what a document begins with, the memory now, or as it was."""
+    """M_s of a piece that begins at positions () or (B,): what a document begins with, the memory now, or as it was."""
     fresh, first = positions == 0, positions % segment == 0
     if positions.dim() == 0:
         return begin if bool(fresh) else now if bool(first) else before

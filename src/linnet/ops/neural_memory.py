@@ -2,9 +2,9 @@
 
     S_t = η_t S_{t-1} - θ_t ∇‖M(k_t) - v_t‖²        M_t = (1 - α_t) M_{t-1} + S_t        y_t = M_t(q_t)
 
-These are eq. 12 to 15. The gradient of token t is taken at the *anchor*: the memory as it was where t's chunk began (3.2). Momentum and
-forgetting run on from token to token, over the borders of chunks too, and each token reads its own M_t. A memory is a
-matrix, M(x) = W x (depth 1), or an MLP, M(x) = x + W₂ silu(W₁ x) (depth 2).
+These are eq. 12 to 15. The gradient of token t is taken at the *anchor*: the memory as it was where t's chunk began
+(section 3.2). Momentum and forgetting run on from token to token, over the borders of chunks too, and each token reads its
+own M_t. A memory is a matrix, M(x) = W x (depth 1), or an MLP, M(x) = x + W₂ silu(W₁ x) (depth 2).
 
 `recall_reference` is this, token by token, its inner gradient by autograd. `recall` does a chunk at once. Every gradient is
 an outer product l_j r_jᵀ, and running through momentum and forgetting is linear, so that within a chunk

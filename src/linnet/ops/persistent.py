@@ -1,4 +1,4 @@
-"""Attention beside persistent tokens: keys and values that no text has said, which every query sees (Titans, 2501.00663, section 3.3).
+"""Attention beside persistent tokens: keys and values that no text has said, seen by all (Titans, 2501.00663, section 3.3).
 
     y_t = (Σ_s e^{q_t · k_s} v_s + Σ_p e^{u_t · k_p} v_p) / (Σ_s e^{q_t · k_s} + Σ_p e^{u_t · k_p})        all scores scaled
 

@@ -1,14 +1,14 @@
 """Memory as a context: what a neural memory answers are tokens that attention sees (Titans, 2501.00663, section 4.1).
 
-    h_t = M_s(q_t)      y_t = attention of x_t over [persistent | h_a … h_t | x_a … x_t]      o_t = norm(y_t) ⊙ σ(norm(M_t(y_t)))
+    h_t = M_s(q_t)     y_t = attention of x_t over [persistent | h_a … h_t | x_a … x_t]     o_t = norm(y_t) ⊙ σ(norm(M_t(y_t)))
 
-Texts are read by segments; a is the first place of t's, and M_s the memory as it stood there. Attention decides what of the past it
-needs; the memory learns from what attention found, token by token as NeuralMemory does, and gates it as Gated does. What lies before
-the segment is in the memory alone, so that the state does not grow with the text. See ops/memory_context.py.
+Texts are read by segments; a is the first place of t's, and M_s the memory as it stood there. Attention decides what of the
+past it needs; the memory learns from what attention found, token by token as NeuralMemory does, and gates it as Gated does.
+What lies before the segment is in the memory alone, so that the state does not grow with the text. See ops/memory_context.py.
 
 Where the paper leaves a choice:
-- Causality is exact: a place sees the answers to its own and earlier tokens of its segment. The paper's picture has all answers
-  before the segment (figure 3a), where each would see what later tokens asked.
+- Causality is exact: a place sees the answers to its own and earlier tokens of its segment. The paper has all answers
+  before the segment (eq. 22), where each would see what later tokens asked.
 - An answer stands at the place of the token that asked, and has a norm of its own before it is a token among those of the stream.
 - One Wq asks for h and for o, one Wo writes both, and attention's Wk and Wv read tokens and answers alike.
 - Chunks, whose gradients are taken at one memory, divide a segment.
