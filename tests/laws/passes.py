@@ -17,7 +17,8 @@ def is_written_down(mixer: Mixer) -> bool:
     """Whether a mixer is one whose `lower` says all that it does."""
     match mixer:
         case Attention():
-            return mixer.causal and not isinstance(mixer.position, Alibi) and mixer.kernel == "auto"
+            within = mixer.causal and not isinstance(mixer.position, Alibi) and not mixer.persistent
+            return within and mixer.kernel == "auto"
         case MLP() | GLU():
             return mixer.activation != "gelu"  # the exact one
         case _:

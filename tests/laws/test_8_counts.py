@@ -22,6 +22,7 @@ from linnet.model import (
     Llama3Scaling,
     Longformer,
     Mamba,
+    MemoryContext,
     Model,
     Network,
     RMSNorm,
@@ -34,8 +35,10 @@ from linnet.model.mixer import knn as knn_module
 from linnet.model.mixer import latent as latent_module
 from linnet.model.spec import EXAMPLE_WIDTH, Mixer, Part
 from linnet.model.state import first_capacity
+from linnet.ops import memory_context as memory_context_module
 from linnet.ops.attention import attention_from_reference, attention_reference
 from linnet.ops.mask import Mask
+from linnet.ops.persistent import attention_with_reference
 from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Llama, MambaFamily, Mistral, Mixtral
 
 PUBLISHED = {
@@ -149,8 +152,10 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
 
     The oracle multiplies the scores that a mask hides as well; they are taken off by counting what the mask allows.
     """
-    for module in (attention_module, cross_module, latent_module):
+    for module in (attention_module, cross_module, latent_module, memory_context_module):
         monkeypatch.setattr(module, "attention", attention_reference)
+    for module in (attention_module, memory_context_module):
+        monkeypatch.setattr(module, "attention_with", attention_with_reference)
     for module in (infini_module, knn_module):
         monkeypatch.setattr(module, "attention_from", attention_from_reference)
     network, index = build(model, torch.float64), torch.arange(n)
@@ -174,6 +179,10 @@ def counted_flops(model: Model, n: int, monkeypatch: pytest.MonkeyPatch) -> tupl
         if isinstance(mixer, Infini):
             seen = ((index % mixer.segment) + 1).sum().item()
             hidden_pairs += 4 * mixer.n_heads * mixer.width(model.d_model) * (n * n - seen)
+        if isinstance(mixer, MemoryContext):  # a segment's answers and tokens, for all of its queries
+            pieces = [min(mixer.segment, n - start) for start in range(0, n, mixer.segment)]
+            hidden = sum(2 * w * w - w * (w + 1) for w in pieces)
+            hidden_pairs += 4 * mixer.attention.n_heads * mixer.attention.width(model.d_model) * hidden
         if isinstance(mixer, KNN):  # all queries at once are scored against all that the last of them may recall
             hidden_pairs += 2 * mixer.n_heads * mixer.width(model.d_model) * unseen(mixer, n)
     return count(model, n).forward_flops * n, counter.get_total_flops() - hidden_pairs
@@ -199,7 +208,7 @@ def without_limit(mixer: Mixer, n: int) -> Mixer:
         return mixer.replace(window=None)
     if isinstance(mixer, Mamba):
         return mixer.replace(d_conv=n + 1)
-    if isinstance(mixer, Infini | XL):
+    if isinstance(mixer, Infini | XL | MemoryContext):
         return mixer.replace(segment=n + 1)
     if isinstance(mixer, Gated):
         return mixer.replace(mixer=without_limit(mixer.mixer, n), gate=without_limit(mixer.gate, n))

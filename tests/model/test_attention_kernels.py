@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from linnet.core.errors import ConfigError
 from linnet.interop.huggingface import export_network, spelt_out
 from linnet.model import MLP, Alibi, Attention, Block, Model, Network, Repeat, RMSNorm, Rope, Stack, Sublayer
 from linnet.model.mixer import attention as module
@@ -18,15 +19,18 @@ POSITIONS = {"rope": Rope(), "alibi": Alibi()}
 CALLED = {"sdpa": "attention", "flash": "flash_attention", "reference": "attention_reference", "flex": "flex"}
 
 
-def sentence(kernel: str, position: str, causal: bool = True) -> Model:
-    mixer = Attention(n_heads=4, n_kv_heads=2, window=6, causal=causal, position=POSITIONS[position]).replace(kernel=kernel)
+def sentence(kernel: str, position: str, causal: bool = True, persistent: int = 0) -> Model:
+    mixer = Attention(n_heads=4, n_kv_heads=2, window=6, causal=causal, position=POSITIONS[position], persistent=persistent)
+    mixer = mixer.replace(kernel=kernel)
     block = Block(sublayers=tuple(Sublayer(mixer=each, norm=RMSNorm()) for each in (mixer, MLP(d_ff=16))))
     return Model(vocab_size=31, d_model=16, decoder=Stack(layers=(Repeat(pattern=(block,), times=2),), final_norm=RMSNorm()))
 
 
-def answers(kernel: str, position: str, causal: bool, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+def answers(kernel: str, position: str, causal: bool, dtype: torch.dtype = torch.float64, persistent: int = 0) -> list[Tensor]:
     """Hidden states of packed rows, and the gradient of every parameter."""
-    network = Network(sentence(kernel, position, causal).replace(init={"residual": "plain", "std": 0.4}), seed=5).to(dtype)
+    network = Network(sentence(kernel, position, causal, persistent).replace(init={"residual": "plain", "std": 0.4}), seed=5).to(
+        dtype
+    )
     text = torch.randint(0, 31, (2, 23), generator=torch.Generator().manual_seed(0))
     documents = torch.tensor([[4] * 9 + [1] * 14, [0] * 23])
     hidden = network(text, documents=documents).hidden
@@ -36,10 +40,11 @@ def answers(kernel: str, position: str, causal: bool, dtype: torch.dtype = torch
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize(("kernel", "position"), itertools.product(KERNELS, POSITIONS))
-def test_every_kernel_computes_the_same(kernel: str, position: str, causal: bool) -> None:
-    right = answers("reference", position, causal)
+@pytest.mark.parametrize("persistent", [0, 3])
+def test_every_kernel_computes_the_same(kernel: str, position: str, causal: bool, persistent: int) -> None:
+    right = answers("reference", position, causal, persistent=persistent)
     for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 1e-4)):
-        for a, b in zip(answers(kernel, position, causal, dtype), right, strict=True):
+        for a, b in zip(answers(kernel, position, causal, dtype, persistent), right, strict=True):
             assert (a.double() - b).abs().max() <= bound * max(b.abs().max().item(), 1)
 
 
@@ -69,3 +74,21 @@ def test_a_kernel_is_no_part_of_what_a_model_is_to_others() -> None:
     assert by_tiles != llama
     assert spelt_out(by_tiles) == spelt_out(llama)
     export_network(Network(by_tiles, seed=1), Llama, 64)
+
+
+def test_persistent_tokens_are_one_matrix_of_the_layer_and_not_for_flex() -> None:
+    (problem,) = Attention(n_heads=4, persistent=2, kernel="flex").problems(16)
+    assert problem == "attention: persistent tokens with kernel flex; needed: another kernel; try: kernel: auto"
+    network = Network(sentence("auto", "rope", persistent=2), seed=5)
+    assert {name: p.shape for name, p in network.named_parameters() if "persistent" in name} == {
+        f"decoder.layers.{i}.sublayers.0.mixer.persistent": (2, 16) for i in range(2)
+    }
+
+
+def test_a_model_with_persistent_tokens_is_no_llama() -> None:
+    llama = Llama(n_layers=1, n_heads=2, d_model=16).sentence(31)
+    attention, glu = next(llama.decoder.blocks()).sublayers
+    block = Block(sublayers=(attention.model_copy(update={"mixer": attention.mixer.replace(persistent=2)}), glu))
+    other = llama.replace(decoder=Stack(layers=(Repeat(pattern=(block,)),), final_norm=llama.decoder.final_norm))
+    with pytest.raises(ConfigError, match="not a plain llama"):
+        export_network(Network(other, seed=1), Llama, 64)

@@ -47,7 +47,7 @@ def test_the_layer_is_its_formula_token_by_token(
 
 def test_queries_and_keys_have_length_one_and_rates_a_limit() -> None:
     layer = filled(NeuralMemoryLayer(NeuralMemory(n_heads=2, rate=0.05), 8))
-    tokens = layer._tokens(10 * torch.randn(2, 9, 8))
+    tokens = layer.tokens(10 * torch.randn(2, 9, 8))
     assert torch.allclose(tokens.queries.norm(dim=-1), torch.ones(2, 2, 9))
     assert torch.allclose(tokens.keys.norm(dim=-1), torch.ones(2, 2, 9))
     assert tokens.rate.min() > 0

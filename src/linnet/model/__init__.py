@@ -13,6 +13,7 @@ from linnet.model.mixer.knn import KNN
 from linnet.model.mixer.latent import LatentAttention
 from linnet.model.mixer.longformer import Longformer
 from linnet.model.mixer.mamba import Mamba
+from linnet.model.mixer.memory_context import MemoryContext
 from linnet.model.mixer.neural_memory import NeuralMemory
 from linnet.model.mixer.xl import XL
 from linnet.model.network import Network, Output
@@ -45,6 +46,7 @@ __all__ = [
     "Llama3Scaling",
     "Longformer",
     "Mamba",
+    "MemoryContext",
     "MoE",
     "Model",
     "NTKScaling",

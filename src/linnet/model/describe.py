@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from linnet.model.spec import Block, Model, Stack
+from linnet.model.spec import Block, Mixer, Model, Stack
 
 
 def describe(model: Model) -> str:
     """For people: `4 × (attention + mlp), width 128, rope positions, 67 ids, free head`."""
-    inside = next(
-        (found for sublayer in model.decoder.sublayers() if (found := getattr(sublayer.mixer, "position", None)) is not None),
-        None,
-    )
+    mixers = [mixer for sublayer in model.decoder.sublayers() for mixer in _and_inside(sublayer.mixer)]
+    inside = next((found for mixer in mixers if (found := getattr(mixer, "position", None)) is not None), None)
     position = getattr(model.position or inside, "kind", "no")
+    persistent = max((getattr(mixer, "persistent", 0) for mixer in mixers), default=0)
+    tokens = f", {persistent} persistent token{'s' if persistent > 1 else ''}" if persistent else ""
     head = "tied" if model.head.tied else "free"
     layers = _layers(model.decoder)
     if model.encoder is not None:
         layers = f"encoder of {_layers(model.encoder.stack)}, decoder of {layers}"
-    return f"{layers}, width {model.d_model}, {position} positions, {model.vocab_size:,} ids, {head} head"
+    return f"{layers}, width {model.d_model}, {position} positions{tokens}, {model.vocab_size:,} ids, {head} head"
+
+
+def _and_inside(mixer: Mixer) -> Iterator[Mixer]:
+    """A mixer, and those that it is made of."""
+    yield mixer
+    for name in type(mixer).model_fields:
+        if isinstance(part := getattr(mixer, name), Mixer):
+            yield from _and_inside(part)
 
 
 def _layers(stack: Stack) -> str:

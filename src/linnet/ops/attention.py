@@ -12,7 +12,8 @@ attention_from       causal, each query from a first key on: whole rows, windows
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -134,3 +135,29 @@ def attention_from(q: Tensor, k: Tensor, v: Tensor, first: Tensor | None = None,
     if own_backward(q, k, v):
         return _AttentionFrom.apply(q, k, v, first, scale)
     return attention_forward(q, k, v, first, scale, log_sums=False)[0]
+
+
+class Kernel(NamedTuple):
+    """A kernel of attention that says the logarithm L (B, H, T) of each query's sum.
+
+    forward    q, k, v → y, L
+    backward   g, q, k, v, y, L → the gradients of q, k and v
+    """
+
+    forward: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    backward: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+def kernel_from(first: Tensor | None, *, scale: float) -> Kernel:
+    """What `attention_from` is made of, for who wants the sums: of queries, keys and values that `kernels_take`."""
+
+    def forward(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        y, log_sums = attention_forward(_in_one_piece(q), _in_one_piece(k), _in_one_piece(v), first, scale, log_sums=True)
+        assert log_sums is not None
+        return y, log_sums
+
+    def backward(g: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, log_sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v, g = (_in_one_piece(x) for x in (q, k, v, g))
+        return attention_backward(q, k, v, y, log_sums, first, scale, g)
+
+    return Kernel(forward, backward)

@@ -1,5 +1,7 @@
 """A memory of bounded size that is written once a segment and read by linear attention (Infini-attention, 2404.07143).
 
+Section "Compressive Memory", 3.1.2 in the version that has a section of background: eq. 7 reads, 8 and 9 write.
+
     read    A_t = σ(q_t) M / σ(q_t) z                            σ(x) = ELU(x) + 1
     write   M ← M + Σ σ(k_s)ᵀ v_s,  z ← z + Σ σ(k_s)             linear rule, over the tokens s of a segment that has ended
             M ← M + Σ σ(k_s)ᵀ (v_s - σ(k_s) M / σ(k_s) z)        delta rule: only what the memory does not say already

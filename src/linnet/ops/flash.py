@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from linnet.ops.attention import attention_reference
+from linnet.ops.attention import Kernel, attention_reference
 from linnet.ops.backward import own_backward
 from linnet.ops.mask import Mask
 
@@ -67,6 +67,28 @@ def flash_attention(
     if own_backward(q, k, v):
         return _Flash.apply(q, k, v, slopes, work)
     return _forward(q, k, v, slopes, work)[0]
+
+
+def flash_kernel(
+    mask: Mask,
+    *,
+    first_query: int,
+    first_key: int = 0,
+    slopes: Tensor | None = None,
+    scale: float,
+    tile: tuple[int, int] = (QUERIES, KEYS),
+) -> Kernel:
+    """What `flash_attention` is made of, for who wants the sums."""
+    work = _Work(mask, first_query, first_key, scale, tile)
+
+    def forward(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        y, log_sums = _forward(q, k, v, slopes, work)
+        return y, log_sums.flatten(1, 2)  # (B, H, T)
+
+    def backward(g: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, log_sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return _backward(g, q, k, v, y, _grouped(log_sums, k.shape[1]), slopes, work)
+
+    return Kernel(forward, backward)
 
 
 @dataclass(frozen=True)

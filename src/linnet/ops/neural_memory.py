@@ -1,10 +1,10 @@
-"""A memory that is trained while it is read (Titans, 2501.00663): gradient descent with momentum and forgetting.
+"""A memory that is trained while it is read (Titans, 2501.00663, section 3.1): gradient descent with momentum and forgetting.
 
     S_t = η_t S_{t-1} - θ_t ∇‖M(k_t) - v_t‖²        M_t = (1 - α_t) M_{t-1} + S_t        y_t = M_t(q_t)
 
-The gradient of token t is taken at the *anchor*: the memory as it was where t's chunk began (section 3.2). Momentum and
-forgetting run on from token to token, over the borders of chunks too, and each token reads its own M_t. A memory is a
-matrix, M(x) = W x (depth 1), or an MLP, M(x) = x + W₂ silu(W₁ x) (depth 2).
+These are eq. 12 to 15. The gradient of token t is taken at the *anchor*: the memory as it was where t's chunk began
+(section 3.2). Momentum and forgetting run on from token to token, over the borders of chunks too, and each token reads its
+own M_t. A memory is a matrix, M(x) = W x (depth 1), or an MLP, M(x) = x + W₂ silu(W₁ x) (depth 2).
 
 `recall_reference` is this, token by token, its inner gradient by autograd. `recall` does a chunk at once. Every gradient is
 an outer product l_j r_jᵀ, and running through momentum and forgetting is linear, so that within a chunk
@@ -17,6 +17,7 @@ deeper; a scan over chunks (an anchor depends on the chunk before it, so chunks 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -59,6 +60,15 @@ class Memory:
     def begin(initial: Weights) -> Memory:
         """A memory that has read nothing: initial weights (B, H, out, in), no momentum."""
         return Memory(initial, initial, tuple(torch.zeros_like(w) for w in initial))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Memory:
+        """All matrices changed alike."""
+        parts = (self.anchor, self.weights, self.momentum)
+        return Memory(*(tuple(change(w) for w in part) for part in parts))
+
+    def nbytes(self) -> int:
+        """Bytes of all matrices."""
+        return sum(w.numel() * w.element_size() for w in (*self.anchor, *self.weights, *self.momentum))
 
     def chosen(self, rows: Tensor, other: Memory) -> Memory:
         """This memory in rows (B,) that are true, the other one elsewhere."""

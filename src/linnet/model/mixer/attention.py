@@ -5,14 +5,15 @@
 All heads in one parallel layer. Fewer key-value heads than heads: grouped-query attention (2305.13245), one of them:
 multi-query (1911.02150). A `window` lets each place see only the last so many (Longformer 2004.05150, Mistral
 2310.06825). QK-norm (2302.05442) normalises queries and keys by head before they are turned and compared.
+Persistent tokens (Titans 2501.00663, section 3.3) are learned and stand before every sequence: all see them, within any
+window; no position acts on them (see ops/persistent.py).
 Deliberately one class: what used to be classes are fields here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -25,10 +26,11 @@ from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
 from linnet.model.state import KeyValue, Tail
-from linnet.ops.attention import attention, attention_from, attention_reference
-from linnet.ops.flash import flash_attention
+from linnet.ops.attention import attention, attention_from, attention_reference, kernel_from
+from linnet.ops.flash import flash_attention, flash_kernel
 from linnet.ops.flex import flex
 from linnet.ops.kernels import kernels_take
+from linnet.ops.persistent import Persistent, attention_with, attention_with_reference, joined
 from linnet.ops.program import CannotRun, Program, lower
 from linnet.ops.rope import rotate
 
@@ -42,6 +44,7 @@ class Attention(TokenMixer):
     causal        a place sees only places before it
     window        places that each one sees; default: all
     position      positions that act inside attention; default: none
+    persistent    learned tokens that every place sees beside those of the text; 0: none
     qk_norm       a norm on queries and keys; default: none
     bias          biases on queries, keys, values and the output
     output_bias   a bias on the output; default: as bias says
@@ -58,6 +61,7 @@ class Attention(TokenMixer):
     causal: bool = True
     window: int | None = Field(default=None, ge=1)
     position: AttentionPosition | None = None
+    persistent: int = Field(default=0, ge=0)
     qk_norm: Norm | None = None
     bias: bool = False
     output_bias: bool | None = None
@@ -89,6 +93,12 @@ class Attention(TokenMixer):
             cls(n_heads=4, causal=False, kernel="flash"),
             cls(n_heads=4, window=5, position=Rope(), kernel="sdpa"),
             cls(n_heads=4, n_kv_heads=1, position=Alibi(), kernel="reference"),
+            cls(n_heads=4, persistent=3),
+            cls(n_heads=4, n_kv_heads=2, window=5, position=Rope(), persistent=4),
+            cls(n_heads=4, n_kv_heads=2, position=Alibi(), persistent=2, qk_norm=RMSNorm()),
+            cls(n_heads=4, window=5, position=Rope(), persistent=1, kernel="flash"),
+            cls(n_heads=2, n_kv_heads=1, d_head=6, window=5, position=Rope(), persistent=2, bias=True, kernel="reference"),
+            cls(n_heads=4, causal=False, window=3, persistent=2, position=Rope(fraction=0.5), kernel="sdpa"),
         )  # flex asks for a GPU
 
     def width(self, d_model: int) -> int:
@@ -102,6 +112,8 @@ class Attention(TokenMixer):
 
     def problems(self, d_model: int) -> list[str]:
         found = head_problems("attention", d_model, self.n_heads, self.groups, self.d_head)
+        if self.persistent and self.kernel == "flex":
+            found.append("attention: persistent tokens with kernel flex; needed: another kernel; try: kernel: auto")
         return found + rope_problems("attention", self.position, self.width(d_model))
 
     def build(self, d_model: int) -> nn.Module:
@@ -112,7 +124,7 @@ class Attention(TokenMixer):
         q, kv = self.n_heads * k, self.groups * k
         biases = (q + 2 * kv if self.bias else 0) + (d_model if self.writes_bias else 0)
         norms = 2 * self.qk_norm.n_params(k) if self.qk_norm is not None else 0
-        return d_model * (q + 2 * kv) + q * d_model + biases + norms
+        return d_model * (q + 2 * kv) + q * d_model + biases + norms + self.persistent * d_model
 
     @property
     def writes_bias(self) -> bool:
@@ -124,15 +136,19 @@ class Attention(TokenMixer):
         matrices = 2 * d_model * k * (2 * self.n_heads + 2 * self.groups)
         window = min(context, self.window or context)
         before = (window - 1) * (1 - window / (2 * context))  # keys before a query that it sees, on average
-        average = 1 + before * (1 if self.causal else 2)
-        return matrices + 4 * self.n_heads * k * average
+        average = 1 + before * (1 if self.causal else 2) + self.persistent
+        return matrices + 4 * self.n_heads * k * average + self.persistent_flops(d_model) / context
+
+    def persistent_flops(self, d_model: int) -> float:
+        """Of keys and values of the persistent tokens, once a pass."""
+        return 4 * self.persistent * d_model * self.groups * self.width(d_model)
 
     def state_bytes(self, d_model: int, length: int, number: int) -> int:
         return 2 * self.groups * self.width(d_model) * min(length, self.window or length) * number
 
     def activation_numbers(self, d_model: int, context: int) -> float:
         k = self.width(d_model)
-        scores = 2 * self.n_heads * context if self.kernel == "reference" else 0
+        scores = 2 * self.n_heads * (context + self.persistent) if self.kernel == "reference" else 0
         return (
             d_model
             + scores
@@ -142,7 +158,7 @@ class Attention(TokenMixer):
 
 
 class AttentionLayer(nn.Module):
-    """Wq (H·K, D), Wk and Wv (G·K, D), Wo (D, H·K)."""
+    """Wq (H·K, D), Wk and Wv (G·K, D), Wo (D, H·K), persistent (P, D) where there are any."""
 
     def __init__(self, spec: Attention, d_model: int) -> None:
         super().__init__()
@@ -156,6 +172,7 @@ class AttentionLayer(nn.Module):
         self.o = build_linear(spec.linear, inner, d_model, bias=spec.writes_bias, writes_residual=True)
         self.q_norm = spec.qk_norm.build(self.d_head) if spec.qk_norm is not None else None
         self.k_norm = spec.qk_norm.build(self.d_head) if spec.qk_norm is not None else None
+        self.persistent = nn.Parameter(torch.empty(spec.persistent, d_model)) if spec.persistent else None
 
     def new_state(self, batch: int, like: Tensor, capacity: int | None = None) -> KeyValue:
         """An empty memory for `batch` rows, of `like`'s dtype and device."""
@@ -173,6 +190,7 @@ class AttentionLayer(nn.Module):
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, K), (B, G, T, K) twice
+        plain = q
         if isinstance(self.spec.position, Rope):
             cos, sin = rotation(self.spec.position, context, self.d_head, q.dtype)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
@@ -180,8 +198,17 @@ class AttentionLayer(nn.Module):
         if state is not None:
             state = KeyValue(state.keys.append(k), state.values.append(v))
             k, v, first_key = state.keys.view(), state.values.view(), state.keys.first  # (B, G, S, K)
-        y = self._attend(q, k, v, context, first_key)  # (B, H, T, K)
+        y = self._attend(q, k, v, context, first_key, self.always_seen(plain))  # (B, H, T, K)
         return self.o(y.transpose(1, 2).reshape(batch, n_tokens, -1)), state  # (B, T, D)
+
+    def always_seen(self, plain: Tensor) -> Persistent | None:
+        """The persistent tokens' keys and values, for queries (B, H, T, K) that no position has turned yet."""
+        if self.persistent is None:
+            return None
+        k, v = (layer(self.persistent).view(-1, self.spec.groups, self.d_head) for layer in (self.k, self.v))  # (P, G, K)
+        if self.k_norm is not None:
+            k = self.k_norm(k)
+        return Persistent(plain, k.transpose(0, 1), v.transpose(0, 1))
 
     def lower(self, program: Program, x: Tensor) -> Tensor:
         spec, width = self.spec, self.d_head
@@ -189,6 +216,8 @@ class AttentionLayer(nn.Module):
             raise CannotRun("attention with a bias, or to places that come later")
         if spec.kernel != "auto":
             raise CannotRun("attention by another kernel than the fastest")
+        if self.persistent is not None:
+            raise CannotRun("attention with persistent tokens")
         q, k, v = (lower(layer, program, x) for layer in (self.q, self.k, self.v))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = lower(self.q_norm, program, q), lower(self.k_norm, program, k)
@@ -200,28 +229,35 @@ class AttentionLayer(nn.Module):
         program.remember(values, v, width)
         return lower(self.o, program, program.attend(q, keys, values, spec.groups, width, self.scale, spec.window))
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context, first_key: int) -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context, first_key: int, always: Persistent | None) -> Tensor:
         """q (B, H, T, K) and the keys and values (B, G, S, K), of which the first has stream index `first_key` → (B, H, T, K)."""
         n_keys, window, kernel = k.shape[2], self.spec.window, self.spec.kernel
         if kernel in ("flash", "flex"):
-            return self._by_places(flash_attention if kernel == "flash" else flex, q, k, v, context, first_key)
+            return self._by_places(q, k, v, context, first_key, always)
         if kernel == "auto" and self.spec.causal and not isinstance(self.spec.position, Alibi) and kernels_take(q, k, v):
             known, first = context.first_seen(batch=len(q), window=window, first_key=first_key, n_keys=n_keys)
+            if known and always is not None:
+                return joined(q, k, v, always, kernel_from(first, scale=self.scale), scale=self.scale)
             if known:
                 return attention_from(q, k, v, first, scale=self.scale)
         allowed, causal = context.mask(causal=self.spec.causal, window=window, first_key=first_key, n_keys=n_keys)
-        bias = self._bias(context, first_key, n_keys)
-        way = attention_reference if kernel == "reference" else attention
-        return way(q, k, v, allowed=allowed, causal=causal, bias=bias, scale=self.scale)
+        seen: dict[str, Any] = {"allowed": allowed, "causal": causal, "bias": self._bias(context, first_key, n_keys)}
+        if always is not None:
+            way = attention_with_reference if kernel == "reference" else attention_with
+            return way(q, k, v, always, **seen, scale=self.scale)
+        return (attention_reference if kernel == "reference" else attention)(q, k, v, **seen, scale=self.scale)
 
-    def _by_places(self, way: Callable[..., Tensor], q: Tensor, k: Tensor, v: Tensor, context: Context, first_key: int) -> Tensor:
+    def _by_places(self, q: Tensor, k: Tensor, v: Tensor, context: Context, first_key: int, always: Persistent | None) -> Tensor:
         """By a kernel that is told who sees whom by places, and writes out no mask."""
         written = context.first + context.n_tokens - first_key  # a state of fixed size shows places after them, too
         k, v = k[:, :, :written], v[:, :, :written]
         mask = context.seen(causal=self.spec.causal, window=self.spec.window, first_key=first_key, n_keys=k.shape[2])
         alibi = self.spec.position if isinstance(self.spec.position, Alibi) else None
         slopes = None if alibi is None else alibi.slopes(self.spec.n_heads).to(q.device)
-        return way(q, k, v, mask, first_query=context.first, first_key=first_key, slopes=slopes, scale=self.scale)
+        where: dict[str, Any] = {"first_query": context.first, "first_key": first_key, "slopes": slopes, "scale": self.scale}
+        if always is not None:
+            return joined(q, k, v, always, flash_kernel(mask, **where), scale=self.scale)
+        return (flash_attention if self.spec.kernel == "flash" else flex)(q, k, v, mask, **where)
 
     def _bias(self, context: Context, first_key: int, n_keys: int) -> Tensor | None:
         if not isinstance(self.spec.position, Alibi):

@@ -2,9 +2,9 @@
 
     y = norm(mixer(x)) ⊙ σ(norm(gate(x)))
 
-In Titans the mixer is attention over the last few places and the gate a neural memory of all that came before: what is
-near is seen exactly, and what is far decides how much of it counts. Any two token mixers fit. Each has a norm of its own,
-with a scale that is learned.
+These are eq. 26 to 28, "Gated Memory". In Titans the mixer is attention over the last few places and the gate a neural
+memory of all that came before: what is near is seen exactly, and what is far decides how much of it counts. Any two token
+mixers fit. Each has a norm of its own, with a scale that is learned.
 """
 
 from __future__ import annotations

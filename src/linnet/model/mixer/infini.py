@@ -5,6 +5,7 @@
 M and z hold all segments of the document that have ended, as linear attention does (see ops/compressive_memory.py); they
 take as much room after a million tokens as after one segment. The paper gives the memory's queries and keys no position,
 so that it holds what was said and not where: rope turns those of the local part alone. Gradients flow through the memory.
+Sections 3.1 (the mixture is eq. 10) and 4.1 (positions, gradients), as the version that has a section of background counts them.
 
 Names are attention's: with a gate far below zero this is attention within segments, and an attention's weights fit.
 Deliberately no normaliser of its own for the values, as some later work adds: the paper's formula as it stands.

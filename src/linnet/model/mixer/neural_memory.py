@@ -1,11 +1,12 @@
-"""Neural memory: a small model inside the layer, trained on the text while it reads (Titans, 2501.00663).
+"""Neural memory: a small model inside the layer, trained on the text while it reads (Titans, 2501.00663, section 3.1).
 
     S_t = η_t S_{t-1} - θ_t ∇‖M(k_t) - v_t‖²        M_t = (1 - α_t) M_{t-1} + S_t        y_t = M_t(q_t) Wo
 
 What surprises (a large gradient) is written down; momentum η carries surprise on to the tokens that follow, forgetting α
-makes room. All three depend on the token. Queries, keys and values go through silu; queries and keys have length 1.
-Gradients of a chunk are taken where the chunk began, so that it costs matrix products: see ops/neural_memory.py. Chunks
-are counted within a document. Not done: the convolutions behind the projections; a `convolution` sublayer before it is one.
+makes room. All three depend on the token. Queries, keys and values go through silu; queries and keys have length 1 (4.4).
+Gradients of a chunk are taken where the chunk began, so that it costs matrix products (3.2): see ops/neural_memory.py. Chunks
+are counted within a document. Not done: the convolutions behind the projections, and the gate before Wo (both 4.4); a
+`convolution` sublayer before it is nearly the former.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class NeuralMemory(TokenMixer):
         return gradients + reads + 4 * n * self.memory_numbers(d_model) + 2 * n**3 * h
 
     def state_bytes(self, d_model: int, length: int, number: int) -> int:
-        return 3 * self.memory_numbers(d_model) * number
+        return 3 * self.memory_numbers(d_model) * max(number, 4)
 
     def activation_numbers(self, d_model: int, context: int) -> float:
         between = 4 * self.chunk * self.n_heads
@@ -103,23 +104,17 @@ class Trained:
     memory: Memory
     read: Tail
 
-    def _each(self, change: object) -> Memory:
-        assert callable(change)
-        parts = (self.memory.anchor, self.memory.weights, self.memory.momentum)
-        return Memory(*(tuple(change(w) for w in part) for part in parts))
-
     def select(self, rows: Tensor) -> Trained:
-        return Trained(self._each(lambda w: w[rows]), self.read.select(rows))
+        return Trained(self.memory.each(lambda w: w[rows]), self.read.select(rows))
 
     def reclaim(self) -> Trained:
         return replace(self, read=self.read.reclaim())
 
     def detach(self) -> Trained:
-        return Trained(self._each(lambda w: w.detach()), self.read.detach())
+        return Trained(self.memory.each(Tensor.detach), self.read.detach())
 
     def nbytes(self) -> int:
-        parts = (*self.memory.anchor, *self.memory.weights, *self.memory.momentum)
-        return sum(w.numel() * w.element_size() for w in parts) + self.read.nbytes()
+        return self.memory.nbytes() + self.read.nbytes()
 
 
 class NeuralMemoryLayer(nn.Module):
@@ -141,26 +136,41 @@ class NeuralMemoryLayer(nn.Module):
 
     def new_state(self, batch: int, like: Tensor, capacity: int | None = None) -> Trained:
         """A memory for `batch` rows before its first document; what it begins with is taken when that begins."""
+        return Trained(self.nothing(batch, like), uncounted_places(batch, like, capacity))
+
+    def nothing(self, batch: int, like: Tensor) -> Memory:
+        """Room for the memories of `batch` rows, zeros, in at least 32 bits."""
         like = like.new_empty(0, dtype=_precise(like.dtype))
-        nothing: Weights = tuple(like.new_zeros(batch, *w.shape) for w in self.initial)
-        return Trained(Memory(nothing, nothing, nothing), uncounted_places(batch, like, capacity))
+        zeros: Weights = tuple(like.new_zeros(batch, *w.shape) for w in self.initial)
+        return Memory(zeros, zeros, zeros)
 
     def forward(self, x: Tensor, context: Context, state: Trained | None = None) -> tuple[Tensor, Trained | None]:
-        batch, n, d_model = x.shape  # (B, T, D)
+        batch, n, _ = x.shape  # (B, T, D)
         read = None if state is None else state.read.append(state.read.line.store.new_empty(batch, n, 0))
         memory = None if state is None else state.memory
-        initial = tuple(w.to(_precise(x.dtype)) for w in self.initial)
-        y, memory = recall(self._tokens(x), context.positions, initial, memory, chunk=self.spec.chunk)
-        y = self.o(y.transpose(1, 2).reshape(batch, n, d_model).to(x.dtype))  # (B, T, D)
-        return y, None if read is None else Trained(memory, read)
+        y, memory = recall(self.tokens(x), context.positions, self.start(x.dtype), memory, chunk=self.spec.chunk)
+        return self.written(y, x.dtype), None if read is None else Trained(memory, read)
 
-    def _tokens(self, x: Tensor) -> Tokens:
+    def asked(self, q: Tensor) -> Tensor:
+        """What Wq made of tokens (B, T, D), as the memory is asked it: (B, H, T, K)."""
+        return normalize(self._by_head(q), dim=-1)
+
+    def written(self, y: Tensor, dtype: torch.dtype) -> Tensor:
+        """The memory's answers (B, H, T, K) as the stream has them, (B, T, D)."""
+        written: Tensor = self.o(y.transpose(1, 2).flatten(2).to(dtype))
+        return written
+
+    def start(self, dtype: torch.dtype) -> Weights:
+        """What a document begins with, for tokens of this type."""
+        return tuple(w.to(_precise(dtype)) for w in self.initial)
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        return silu(x.to(_precise(x.dtype))).view(*x.shape[:2], -1, self.d_head).transpose(1, 2)
+
+    def tokens(self, x: Tensor) -> Tokens:
         """What the memory is told, in at least 32 bits: it adds up over the whole text."""
         batch, n, _ = x.shape
-        q, k, v = (
-            silu(part.to(_precise(x.dtype))).view(batch, n, -1, self.d_head).transpose(1, 2)
-            for part in project(x, (self.q, self.k, self.v))
-        )  # (B, H, T, K)
+        q, k, v = (self._by_head(part) for part in project(x, (self.q, self.k, self.v)))  # (B, H, T, K)
         gates = self.gates(x).to(q.dtype).view(batch, n, 3, -1) + self.gate_offset.to(q.dtype)
         rate, momentum, forgetting = gates.permute(2, 0, 3, 1)  # (B, H, T)
         return Tokens(normalize(q, dim=-1), normalize(k, dim=-1), v, self.spec.rate * rate.sigmoid(), momentum, forgetting)
