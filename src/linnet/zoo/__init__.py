@@ -5,6 +5,7 @@ from linnet.zoo.deepseek import Deepseek
 from linnet.zoo.family import SIZES, Decoder, Family, Sentence, Size
 from linnet.zoo.gpt2 import GPT2
 from linnet.zoo.infini import InfiniLlama
+from linnet.zoo.jamba import Jamba
 from linnet.zoo.linnet import Linnet
 from linnet.zoo.llama import Llama
 from linnet.zoo.mamba import MambaFamily
@@ -25,6 +26,7 @@ __all__ = [
     "Deepseek",
     "Family",
     "InfiniLlama",
+    "Jamba",
     "Linnet",
     "Llama",
     "MambaFamily",
