@@ -8,6 +8,7 @@ from linnet.zoo.infini import InfiniLlama
 from linnet.zoo.jamba import Jamba
 from linnet.zoo.linnet import Linnet
 from linnet.zoo.llama import Llama
+from linnet.zoo.longformer import LongformerFamily
 from linnet.zoo.mamba import MambaFamily
 from linnet.zoo.memorizing import Memorizing
 from linnet.zoo.mistral import Mistral
@@ -29,6 +30,7 @@ __all__ = [
     "Jamba",
     "Linnet",
     "Llama",
+    "LongformerFamily",
     "MambaFamily",
     "Memorizing",
     "Mistral",
