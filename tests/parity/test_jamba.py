@@ -97,7 +97,9 @@ def test_64_greedy_tokens_are_theirs(name: str) -> None:
     """Through the state: keys and values of attention, the recurrence and the convolution of Mamba."""
     model, prompt = theirs(name), tokens()[:1, :PROMPT]
     ours = import_network(model.config.to_dict(), model.state_dict())
-    assert greedy(ours, prompt, 64) == their_greedy(model, prompt, 64)
+    expected = their_greedy(model, prompt, 64)
+    assert len(set(expected)) > 10, "one word said over and over is no test"
+    assert greedy(ours, prompt, 64) == expected
 
 
 def swap(state: dict[str, torch.Tensor], one: str, other: str) -> None:

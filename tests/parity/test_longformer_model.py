@@ -100,7 +100,7 @@ def test_padding_is_their_attention_mask() -> None:
 @pytest.mark.parametrize("headless", [False, True])
 def test_export_gives_ours(tmp_path: Path, headless: bool) -> None:
     family = LongformerFamily(
-        n_layers=3, n_heads=4, d_model=48, d_ff=80, context_length=50, windows=(3, 5, 3), masked_head=not headless
+        n_layers=3, n_heads=4, d_model=48, d_ff=80, context_length=50, layer_windows=(3, 5, 3), masked_head=not headless
     )
     ours = Network(family.sentence(VOCAB), seed=3)
     randomise(ours)
@@ -210,11 +210,14 @@ def test_refusals() -> None:
     assert not stack.replace(
         layers=(Repeat(pattern=(Block(sublayers=(Sublayer(mixer=Attention(n_heads=4)),)),)),)
     ).has_global_places()
-    with pytest.raises(ConfigError, match=r"windows = \[2, 3\] for n_layers = 3; needed: one of at least 1 for each layer"):
-        LongformerFamily(n_layers=3, windows=(2, 3)).sentence(VOCAB)
+    with pytest.raises(ConfigError, match=r"layer_windows = \[2, 3\] for n_layers = 3; needed: one of at least 1 for each layer"):
+        LongformerFamily(n_layers=3, layer_windows=(2, 3)).sentence(VOCAB)
     for wrong, said in (
         ({"window": 2}, r"windows \[2, 2\]; needed: windows of 3 or more"),
-        ({"windows": (4, 6)}, r"windows \[4, 6\]; needed: windows of 3 or more, each but for itself a divisor of the largest"),
+        (
+            {"layer_windows": (4, 6)},
+            r"windows \[4, 6\]; needed: windows of 3 or more, each but for itself a divisor of the largest",
+        ),
         ({"n_global": 2}, "n_global = 2; needed: one, which is what a config.json that cannot say it is read as"),
     ):
         with pytest.raises(ConfigError, match=said):

@@ -10,6 +10,7 @@ from linnet.zoo.linnet import Linnet
 from linnet.zoo.llama import Llama
 from linnet.zoo.longformer import LongformerFamily
 from linnet.zoo.mamba import MambaFamily
+from linnet.zoo.marian import Marian
 from linnet.zoo.memorizing import Memorizing
 from linnet.zoo.mistral import Mistral
 from linnet.zoo.mixtral import Mixtral
@@ -32,6 +33,7 @@ __all__ = [
     "Llama",
     "LongformerFamily",
     "MambaFamily",
+    "Marian",
     "Memorizing",
     "Mistral",
     "Mixtral",

@@ -30,7 +30,7 @@ class LongformerFamily(WithHeads, HuggingFace):
     """Longformer: places see both ways within a window, and a few see all.
 
     window          how far a place sees to each side, itself included
-    windows         the same for each layer by itself; default: `window` in all
+    layer_windows   the same for each layer by itself; default: `window` in all
     n_global        tokens at the beginning of each text that see and are seen by all of it, where a pass marks no others
     d_ff            width inside the MLP; default: 4 · d_model
     masked_head     the head that says what stood at masked places; without it, hidden states are what it is for
@@ -40,7 +40,7 @@ class LongformerFamily(WithHeads, HuggingFace):
 
     kind: Literal["longformer"] = "longformer"
     window: int = Field(default=128, ge=1)
-    windows: tuple[int, ...] | None = Field(default=None, strict=False)
+    layer_windows: tuple[int, ...] | None = Field(default=None, strict=False)
     n_global: int = Field(default=1, ge=1)
     d_ff: int | None = Field(default=None, ge=1)
     masked_head: bool = True
@@ -59,16 +59,16 @@ class LongformerFamily(WithHeads, HuggingFace):
     def examples(cls) -> tuple[LongformerFamily, ...]:
         plain = cls(n_layers=2, n_heads=4, d_model=EXAMPLE_WIDTH, context_length=96, window=4)
         other = cls(
-            n_layers=2, n_heads=2, d_model=EXAMPLE_WIDTH, windows=(2, 5), n_global=2, d_ff=24, masked_head=False, n_token_types=2, norm_eps=0.1,
+            n_layers=2, n_heads=2, d_model=EXAMPLE_WIDTH, layer_windows=(2, 5), n_global=2, d_ff=24, masked_head=False, n_token_types=2, norm_eps=0.1,
             dropout=0.25,
         )  # fmt: skip
         return plain, other, cls(size="nano", n_layers=1, n_token_types=0)
 
     def sentence(self, vocab_size: int) -> Model:
         shape, norm = self.shape, LayerNorm(eps=self.norm_eps)
-        windows = self.windows or (self.window,) * shape.n_layers
+        windows = self.layer_windows or (self.window,) * shape.n_layers
         if len(windows) != shape.n_layers or min(windows) < 1:
-            got = f"windows = {list(windows)} for n_layers = {shape.n_layers}"
+            got = f"layer_windows = {list(windows)} for n_layers = {shape.n_layers}"
             raise ConfigError(explain(got, need="one of at least 1 for each layer", hint="window: 128, for all"))
         mlp = MLP(d_ff=self.d_ff or 4 * shape.d_model, activation="gelu", bias=True)
         mixers = [Longformer(n_heads=shape.n_heads, window=window, n_global=self.n_global, bias=True) for window in windows]
@@ -102,7 +102,7 @@ class LongformerFamily(WithHeads, HuggingFace):
             n_layers=n_layers,
             n_heads=c["num_attention_heads"],
             d_model=c["hidden_size"],
-            windows=tuple(both // 2 + 1 for both in sides),  # theirs counts both sides, and not the place itself
+            layer_windows=tuple(both // 2 + 1 for both in sides),  # theirs counts both sides, and not the place itself
             d_ff=c["intermediate_size"],
             n_token_types=c.get("type_vocab_size", 2),
             norm_eps=c.get("layer_norm_eps", 1e-12),
