@@ -12,12 +12,11 @@ from safetensors.torch import load_file
 
 from linnet.core.errors import ConfigError
 from linnet.core.rules import export, import_
-from linnet.generate.decode import Decoder
-from linnet.generate.sampler import Sampling
 from linnet.interop.huggingface import export_network, import_network, read_folder, write_folder
 from linnet.model import LatentAttention, Network, Rope, YarnScaling
 from linnet.model.weights import model_tensors
 from linnet.zoo import Deepseek, deepseek
+from parity import PROMPT, greedy, randomise, their_greedy, tokens
 
 transformers = pytest.importorskip("transformers")
 TOLERANCE = 1e-4  # float32; measured maxima are below 1e-5
@@ -47,26 +46,14 @@ FAMILIES = {
 }  # fmt: skip
 
 
-def tokens() -> torch.Tensor:
-    return torch.randint(0, 97, (3, 33), generator=torch.Generator().manual_seed(1))
-
-
-def randomise(module: torch.nn.Module) -> None:
-    """Norm scales and routing biases too, so that a swapped one shows."""
-    draws = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(torch.empty_like(parameter).normal_(0, 0.1, generator=draws))
-        for name, buffer in module.named_buffers():
-            if name.endswith(("e_score_correction_bias", "mixer.bias")):
-                buffer.normal_(0, 0.2, generator=draws)
+BUFFERS = ("e_score_correction_bias", "mixer.bias")  # what no gradient moves, so that a swapped one shows
 
 
 def theirs(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
     config = transformers.DeepseekV3Config(**TINY | CONFIGS[name])
     made = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-    randomise(made)
+    randomise(made, BUFFERS)
     return made
 
 
@@ -90,7 +77,7 @@ def test_import_gives_their_logits_and_export_their_file(name: str, tmp_path: Pa
 def test_export_gives_our_logits(name: str, tmp_path: Path) -> None:
     family = FAMILIES[name]
     ours = Network(family.sentence(97), seed=3)
-    randomise(ours)
+    randomise(ours, BUFFERS)
     write_folder(tmp_path, ours, Deepseek, 96)
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager", local_files_only=True).eval()
     with torch.no_grad():
@@ -106,15 +93,8 @@ def test_greedy_continuation_is_theirs(name: str, tmp_path: Path) -> None:
     """64 tokens of cached decoding, by the absorbed way, against theirs, which writes keys and values out."""
     model = theirs(name)
     model.save_pretrained(tmp_path)
-    ours, prompt = read_folder(tmp_path).eval(), tokens()[:1, :5]
-    with torch.no_grad():
-        expected = model.generate(prompt, max_new_tokens=64, do_sample=False, pad_token_id=0, eos_token_id=None)[0, 5:].tolist()
-    decoder, got = Decoder(ours, prompt.tolist(), Sampling(temperature=0.0)), []
-    for _ in range(64):
-        token, _ = decoder.step()
-        got.append(int(token))
-        decoder.read()
-    assert got == expected
+    prompt = tokens()[:1, :PROMPT]
+    assert greedy(read_folder(tmp_path), prompt, 64) == their_greedy(model, prompt, 64)
 
 
 @pytest.mark.parametrize("mutant", ["_turned", "_keys_then_values"])

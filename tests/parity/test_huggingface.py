@@ -13,6 +13,7 @@ from linnet.core.rules import Rule
 from linnet.interop.huggingface import export_network, family_of, import_network, read_folder, write_folder
 from linnet.model import LinearScaling, Llama3Scaling, Network, NTKScaling, YarnScaling
 from linnet.zoo import GPT2, Llama, MambaFamily, Mistral, Mixtral, Qwen3
+from parity import PROMPT, greedy, randomise, their_greedy, tokens
 
 transformers = pytest.importorskip("transformers")
 TOLERANCE = 1e-4  # float32; measured maxima are below 2e-6
@@ -86,18 +87,6 @@ FAMILIES |= {
 }
 
 
-def tokens() -> torch.Tensor:
-    return torch.randint(0, 97, (3, 33), generator=torch.Generator().manual_seed(1))
-
-
-def randomise(module: torch.nn.Module) -> None:
-    """Norm scales and biases too, so that a swapped one shows."""
-    draws = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(torch.empty_like(parameter).normal_(0, 0.1, generator=draws))
-
-
 def build_theirs(config: object) -> torch.nn.Module:
     torch.manual_seed(0)
     theirs = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
@@ -148,24 +137,11 @@ def test_export_of_import_is_the_same(name: str) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_greedy_continuation_is_theirs(name: str) -> None:
     """Cached decoding, ours against theirs, token by token."""
-    from linnet.generate.decode import Decoder
-    from linnet.generate.sampler import Sampling
-
     config = CONFIGS[name]()
     theirs = build_theirs(config)
-    ours = import_network(config.to_dict(), theirs.state_dict()).eval()
-    prompt, many = tokens()[:1, :5], 30 if name == "gpt2" else 64  # GPT-2 has learned 40 positions, turns go on
-    with torch.no_grad():
-        expected = theirs.generate(prompt, max_new_tokens=many, do_sample=False, pad_token_id=0, eos_token_id=None)[
-            0, 5:
-        ].tolist()
-    decoder = Decoder(ours, prompt.tolist(), Sampling(temperature=0.0))
-    got = []
-    for _ in range(many):
-        token, _ = decoder.step()
-        got.append(int(token))
-        decoder.read()
-    assert got == expected
+    ours = import_network(config.to_dict(), theirs.state_dict())
+    prompt, many = tokens()[:1, :PROMPT], 30 if name == "gpt2" else 64  # GPT-2 has learned 40 positions, turns go on
+    assert greedy(ours, prompt, many) == their_greedy(theirs, prompt, many)
 
 
 def test_mutant_swapped_gate_and_up_is_caught() -> None:
@@ -298,19 +274,9 @@ def test_mutant_experts_in_another_order_are_caught() -> None:
 
 
 def test_64_greedy_tokens_of_mixtral() -> None:
-    from linnet.generate.decode import Decoder
-    from linnet.generate.sampler import Sampling
-
     config = CONFIGS["mixtral"]()
     config.max_position_embeddings = 96
     theirs = build_theirs(config)
-    ours = import_network(config.to_dict(), theirs.state_dict()).eval()
-    prompt = tokens()[:1, :5]
-    with torch.no_grad():
-        expected = theirs.generate(prompt, max_new_tokens=64, do_sample=False, pad_token_id=0, eos_token_id=None)[0, 5:].tolist()
-    decoder, got = Decoder(ours, prompt.tolist(), Sampling(temperature=0.0)), []
-    for _ in range(64):
-        token, _ = decoder.step()
-        got.append(int(token))
-        decoder.read()
-    assert got == expected
+    ours = import_network(config.to_dict(), theirs.state_dict())
+    prompt = tokens()[:1, :PROMPT]
+    assert greedy(ours, prompt, 64) == their_greedy(theirs, prompt, 64)

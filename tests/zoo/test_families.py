@@ -57,7 +57,11 @@ def test_names() -> None:
 @pytest.mark.parametrize("family", FOREIGN, ids=name_of)
 def test_their_names_are_those_of_transformers(family: type[HuggingFace]) -> None:
     auto = pytest.importorskip("transformers.models.auto.modeling_auto")
-    maps = (auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES)
+    maps = (
+        auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    )
     assert family.architecture in {found[family.model_type] for found in maps if family.model_type in found}
 
 

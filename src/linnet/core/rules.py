@@ -25,6 +25,7 @@ class Rule:
     order       our row i, of all names one under another, is their row order[i]; default: the rows stand as theirs do
     taps        theirs is a depthwise Conv1d's (channels, 1, width), the oldest place first, where ours is (width, channels), the newest first
     stacked     theirs has one dimension more in front, of this size: ours are so many equal groups, in order (experts)
+    skip        theirs has so many rows more in front, which say nothing: left out on the way in, zeros on the way out (positions behind padding's)
     """
 
     ours: str | tuple[str, ...]
@@ -33,6 +34,7 @@ class Rule:
     order: tuple[int, ...] | None = None
     taps: bool = False
     stacked: int | None = None
+    skip: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,12 +44,16 @@ class Rule:
         """Their tensor laid out as ours."""
         if self.taps and theirs.dim() == 3 and theirs.shape[1] == 1:
             return theirs[:, 0].flip(1).t()
+        if self.skip and theirs.dim() > 0:
+            return theirs[self.skip :]
         return theirs.t() if self.transpose else theirs
 
     def turned_back(self, ours: Tensor) -> Tensor:
         """Our tensor laid out as theirs."""
         if self.taps:
             return ours.t().flip(1)[:, None]
+        if self.skip:
+            return torch.cat((ours.new_zeros(self.skip, *ours.shape[1:]), ours))
         return ours.t() if self.transpose else ours
 
 
@@ -91,6 +97,7 @@ def import_(
         ):
             wanted = " + ".join(str(tuple(shapes[name])) for name in rule.names)
             how = f" in {rule.stacked} groups" if rule.stacked is not None else " transposed" if rule.transpose else ""
+            how += f" behind {rule.skip} rows" if rule.skip else ""
             problems.append(f"{rule.theirs} has shape {tuple(theirs[rule.theirs].shape)}; needed: {wanted}{how}")
             continue
         if rule.order is not None:

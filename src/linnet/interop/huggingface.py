@@ -87,7 +87,9 @@ def spelt_out(model: Model) -> Any:
             scale = node.scale or width.qk**-0.5
             return dump(node.replace(d_nope=width.nope, d_rope=width.rope, d_v=width.v, scale=scale))
         if isinstance(node, Mamba):
-            return dump(node.replace(dt_rank=node.rank(model.d_model)))
+            return dump(
+                node.replace(dt_rank=node.rank(model.d_model), dt_min=1e-3, dt_max=0.1)
+            )  # the two are for the start alone
         if isinstance(node, Spec):
             return {name: walk(getattr(node, name)) for name in type(node).model_fields if name not in training}
         return [walk(item) for item in node] if isinstance(node, tuple) else node

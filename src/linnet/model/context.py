@@ -32,6 +32,7 @@ class Context:
     key_documents  (B, S) the same for every token the state holds and these
     generator      where dropout draws from; None: no dropout
     source         what an encoder has read, where there is one
+    marked         (B, T) bool: places that see and are seen by all of their document; None: as each layer has it
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Context:
         self.first, self.n_tokens = first, n_tokens
         self.positions, self.documents, self.key_documents = positions, documents, key_documents
         self.generator, self.source = generator, source
+        self.marked: Tensor | None = None
         self._made: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -158,6 +160,10 @@ class Context:
             return first[:, self.first :], first
 
         return self.once(("begins", n), make)
+
+    def everyone(self, n: int) -> tuple[Tensor, Tensor]:
+        """Which of these tokens and of all keys so far see and are seen by all: those that are marked, else the first n of each document."""
+        return self.begins(n) if self.marked is None else (self.marked, self.marked)
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Inverted dropout (1207.0580) from this pass's own generator; the rate is met to within 1 / 131,072.

@@ -64,6 +64,7 @@ class Network(nn.Module):
         generator: torch.Generator | None = None,
         source: Source | None = None,
         types: Tensor | None = None,
+        marked: Tensor | None = None,
     ) -> Output:
         """Read tokens (B, T) after those that `state` holds.
 
@@ -71,10 +72,12 @@ class Network(nn.Module):
         generator   where dropout draws from; None: no dropout
         source      what `read` gave, for a network with an encoder; where the state has one, that
         types       (B, T) the kind of each place, for a network that has several; None: the first
+        marked      (B, T) bool: the places that see and are seen by all of their document; None: the first ones of each, as the layers say
         """
         context, carried = self.context(tokens, documents, state, generator)
         context.source = self._source_of(source, state)
-        if self.programs is not None and state is None and types is None:
+        context.marked = self._marked(marked, state)
+        if self.programs is not None and state is None and types is None and marked is None:
             found = self.programs.hidden(self, tokens, context)
             if found is not None:
                 return Output(found, None, {})
@@ -103,6 +106,17 @@ class Network(nn.Module):
             got, need = ("no source", "one") if source is None else ("a source", "tokens alone: it has no encoder")
             raise LinnetError(explain(f"{got} for this network", need=need, hint="source=network.read(…)"))
         return source
+
+    def _marked(self, marked: Tensor | None, state: State | None) -> Tensor | None:
+        if marked is None:
+            return None
+        if not self.spec.decoder.has_global_places():
+            raise LinnetError(
+                explain("marked places for a network without global ones", need="longformer attention, or no marks")
+            )
+        if state is not None:
+            raise LinnetError(explain("marked places with a state, which keeps no marks", need="whole texts, without a state"))
+        return marked.to(torch.bool)
 
     def _embedded(
         self,

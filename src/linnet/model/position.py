@@ -63,18 +63,20 @@ class LearnedLayer(nn.Module):
 class Sinusoidal(InputPosition):
     """Fixed waves of falling frequency (1706.03762, section 3.5): sin in even places, cos in odd ones.
 
-    base   the longest wave is about 6 times this many places
+    base     the longest wave is about 6 times this many places
+    halves   all sines in the first half and all cosines in the second, as Marian has them
     """
 
     kind: Literal["sinusoidal"] = "sinusoidal"
     base: float = Field(default=10_000.0, gt=1)
+    halves: bool = False
 
     @classmethod
     def examples(cls) -> tuple[Sinusoidal, ...]:
-        return cls(), cls(base=50.0)
+        return cls(), cls(base=50.0), cls(halves=True)
 
     def build(self, d_model: int) -> nn.Module:
-        return SinusoidalLayer(d_model, self.base)
+        return SinusoidalLayer(d_model, self.base, self.halves)
 
     def n_params(self, d_model: int) -> int:
         return 0
@@ -84,14 +86,16 @@ class Sinusoidal(InputPosition):
 
 
 class SinusoidalLayer(nn.Module):
-    def __init__(self, d_model: int, base: float) -> None:
+    def __init__(self, d_model: int, base: float, halves: bool = False) -> None:
         super().__init__()
-        self.d_model, self.base = d_model, base
+        self.d_model, self.base, self.halves = d_model, base, halves
 
     def forward(self, positions: Tensor) -> Tensor:
         first_cosine()
         half = torch.arange(0, self.d_model, 2, dtype=torch.float32, device=positions.device)  # (D/2,)
         angle = positions.to(torch.float32).unsqueeze(-1) * self.base ** (-half / self.d_model)  # (..., T, D/2)
+        if self.halves:
+            return torch.cat((angle.sin(), angle.cos()), -1)  # (..., T, D)
         return torch.stack((angle.sin(), angle.cos()), -1).flatten(-2)  # (..., T, D)
 
     def lower(self, program: Program, x: Tensor) -> Tensor:

@@ -99,6 +99,11 @@ class TokenMixer(Mixer):
         """Whether it looks at what an encoder has read."""
         return False
 
+    @property
+    def has_global_places(self) -> bool:
+        """Whether some places see and are seen by all, which a pass may name."""
+        return False
+
 
 class ChannelMixer(Mixer):
     """Family: mixers within a place."""
@@ -187,6 +192,10 @@ class Stack(Spec):
     def reads_source(self) -> bool:
         """Whether anything in it looks at what an encoder has read."""
         return any(isinstance(sublayer.mixer, TokenMixer) and sublayer.mixer.reads_source for sublayer in self.sublayers())
+
+    def has_global_places(self) -> bool:
+        """Whether anything in it has places that see and are seen by all."""
+        return any(isinstance(sublayer.mixer, TokenMixer) and sublayer.mixer.has_global_places for sublayer in self.sublayers())
 
     def n_params(self, d_model: Width) -> int:
         final = self.final_norm.n_params(d_model) if self.final_norm is not None else 0

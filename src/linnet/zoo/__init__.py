@@ -5,9 +5,12 @@ from linnet.zoo.deepseek import Deepseek
 from linnet.zoo.family import SIZES, Decoder, Family, Sentence, Size
 from linnet.zoo.gpt2 import GPT2
 from linnet.zoo.infini import InfiniLlama
+from linnet.zoo.jamba import Jamba
 from linnet.zoo.linnet import Linnet
 from linnet.zoo.llama import Llama
+from linnet.zoo.longformer import LongformerFamily
 from linnet.zoo.mamba import MambaFamily
+from linnet.zoo.marian import Marian
 from linnet.zoo.memorizing import Memorizing
 from linnet.zoo.mistral import Mistral
 from linnet.zoo.mixtral import Mixtral
@@ -25,9 +28,12 @@ __all__ = [
     "Deepseek",
     "Family",
     "InfiniLlama",
+    "Jamba",
     "Linnet",
     "Llama",
+    "LongformerFamily",
     "MambaFamily",
+    "Marian",
     "Memorizing",
     "Mistral",
     "Mixtral",

@@ -95,30 +95,48 @@ class Bert(Decoder, HuggingFace):
 
     @classmethod
     def rules(cls, model: Model) -> list[Rule]:
-        prefix = "bert." if model.head.transform is not None else ""
-        ours, theirs, outer = "decoder.layers.{i}.sublayers.", prefix + "encoder.layer.{i}.", prefix + "embeddings."
-        rules = [
-            Rule("embedding.weight", f"{outer}word_embeddings.weight"),
-            Rule("position.weight", f"{outer}position_embeddings.weight"),
-        ]
-        if model.n_token_types:
-            rules.append(Rule("token_types", f"{outer}token_type_embeddings.weight"))
-        for kind in ("weight", "bias"):
-            names = {"q": "attention.self.query", "k": "attention.self.key", "v": "attention.self.value"}
-            rules += [Rule(f"{ours}0.mixer.{part}.{kind}", f"{theirs}{name}.{kind}") for part, name in names.items()]
-            rules += [
-                Rule(f"embedding_norm.{kind}", f"{outer}LayerNorm.{kind}"),
-                Rule(f"{ours}0.mixer.o.{kind}", f"{theirs}attention.output.dense.{kind}"),
-                Rule(f"{ours}0.norm.{kind}", f"{theirs}attention.output.LayerNorm.{kind}"),
-                Rule(f"{ours}1.mixer.up.{kind}", f"{theirs}intermediate.dense.{kind}"),
-                Rule(f"{ours}1.mixer.down.{kind}", f"{theirs}output.dense.{kind}"),
-                Rule(f"{ours}1.norm.{kind}", f"{theirs}output.LayerNorm.{kind}"),
-            ]
-            if model.head.transform is not None:
-                rules += [
-                    Rule(f"head_transform.dense.{kind}", f"cls.predictions.transform.dense.{kind}"),
-                    Rule(f"head_transform.norm.{kind}", f"cls.predictions.transform.LayerNorm.{kind}"),
-                ]
+        rules = encoder_rules(
+            model, "bert." if model.head.transform is not None else "", {"q": "query", "k": "key", "v": "value"}
+        )
+        if model.head.transform is not None:
+            rules += head_rules("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm")
         if model.head.bias:
             rules.append(Rule("head_bias", "cls.predictions.bias"))
-        return spell(rules, model.decoder.n_layers)
+        return rules
+
+
+def encoder_rules(model: Model, prefix: str, projections: dict[str, str], *, skipped_positions: int = 0) -> list[Rule]:
+    """The name map of embeddings and layers as BERT and its heirs have them.
+
+    projections         what our attention's matrices are called there
+    skipped_positions   rows of theirs in front of the first position
+    """
+    ours, theirs, outer = "decoder.layers.{i}.sublayers.", prefix + "encoder.layer.{i}.", prefix + "embeddings."
+    rules = [
+        Rule("embedding.weight", f"{outer}word_embeddings.weight"),
+        Rule("position.weight", f"{outer}position_embeddings.weight", skip=skipped_positions),
+    ]
+    if model.n_token_types:
+        rules.append(Rule("token_types", f"{outer}token_type_embeddings.weight"))
+    for kind in ("weight", "bias"):
+        rules += [
+            Rule(f"{ours}0.mixer.{part}.{kind}", f"{theirs}attention.self.{name}.{kind}") for part, name in projections.items()
+        ]
+        rules += [
+            Rule(f"embedding_norm.{kind}", f"{outer}LayerNorm.{kind}"),
+            Rule(f"{ours}0.mixer.o.{kind}", f"{theirs}attention.output.dense.{kind}"),
+            Rule(f"{ours}0.norm.{kind}", f"{theirs}attention.output.LayerNorm.{kind}"),
+            Rule(f"{ours}1.mixer.up.{kind}", f"{theirs}intermediate.dense.{kind}"),
+            Rule(f"{ours}1.mixer.down.{kind}", f"{theirs}output.dense.{kind}"),
+            Rule(f"{ours}1.norm.{kind}", f"{theirs}output.LayerNorm.{kind}"),
+        ]
+    return spell(rules, model.decoder.n_layers)
+
+
+def head_rules(dense: str, norm: str) -> list[Rule]:
+    """The name map of what hidden states go through before they are compared with the embedding."""
+    return [
+        Rule(f"head_transform.{part}.{kind}", f"{name}.{kind}")
+        for kind in ("weight", "bias")
+        for part, name in (("dense", dense), ("norm", norm))
+    ]

@@ -16,7 +16,7 @@ from linnet.core.errors import ConfigError, explain
 from linnet.core.rules import Rule, spell
 from linnet.model import GLU, Head, LatentAttention, Model, MoE, RMSNorm, Rope, YarnScaling
 from linnet.model.spec import EXAMPLE_WIDTH, RopeScaling
-from linnet.zoo.family import HuggingFace, WithHeads, block_of, expect, gated_width, stack_of
+from linnet.zoo.family import HuggingFace, WithHeads, block_of, expect, gated_width, glu_rules, stack_of
 from linnet.zoo.rope_parameters import read_rope, write_rope
 
 
@@ -184,14 +184,14 @@ class Deepseek(WithHeads, HuggingFace):
         if not model.head.tied:
             rules.append(Rule("head.weight", "lm_head.weight"))
         rules += spell(every, model.decoder.n_layers)
-        rules += spell(_glu(f"{ours}1.mixer.", mlp), n_dense)
+        rules += spell(glu_rules(f"{ours}1.mixer.", mlp), n_dense)
         routed = [
             Rule(f"{ours}1.mixer.router.weight", f"{mlp}gate.weight"),
             Rule(f"{ours}1.mixer.bias", f"{mlp}gate.e_score_correction_bias"),
-            *_glu(f"{ours}1.mixer.shared.", f"{mlp}shared_experts."),
+            *glu_rules(f"{ours}1.mixer.shared.", f"{mlp}shared_experts."),
         ]
         for e in range(experts.n_experts):
-            routed += _glu(f"{ours}1.mixer.experts.{e}.", f"{mlp}experts.{e}.")
+            routed += glu_rules(f"{ours}1.mixer.experts.{e}.", f"{mlp}experts.{e}.")
         return rules + spell(routed, model.decoder.n_layers, first=n_dense)
 
 
@@ -207,10 +207,6 @@ def _parts(model: Model) -> tuple[LatentAttention, GLU, MoE, int]:
     asked = MoE(expert=GLU(d_ff=8), n_experts=2, top_k=1, n_shared=1, balance="bias", score="sigmoid", normalise=False)
     mlp = dense[0] if dense else GLU(d_ff=gated_width(model.d_model))
     return attention, mlp, experts[0] if experts else asked, len(dense)
-
-
-def _glu(ours: str, theirs: str) -> list[Rule]:
-    return [Rule(f"{ours}{part}.weight", f"{theirs}{part}_proj.weight") for part in ("gate", "up", "down")]
 
 
 def _turned(heads: int, plain: int, turned: int) -> tuple[int, ...]:

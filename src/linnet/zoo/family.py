@@ -184,6 +184,22 @@ def gated_width(d_model: int) -> int:
     return round(8 * d_model / 3 / 8) * 8
 
 
+def glu_rules(ours: str, theirs: str) -> list[Rule]:
+    """The name map of a gated MLP whose names begin so."""
+    return [Rule(f"{ours}{part}.weight", f"{theirs}{part}_proj.weight") for part in ("gate", "up", "down")]
+
+
+def stacked_expert_rules(ours: str, theirs: str, n_experts: int) -> list[Rule]:
+    """The name map of a layer's experts, gated MLPs, which transformers 5 holds as one tensor for all."""
+    experts = range(n_experts)
+    gate_up = tuple(f"{ours}experts.{e}.{part}.weight" for e in experts for part in ("gate", "up"))
+    down = tuple(f"{ours}experts.{e}.down.weight" for e in experts)
+    return [
+        Rule(gate_up, f"{theirs}experts.gate_up_proj", stacked=n_experts),
+        Rule(down, f"{theirs}experts.down_proj", stacked=n_experts),
+    ]
+
+
 class HuggingFace:
     """How a family is written by Hugging Face: a mixin of class methods, one rule map for both directions."""
 

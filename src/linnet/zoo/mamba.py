@@ -105,23 +105,30 @@ class MambaFamily(Sized, HuggingFace):
         mamba = next(model.decoder.sublayers()).mixer
         assert isinstance(mamba, Mamba)
         ours, theirs = "decoder.layers.{i}.sublayers.0.", "backbone.layers.{i}."
-        inner, other = f"{ours}mixer.", f"{theirs}mixer."
         rules = [
             Rule("embedding.weight", "backbone.embeddings.weight"),
             Rule("decoder.final_norm.weight", "backbone.norm_f.weight"),
             Rule(f"{ours}norm.weight", f"{theirs}norm.weight"),
-            Rule(f"{inner}convolution.taps", f"{other}conv1d.weight", taps=True),
-            Rule(f"{inner}selection.weight", f"{other}x_proj.weight"),
-            Rule(f"{inner}dt.weight", f"{other}dt_proj.weight"),
-            Rule(f"{inner}dt.bias", f"{other}dt_proj.bias"),
-            Rule(f"{inner}a_log", f"{other}A_log"),
-            Rule(f"{inner}skip", f"{other}D"),
+            *mamba_rules(mamba, f"{ours}mixer.", f"{theirs}mixer."),
         ]
-        for kind in ("weight", "bias") if mamba.bias else ("weight",):
-            rules.append(Rule((f"{inner}x.{kind}", f"{inner}gate.{kind}"), f"{other}in_proj.{kind}"))
-            rules.append(Rule(f"{inner}o.{kind}", f"{other}out_proj.{kind}"))
-        if mamba.conv_bias:
-            rules.append(Rule(f"{inner}convolution_bias", f"{other}conv1d.bias"))
         if not model.head.tied:
             rules.append(Rule("head.weight", "lm_head.weight"))
         return spell(rules, model.decoder.n_layers)
+
+
+def mamba_rules(mamba: Mamba, ours: str, theirs: str) -> list[Rule]:
+    """The name map of one Mamba sublayer whose names begin so, without norms inside it."""
+    rules = [
+        Rule(f"{ours}convolution.taps", f"{theirs}conv1d.weight", taps=True),
+        Rule(f"{ours}selection.weight", f"{theirs}x_proj.weight"),
+        Rule(f"{ours}dt.weight", f"{theirs}dt_proj.weight"),
+        Rule(f"{ours}dt.bias", f"{theirs}dt_proj.bias"),
+        Rule(f"{ours}a_log", f"{theirs}A_log"),
+        Rule(f"{ours}skip", f"{theirs}D"),
+    ]
+    for kind in ("weight", "bias") if mamba.bias else ("weight",):
+        rules.append(Rule((f"{ours}x.{kind}", f"{ours}gate.{kind}"), f"{theirs}in_proj.{kind}"))
+        rules.append(Rule(f"{ours}o.{kind}", f"{theirs}out_proj.{kind}"))
+    if mamba.conv_bias:
+        rules.append(Rule(f"{ours}convolution_bias", f"{theirs}conv1d.bias"))
+    return rules

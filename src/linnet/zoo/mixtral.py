@@ -10,7 +10,7 @@ from pydantic import Field
 from linnet.core.rules import Rule
 from linnet.model import GLU, Model, MoE
 from linnet.model.spec import ChannelMixer, Mixer
-from linnet.zoo.family import gated_width
+from linnet.zoo.family import gated_width, stacked_expert_rules
 from linnet.zoo.llama import LlamaShape
 
 
@@ -60,14 +60,8 @@ class Mixtral(LlamaShape):
     @classmethod
     def channel_rules(cls, model: Model, ours: str, theirs: str) -> list[Rule]:
         """One tensor for all experts, as transformers 5 holds them."""
-        experts = range(experts_of(model))
-        gate_up = tuple(f"{ours}experts.{e}.{part}.weight" for e in experts for part in ("gate", "up"))
-        down = tuple(f"{ours}experts.{e}.down.weight" for e in experts)
-        return [
-            Rule(f"{ours}router.weight", f"{theirs}mlp.gate.weight"),
-            Rule(gate_up, f"{theirs}mlp.experts.gate_up_proj", stacked=len(experts)),
-            Rule(down, f"{theirs}mlp.experts.down_proj", stacked=len(experts)),
-        ]
+        router = Rule(f"{ours}router.weight", f"{theirs}mlp.gate.weight")
+        return [router, *stacked_expert_rules(ours, f"{theirs}mlp.", experts_of(model))]
 
     @classmethod
     def published_channel_rules(cls, model: Model, ours: str, theirs: str) -> list[Rule]:

@@ -47,6 +47,10 @@ class Gated(TokenMixer):
             cls(mixer=memory, gate=Convolution()),
         )
 
+    @property
+    def has_global_places(self) -> bool:
+        return self.mixer.has_global_places or self.gate.has_global_places
+
     def problems(self, d_model: int) -> list[str]:
         return [f"gated: {problem}" for part in (self.mixer, self.gate) for problem in part.problems(d_model)]
 

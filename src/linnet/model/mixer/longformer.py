@@ -6,8 +6,8 @@ The first `n_global` tokens of each document are global: in an encoder the one t
 another question than what their neighbours ask, so they may have projections of their own (section 3.1): a global query meets all
 keys and values as `k_global` and `v_global` make them. T places cost T · (2 window + n_global) scores and not T²: see ops/longformer.py.
 
-Deliberately without rope: positions are added to the embedding, as in the paper. Global places are the first ones and not any that
-a batch names.
+A pass over whole texts may name other global places instead (`Network.forward(marked=…)`: the words of a question, say).
+Deliberately without rope: positions are added to the embedding, as in the paper.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Longformer(TokenMixer):
 
     n_heads    heads
     window     how far a place sees to each side, itself included
-    n_global   tokens at the beginning of each document that see and are seen by all of it
+    n_global   tokens at the beginning of each document that see and are seen by all of it, where a pass names no others
     separate   global places have projections of their own
     causal     a place sees only places before it
     bias       biases on queries, keys, values and the output
@@ -56,6 +56,10 @@ class Longformer(TokenMixer):
             cls(n_heads=4, window=3, n_global=2, causal=True),
             cls(n_heads=2, window=1, causal=True, separate=False, bias=True),
         )
+
+    @property
+    def has_global_places(self) -> bool:
+        return True
 
     def problems(self, d_model: int) -> list[str]:
         if d_model % self.n_heads == 0:
@@ -122,7 +126,7 @@ class LongformerLayer(nn.Module):
             held = [tail.view()[:, :, :end] for tail in state.tails()]  # a state of fixed size shows places after them, too
         k, v, k_global, v_global = held if spec.separate else held * 2  # (B, H, S, K) each
         mask = context.seen(causal=spec.causal, window=spec.window, first_key=0, n_keys=end)
-        mask = replace(mask, everyone=context.begins(spec.n_global))
+        mask = replace(mask, everyone=context.everyone(spec.n_global))
         columns = context.once(("global columns", spec.n_global), lambda: mask.everyone[0].any(0).nonzero()[:, 0])  # type: ignore[index]
         asked = self._heads(self.q_global(x[:, columns])) if spec.separate else q[:, :, columns]  # (B, H, M, K)
         y = longformer(
