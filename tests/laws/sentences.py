@@ -9,12 +9,14 @@ from torch import Tensor
 
 from linnet.core.spec import Spec, dump, words
 from linnet.model import (
+    GLU,
     MLP,
     Attention,
     Block,
     Encoder,
     Head,
     Model,
+    MoE,
     Network,
     Output,
     Repeat,
@@ -72,6 +74,19 @@ def translator(mixer: TokenMixer) -> Model:
     return sentence(stack(PLAIN, mixer, SMALL, times=2), encoder)
 
 
+def held(linear: Linear) -> dict[str, Model]:
+    """Sentences whose matrices are all held so."""
+    attention, mlp = PLAIN.replace(linear=linear), SMALL.replace(linear=linear)
+    experts = MoE(expert=GLU(d_ff=24, linear=linear), n_experts=4, top_k=2, n_shared=1)
+    return {
+        "attention + mlp": sentence(stack(attention, mlp, times=2)),
+        "windowed attention with biases + glu": sentence(
+            stack(attention.replace(n_kv_heads=2, window=5, bias=True), GLU(d_ff=40, bias=True, linear=linear), times=2)
+        ),
+        "attention + moe": sentence(stack(attention, experts)),
+    }
+
+
 def sentences() -> dict[str, Model]:
     """All of them, by a name that says what is special."""
     found: dict[str, Model] = {}
@@ -93,6 +108,8 @@ def sentences() -> dict[str, Model]:
     for head in (Head(tied=False), Head(bias=True), Head(softcap=5.0), Head(transform=RMSNorm(), bias=True)):
         found[describe(head)] = sentence(stack(PLAIN)).replace(head=head)
     found["three kinds of places"] = sentence(stack(PLAIN)).replace(n_token_types=3)
+    for linear_word in words(Linear).values():
+        found |= {f"{describe(linear)} {name}": model for linear in linear_word.examples() for name, model in held(linear).items()}
     bare = Block(sublayers=(Sublayer(mixer=PLAIN), Sublayer(mixer=SMALL)))
     found["no norms"] = sentence(Stack(layers=(Repeat(pattern=(bare,)),)))
     for family in words(Family).values():
