@@ -15,7 +15,7 @@ from linnet.core.spec import dump, load, words
 from linnet.model import MLP, XL, Attention, Convolution, Infini, LayerNorm, Learned, Model, Network, RMSNorm, Rope
 from linnet.model.count import count
 from linnet.model.describe import describe
-from linnet.zoo import GPT2, SIZES, Bert, Decoder, Deepseek, Family, Linnet, Llama, Mistral, Qwen3, Sentence, Translate
+from linnet.zoo import GPT2, SIZES, Bert, BitNet, Decoder, Deepseek, Family, Linnet, Llama, Mistral, Qwen3, Sentence, Translate
 from linnet.zoo.family import HuggingFace, SizeName, expect, gated_width
 
 ROOT = Path(__file__).resolve().parents[2]

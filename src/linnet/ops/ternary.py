@@ -46,6 +46,17 @@ def eight_bits(x: Tensor) -> tuple[Tensor, Tensor]:
     return (exact * scale).round_().to(x.dtype), scale
 
 
+def unpacked(packed: Tensor) -> Tensor:
+    """Packed (R, D) uint8, each of four weights of 2 bits → W̃ (4R, D): the lowest bits are of the first R rows, and so on; 0 is -1."""
+    return torch.cat([(packed >> 2 * place) & 3 for place in range(4)]).to(torch.int8) - 1
+
+
+def full_weights(codes: Tensor, gamma: float) -> Tensor:
+    """W̃ (F, D) and γ → a W (F, D) of which `ternary_weights` makes these two; float32."""
+    exact = codes.to(torch.float32)
+    return exact * (gamma / exact.abs().mean().clamp(min=SMALLEST))
+
+
 def straight_through(x: Tensor, rounded: Tensor) -> Tensor:
     """What was rounded, with the gradient of what it was."""
     return x + (rounded - x).detach()
@@ -93,7 +104,7 @@ def ternary_linears(x: Tensor, matrices: Sequence[tuple[Tensor, Tensor | None]])
     weights = [weight for weight, _ in matrices]
     if own_backward(x, *weights):
         products: Sequence[Tensor] = _TernaryLinears.apply(x, *weights)
-    elif torch.is_grad_enabled():  # torch.compile makes its own backward pass
+    elif torch.is_grad_enabled() and torch.compiler.is_compiling():  # torch.compile makes its own backward pass
         products = [ternary_linear_reference(x, weight) for weight in weights]
     else:
         products = _forward(x, weights)

@@ -9,11 +9,12 @@ model: {kind: sentence, model: {…}}           any sentence of the grammar, wri
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
+from torch import Tensor
 
 from linnet.core.errors import ConfigError, explain
 from linnet.core.names import nearest
@@ -210,6 +211,11 @@ class HuggingFace:
     @abstractmethod
     def rules(cls, model: Model) -> list[Rule]:
         """The name map."""
+
+    @classmethod
+    def full(cls, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Their tensors as full numbers: for a family whose weights may be packed."""
+        return tensors
 
     @classmethod
     def rules_for(cls, model: Model, names: Collection[str]) -> list[Rule]:
