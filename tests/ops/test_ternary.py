@@ -165,7 +165,7 @@ def test_theirs_in_training(bias: bool) -> None:
     ours = ternary_linear(*leaves)
     (ours * pull).sum().backward()
     right = [y, x.grad, layer.weight.grad, *([layer.bias.grad] if bias else [])]
-    assert distance([ours, *(leaf.grad for leaf in leaves)], right) < 1e-5  # type: ignore[arg-type]
+    assert distance([ours, *(leaf.grad for leaf in leaves)], right) < 1e-5  # type: ignore[list-item]
 
 
 def test_theirs_packed() -> None:
@@ -244,7 +244,7 @@ def test_gradients_kill_a_backward_pass_that_forgets_a_scale(monkeypatch: Patch)
 
     def mutant(ctx: object, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         of_x, *of_weights = backward(ctx, *gradients)
-        return of_x / 0.3, *of_weights  # type: ignore[operator, return-value]
+        return of_x / 0.3, *of_weights  # type: ignore[operator, arg-type]
 
     monkeypatch.setattr(ternary._TernaryLinears, "backward", staticmethod(mutant))
     assert distance(outcome(ternary_linear, *given), right) > 0.1

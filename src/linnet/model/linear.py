@@ -33,7 +33,7 @@ class Ternary(Linear):
 
     @property
     def bits(self) -> int:
-        return 2
+        return TernaryLayer.bits
 
     def layer(self, d_in: int, d_out: int, bias: bool, writes_residual: bool) -> nn.Module:
         return TernaryLayer(d_in, d_out, bias, writes_residual=writes_residual)
@@ -58,6 +58,8 @@ class LinearLayer(nn.Linear):
 
 class TernaryLayer(LinearLayer):
     """The same parameters, rounded at each call. Its class has no `lower`: programs multiply matrices as they are."""
+
+    bits = 2  # of a weight that is stored as small as it can be
 
     def forward(self, x: Tensor) -> Tensor:
         return ternary_linear(x, self.weight, self.bias)  # (..., d_in) → (..., d_out)
