@@ -8,13 +8,15 @@ from sentences import SENTENCES
 from torch import Tensor
 
 import laws
-from linnet.model import GLU, MLP, Alibi, Attention, Convolution, Network
+from linnet.model import GLU, MLP, Alibi, Attention, Convolution, Dense, Network
 from linnet.model.spec import Mixer
 from linnet.model.training_programs import TrainingPrograms
 
 
 def is_written_down(mixer: Mixer) -> bool:
     """Whether a mixer is one whose `lower` says all that it does."""
+    if getattr(mixer, "linear", Dense()) != Dense():
+        return False
     match mixer:
         case Attention():
             within = mixer.causal and not isinstance(mixer.position, Alibi) and not mixer.persistent

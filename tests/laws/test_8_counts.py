@@ -221,7 +221,7 @@ def without_limit(mixer: Mixer, n: int) -> Mixer:
 def test_state_bytes(name: str) -> None:
     """A fixed state is exactly what was counted (a window saves nothing there); a growing one at most a few times it."""
     model, n = SENTENCES[name], 96
-    network = build(model)
+    network = build(model, torch.float32)
     network.source_length = n
     mixers = [sublayer.mixer for sublayer in model.decoder.sublayers()]
     full = sum(without_limit(m, n).state_bytes(model.d_model, n, 4) for m in mixers)

@@ -27,7 +27,7 @@ def test_1_shape_and_dtype(name: str, dtype: torch.dtype, hold: Hold) -> None:
     out = laws.shapes_and_types(network, text)
     if dtype != torch.float32:  # the same numbers, up to the coarser of the two types
         coarse = {torch.float64: 1e-4, torch.bfloat16: 0.5}[dtype]  # bfloat16 has 8 bits, and sharp attention doubles an error
-        exact = build(SENTENCES[name]).to(dtype).double() if dtype == torch.bfloat16 else build(SENTENCES[name])
+        exact = build(SENTENCES[name], dtype).double() if dtype == torch.bfloat16 else build(SENTENCES[name], torch.float32)
         hold(f"1 {str(dtype)[6:]} = another type", laws.gap(out.hidden.double(), exact(text).hidden.double()), coarse)
 
 

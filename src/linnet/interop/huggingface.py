@@ -52,7 +52,7 @@ def family_of(config: Mapping[str, Any]) -> type[HuggingFace]:
 def import_network(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> Network:
     """A network from a Hugging Face config and its weights by name."""
     family = family_of(config)
-    network = Network(family.from_hf(config), seed=None)
+    network, tensors = Network(family.from_hf(config), seed=None), family.full(config, tensors)
     shapes = {name: tensor.shape for name, tensor in model_tensors(network).items()}
     restore_model(
         network, import_(family.rules_for(network.spec, tensors), tensors, shapes, family.ignored + tied_names(network))

@@ -3,7 +3,7 @@
 from linnet.model.channel.mlp import GLU, MLP
 from linnet.model.channel.moe import MoE
 from linnet.model.channel.product_key import ProductKey
-from linnet.model.linear import Dense
+from linnet.model.linear import Dense, Ternary
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
 from linnet.model.mixer.cross import Cross
@@ -63,5 +63,6 @@ __all__ = [
     "State",
     "Sublayer",
     "Tail",
+    "Ternary",
     "YarnScaling",
 ]

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
+from linnet.model.linear import TernaryLayer
+from linnet.model.network import Network
+from linnet.model.rewrite import linears
 from linnet.model.spec import Model
 
 
@@ -49,3 +54,15 @@ def count(model: Model, context: int) -> Cost:
         activation_bytes=4 * kept,
         state_bytes=sum(sublayer.mixer.state_bytes(d, context, 4) for sublayer in decoder),
     )
+
+
+def packed_bytes(model: Model) -> int | None:
+    """Bytes of the weights stored as small as they can be: ternary ones in 2 bits and a number of 16 a matrix, all others in 16 bits
+    each. None for a sentence without any that are smaller than their type."""
+    if all(linear.bits is None for linear in linears(model)):
+        return None
+    with torch.device("meta"):
+        network = Network(model, seed=None)
+    small = [module for module in network.modules() if isinstance(module, TernaryLayer)]
+    inside = sum(module.weight.numel() for module in small)
+    return sum(-(-module.weight.numel() * module.bits // 8) + 2 for module in small) + 2 * (model.n_params() - inside)

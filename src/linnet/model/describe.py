@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from linnet.model.rewrite import linears
 from linnet.model.spec import Block, Mixer, Model, Stack
 
 
@@ -19,7 +20,9 @@ def describe(model: Model) -> str:
     layers = _layers(model.decoder)
     if model.encoder is not None:
         layers = f"encoder of {_layers(model.encoder.stack)}, decoder of {layers}"
-    return f"{layers}, width {model.d_model}, {position} positions{tokens}, {model.vocab_size:,} ids, {head} head"
+    kinds = sorted({getattr(linear, "kind", "?") for linear in linears(model)} - {"dense"})
+    matrices = f", {' and '.join(kinds)} matrices" if kinds else ""
+    return f"{layers}, width {model.d_model}{matrices}, {position} positions{tokens}, {model.vocab_size:,} ids, {head} head"
 
 
 def _and_inside(mixer: Mixer) -> Iterator[Mixer]:

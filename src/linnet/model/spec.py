@@ -65,7 +65,16 @@ class RopeScaling(Spec):
 
 
 class Linear(Spec):
-    """Family: how a weight matrix is held and multiplied (dense; packed and ternary kinds come beside it)."""
+    """Family: how a weight matrix is held and multiplied."""
+
+    @property
+    def bits(self) -> int | None:
+        """Bits that a weight takes where it is stored as small as it can be; None: as many as its type has."""
+        return None
+
+    @abstractmethod
+    def layer(self, d_in: int, d_out: int, bias: bool, writes_residual: bool) -> nn.Module:
+        """The layer for one matrix (d_out, d_in), weights uninitialised; a `LinearLayer` (model/linear.py), or one of its own."""
 
 
 class Mixer(Part):

@@ -31,7 +31,7 @@ from linnet.core.yaml import to_yaml
 from linnet.data.loader import PackedBatches, weights_of
 from linnet.data.mixture import Mixture, as_course, mixture_of
 from linnet.interop.native import make_manifest, save_model
-from linnet.model.count import count
+from linnet.model.count import count, packed_bytes
 from linnet.model.describe import describe
 from linnet.model.network import Network
 from linnet.model.training_programs import TrainingPrograms
@@ -218,13 +218,19 @@ class Run:
         mixture = mixture_of(weights_of(self.prepared.train))
         active = self.sentence.n_active_params()
         used = f", a token uses {active:,}" if active < cost.parameters else ""
+        packed = packed_bytes(self.sentence)
+        small = (
+            ""
+            if packed is None
+            else f"; {packed / 2**20:,.1f} MiB packed, where bfloat16 takes {2 * cost.parameters / 2**20:,.1f}"
+        )
         lines = {
             "data": self.prepared.card.announcement(),
             **({"mixture": self.course(mixture)} if mixture.moves else {}),
             "tokens": f"{tokenizer.vocab_size:,} ids, {self.prepared.train.bytes_per_token:.2f} bytes a token",
             "model": describe(self.sentence),
             "": f"{cost.parameters:,} parameters, {cost.body:,} of them in the layers{used}; "
-            f"{cost.train_flops / 1e6:.1f} MFLOP a token to train",
+            f"{cost.train_flops / 1e6:.1f} MFLOP a token to train{small}",
             "training": f"{length}, {portion}, {self.peak_flops / 1e9:.0f} GFLOP/s at most",
             "needs": f"about {clock_text(needs.seconds)}, {memory:,.0f} MiB of memory, {disk:,.0f} MiB of disk",
             "to beat": f"{name}: {bits:.3f} bits a byte on the same text",

@@ -1,6 +1,7 @@
 """Named families, one a file. Importing this package registers them all."""
 
 from linnet.zoo.bert import Bert
+from linnet.zoo.bitnet import BitNet
 from linnet.zoo.deepseek import Deepseek
 from linnet.zoo.family import SIZES, Decoder, Family, Sentence, Size
 from linnet.zoo.gpt2 import GPT2
@@ -24,6 +25,7 @@ __all__ = [
     "GPT2",
     "SIZES",
     "Bert",
+    "BitNet",
     "Decoder",
     "Deepseek",
     "Family",

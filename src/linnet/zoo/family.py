@@ -9,21 +9,24 @@ model: {kind: sentence, model: {…}}           any sentence of the grammar, wri
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
+from torch import Tensor
 
 from linnet.core.errors import ConfigError, explain
 from linnet.core.names import nearest
 from linnet.core.rules import Rule
 from linnet.core.spec import Spec, load
 from linnet.model.channel.mlp import MLP
+from linnet.model.linear import Dense
 from linnet.model.mixer.attention import Attention
 from linnet.model.norm import LayerNorm
 from linnet.model.position import Alibi
-from linnet.model.spec import EXAMPLE_WIDTH, Block, Init, Mixer, Model, Norm, Repeat, Stack, Sublayer
+from linnet.model.rewrite import with_linear
+from linnet.model.spec import EXAMPLE_WIDTH, Block, Init, Linear, Mixer, Model, Norm, Repeat, Stack, Sublayer
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class Sized(Family):
     n_layers         layers; default: by size
     d_model          width; default: by size
     dropout          share of numbers left out while training; chosen where a text is read over and over
+    linear           how the matrices of the layers are held: dense, or ternary (BitNet)
     """
 
     size: SizeName = "micro"
@@ -111,6 +115,7 @@ class Sized(Family):
     n_layers: int | None = Field(default=None, ge=1)
     d_model: int | None = Field(default=None, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    linear: Linear = Dense()
 
     @property
     def shape(self) -> Size:
@@ -131,7 +136,8 @@ class Sized(Family):
             "dropout": self.dropout,
             "init": Init(std=0.02, residual="scaled"),
         }
-        return load(Model, fields | others, path="model", name="the model")
+        model = load(Model, fields | others, path="model", name="the model")
+        return model if self.linear == Dense() else with_linear(model, self.linear)
 
 
 class WithHeads(Sized):
@@ -221,6 +227,11 @@ class HuggingFace:
     @abstractmethod
     def rules(cls, model: Model) -> list[Rule]:
         """The name map."""
+
+    @classmethod
+    def full(cls, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Their tensors as full numbers: for a family whose weights may be packed."""
+        return tensors
 
     @classmethod
     def rules_for(cls, model: Model, names: Collection[str]) -> list[Rule]:

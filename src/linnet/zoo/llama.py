@@ -31,6 +31,7 @@ class LlamaShape(Decoder, HuggingFace):
     """
 
     hf_more: ClassVar[Mapping[str, str | None]] = {}  # what else a config.json says, and the field that it is here
+    hf_activation: ClassVar[str] = "silu"
 
     window: int | None = Field(default=None, ge=1)
     qk_norm: bool = False
@@ -67,7 +68,7 @@ class LlamaShape(Decoder, HuggingFace):
     @classmethod
     def from_hf(cls, config: dict[str, Any]) -> Model:
         fixed = {
-            "hidden_act": "silu",
+            "hidden_act": cls.hf_activation,
             "attention_bias": False,
             "mlp_bias": False,
             "use_sliding_window": False,
@@ -89,8 +90,13 @@ class LlamaShape(Decoder, HuggingFace):
             rope_scaling=rope.scaling,
             norm_eps=c["rms_norm_eps"],
             window=window,
-            **{ours: c[theirs] for theirs, ours in cls.hf_more.items() if ours is not None and theirs in c},
+            **cls.hf_fields(c),
         ).sentence(c["vocab_size"])
+
+    @classmethod
+    def hf_fields(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """Fields of a family's own that a config says."""
+        return {ours: config[theirs] for theirs, ours in cls.hf_more.items() if ours is not None and theirs in config}
 
     @classmethod
     def hf_window(cls, config: dict[str, Any]) -> int | None:
@@ -105,7 +111,7 @@ class LlamaShape(Decoder, HuggingFace):
         config = {
             "architectures": [cls.architecture], "model_type": cls.model_type, "vocab_size": model.vocab_size, "hidden_size": model.d_model,
             **cls.hf_channel(channel), "num_hidden_layers": model.decoder.n_layers, "num_attention_heads": attention.n_heads,
-            "num_key_value_heads": attention.groups, "head_dim": attention.width(model.d_model), "hidden_act": "silu",
+            "num_key_value_heads": attention.groups, "head_dim": attention.width(model.d_model), "hidden_act": cls.hf_activation,
             "max_position_embeddings": context_length, "rms_norm_eps": norm.eps, **write_rope(attention.position),
             "tie_word_embeddings": model.head.tied, "attention_bias": False,
         }  # fmt: skip

@@ -11,7 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from linnet.model.linear import Dense, build_linear
-from linnet.model.spec import FeedForward, Linear
+from linnet.model.norm import RMSNorm
+from linnet.model.spec import FeedForward, Linear, Norm
 from linnet.ops.activation import ACTIVATIONS, ActivationName, activation_name
 from linnet.ops.program import Program, lower
 
@@ -22,6 +23,7 @@ class MLP(FeedForward):
     d_ff         width between the matrices
     activation   what stands between them
     bias         biases on both
+    sub_norm     a norm before the second matrix (2210.06423); default: none
     linear       how matrices are held
     """
 
@@ -29,23 +31,28 @@ class MLP(FeedForward):
     d_ff: int = Field(ge=1)
     activation: ActivationName = "gelu_tanh"
     bias: bool = False
+    sub_norm: Norm | None = None
     linear: Linear = Dense()
 
     @classmethod
     def examples(cls) -> tuple[MLP, ...]:
-        return *(cls(d_ff=48, activation=name) for name in get_args(ActivationName)), cls(d_ff=20, bias=True)
+        return (
+            *(cls(d_ff=48, activation=name) for name in get_args(ActivationName)),
+            cls(d_ff=20, bias=True),
+            cls(d_ff=24, sub_norm=RMSNorm()),
+        )
 
     def build(self, d_model: int) -> nn.Module:
         return MLPLayer(self, d_model)
 
     def n_params(self, d_model: int) -> int:
-        return 2 * d_model * self.d_ff + (self.d_ff + d_model if self.bias else 0)
+        return 2 * d_model * self.d_ff + (self.d_ff + d_model if self.bias else 0) + norm_params(self)
 
     def flops(self, d_model: int, context: int) -> float:
         return 4 * d_model * self.d_ff
 
     def activation_numbers(self, d_model: int, context: int) -> float:
-        return d_model + 2 * self.d_ff
+        return d_model + (2 + (self.sub_norm is not None)) * self.d_ff
 
 
 class MLPLayer(nn.Module):
@@ -54,12 +61,15 @@ class MLPLayer(nn.Module):
         self.up = build_linear(spec.linear, d_model, spec.d_ff, bias=spec.bias)
         self.down = build_linear(spec.linear, spec.d_ff, d_model, bias=spec.bias, writes_residual=True)
         self.activation = ACTIVATIONS[spec.activation]
+        self.sub_norm = spec.sub_norm.build(spec.d_ff) if spec.sub_norm is not None else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.down(self.activation(self.up(x))), {}  # (B, T, D) → (B, T, F) → (B, T, D)
+        y = self.activation(self.up(x))  # (B, T, D) → (B, T, F)
+        return self.down(y if self.sub_norm is None else self.sub_norm(y)), {}  # (B, T, D)
 
     def lower(self, program: Program, x: Tensor) -> Tensor:
-        return lower(self.down, program, program.pointwise(activation_name(self.activation), lower(self.up, program, x)))
+        y = program.pointwise(activation_name(self.activation), lower(self.up, program, x))
+        return lower(self.down, program, y if self.sub_norm is None else lower(self.sub_norm, program, y))
 
 
 class GLU(FeedForward):
@@ -68,6 +78,7 @@ class GLU(FeedForward):
     d_ff         width between the matrices
     activation   what the gate goes through
     bias         biases on all three
+    sub_norm     a norm before the last matrix (2210.06423); default: none
     linear       how matrices are held
     """
 
@@ -75,23 +86,28 @@ class GLU(FeedForward):
     d_ff: int = Field(ge=1)
     activation: ActivationName = "silu"
     bias: bool = False
+    sub_norm: Norm | None = None
     linear: Linear = Dense()
 
     @classmethod
     def examples(cls) -> tuple[GLU, ...]:
-        return *(cls(d_ff=48, activation=name) for name in get_args(ActivationName)), cls(d_ff=20, bias=True)
+        return (
+            *(cls(d_ff=48, activation=name) for name in get_args(ActivationName)),
+            cls(d_ff=20, bias=True),
+            cls(d_ff=24, sub_norm=RMSNorm()),
+        )
 
     def build(self, d_model: int) -> nn.Module:
         return GLULayer(self, d_model)
 
     def n_params(self, d_model: int) -> int:
-        return 3 * d_model * self.d_ff + (2 * self.d_ff + d_model if self.bias else 0)
+        return 3 * d_model * self.d_ff + (2 * self.d_ff + d_model if self.bias else 0) + norm_params(self)
 
     def flops(self, d_model: int, context: int) -> float:
         return 6 * d_model * self.d_ff
 
     def activation_numbers(self, d_model: int, context: int) -> float:
-        return d_model + 4 * self.d_ff
+        return d_model + (4 + (self.sub_norm is not None)) * self.d_ff
 
 
 class GLULayer(nn.Module):
@@ -101,10 +117,18 @@ class GLULayer(nn.Module):
         self.up = build_linear(spec.linear, d_model, spec.d_ff, bias=spec.bias)
         self.down = build_linear(spec.linear, spec.d_ff, d_model, bias=spec.bias, writes_residual=True)
         self.activation = ACTIVATIONS[spec.activation]
+        self.sub_norm = spec.sub_norm.build(spec.d_ff) if spec.sub_norm is not None else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.down(self.activation(self.gate(x)) * self.up(x)), {}  # (B, T, D)
+        y = self.activation(self.gate(x)) * self.up(x)  # (B, T, F)
+        return self.down(y if self.sub_norm is None else self.sub_norm(y)), {}  # (B, T, D)
 
     def lower(self, program: Program, x: Tensor) -> Tensor:
         gate = program.pointwise(activation_name(self.activation), lower(self.gate, program, x))
-        return lower(self.down, program, program.pointwise("multiply", gate, lower(self.up, program, x)))
+        y = program.pointwise("multiply", gate, lower(self.up, program, x))
+        return lower(self.down, program, y if self.sub_norm is None else lower(self.sub_norm, program, y))
+
+
+def norm_params(spec: MLP | GLU) -> int:
+    """Parameters of the norm before the last matrix."""
+    return 0 if spec.sub_norm is None else spec.sub_norm.n_params(spec.d_ff)

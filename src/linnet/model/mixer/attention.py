@@ -48,6 +48,7 @@ class Attention(TokenMixer):
     qk_norm       a norm on queries and keys; default: none
     bias          biases on queries, keys, values and the output
     output_bias   a bias on the output; default: as bias says
+    sub_norm      a norm on what all heads say, before the output's matrix (2210.06423); default: none
     scale         what scores are multiplied by; default: 1 / √(width of a head)
     kernel        how it is computed: the fastest for these tensors (auto), PyTorch's fused kernels (sdpa), by tiles in plain PyTorch
                   (flash), every score written out (reference), or FlexAttention, which trains on a GPU alone (flex)
@@ -65,6 +66,7 @@ class Attention(TokenMixer):
     qk_norm: Norm | None = None
     bias: bool = False
     output_bias: bool | None = None
+    sub_norm: Norm | None = None
     scale: float | None = Field(default=None, gt=0)
     kernel: Literal["auto", "sdpa", "flash", "reference", "flex"] = "auto"
     linear: Linear = Dense()
@@ -85,6 +87,7 @@ class Attention(TokenMixer):
             cls(n_heads=4, qk_norm=LayerNorm(), scale=0.7),
             cls(n_heads=4, bias=True, position=Rope(fraction=0.5)),
             cls(n_heads=4, bias=True, output_bias=False),
+            cls(n_heads=4, d_head=6, position=Rope(), sub_norm=RMSNorm()),
             cls(n_heads=4, output_bias=True, d_head=10, n_kv_heads=2),
             cls(n_heads=4, causal=False, position=Rope()),
             cls(n_heads=4, causal=False, window=3),
@@ -124,6 +127,7 @@ class Attention(TokenMixer):
         q, kv = self.n_heads * k, self.groups * k
         biases = (q + 2 * kv if self.bias else 0) + (d_model if self.writes_bias else 0)
         norms = 2 * self.qk_norm.n_params(k) if self.qk_norm is not None else 0
+        norms += self.sub_norm.n_params(q) if self.sub_norm is not None else 0
         return d_model * (q + 2 * kv) + q * d_model + biases + norms + self.persistent * d_model
 
     @property
@@ -153,6 +157,7 @@ class Attention(TokenMixer):
             d_model
             + scores
             + (2 + (2 if self.position is not None or self.qk_norm is not None else 0)) * self.n_heads * k
+            + (self.n_heads * k if self.sub_norm is not None else 0)
             + 2 * self.groups * k
         )
 
@@ -173,6 +178,7 @@ class AttentionLayer(nn.Module):
         self.q_norm = spec.qk_norm.build(self.d_head) if spec.qk_norm is not None else None
         self.k_norm = spec.qk_norm.build(self.d_head) if spec.qk_norm is not None else None
         self.persistent = nn.Parameter(torch.empty(spec.persistent, d_model)) if spec.persistent else None
+        self.sub_norm = spec.sub_norm.build(inner) if spec.sub_norm is not None else None
 
     def new_state(self, batch: int, like: Tensor, capacity: int | None = None) -> KeyValue:
         """An empty memory for `batch` rows, of `like`'s dtype and device."""
@@ -199,7 +205,8 @@ class AttentionLayer(nn.Module):
             state = KeyValue(state.keys.append(k), state.values.append(v))
             k, v, first_key = state.keys.view(), state.values.view(), state.keys.first  # (B, G, S, K)
         y = self._attend(q, k, v, context, first_key, self.always_seen(plain))  # (B, H, T, K)
-        return self.o(y.transpose(1, 2).reshape(batch, n_tokens, -1)), state  # (B, T, D)
+        y = y.transpose(1, 2).reshape(batch, n_tokens, -1)  # (B, T, H·K)
+        return self.o(y if self.sub_norm is None else self.sub_norm(y)), state  # (B, T, D)
 
     def always_seen(self, plain: Tensor) -> Persistent | None:
         """The persistent tokens' keys and values, for queries (B, H, T, K) that no position has turned yet."""
@@ -227,7 +234,8 @@ class AttentionLayer(nn.Module):
         keys, values = program.memory(), program.memory()
         program.remember(keys, k, width)
         program.remember(values, v, width)
-        return lower(self.o, program, program.attend(q, keys, values, spec.groups, width, self.scale, spec.window))
+        y = program.attend(q, keys, values, spec.groups, width, self.scale, spec.window)
+        return lower(self.o, program, y if self.sub_norm is None else lower(self.sub_norm, program, y))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context, first_key: int, always: Persistent | None) -> Tensor:
         """q (B, H, T, K) and the keys and values (B, G, S, K), of which the first has stream index `first_key` → (B, H, T, K)."""
