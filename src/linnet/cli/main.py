@@ -14,7 +14,7 @@ import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.text import Text  # noqa: E402
 
-from linnet.cli import chat, data, demo, doctor, evaluate, generate, plan, prepare, tokenizer, train, words  # noqa: E402
+from linnet.cli import chat, data, demo, doctor, evaluate, export, generate, import_, plan, prepare, tokenizer, train, words  # noqa: E402
 from linnet.core.errors import LinnetError, explain  # noqa: E402
 from linnet.core.version import __version__  # noqa: E402
 
@@ -50,6 +50,8 @@ app.command("prepare")(prepare.prepare)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
 app.command("eval")(evaluate.evaluate)
+app.command("import")(import_.import_)
+app.command("export")(export.export)
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(data.app, name="data")
 app.command("words")(words.words)
