@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +58,7 @@ def import_(
     console.print(Text(f"next      linnet {verb} {folder}"), soft_wrap=True)
 
 
-def said(special: dict[str, int], ids: tuple[int, ...]) -> str:
+def said(special: Mapping[str, int], ids: tuple[int, ...]) -> str:
     """The names of some ids, where they have one."""
     names = {token_id: name for name, token_id in special.items()}
     return ", ".join(f"{names.get(each, 'id')} ({each})" for each in ids)

@@ -134,7 +134,8 @@ def harmless(source: str) -> bool:
             if looping or not isinstance(node.iter, (nodes.Name, nodes.Getitem)) or node.recursive:
                 return False
             looping = True
-        if isinstance(node, nodes.Assign) and any(node.node.find_all((nodes.Add, nodes.Concat))):
+        joins = (nodes.Add, nodes.Concat)
+        if isinstance(node, nodes.Assign) and (isinstance(node.node, joins) or any(node.node.find_all(joins))):
             return False  # x ~ x, often enough, fills the memory
         return all(fine(child, looping) for child in node.iter_child_nodes())
 

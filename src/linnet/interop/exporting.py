@@ -137,7 +137,7 @@ def family_for(network: Network, context_length: int, *, prefer: str | None) -> 
             why[name] = str(error)
             continue
         return known[name]
-    said = f" ({why[prefer]})" if why.get(prefer) else ""
+    said = f" ({why[prefer]})" if prefer is not None and why.get(prefer) else ""
     raise ConfigError(
         explain(
             f"a model that Hugging Face has no family for: {describe(network.spec)}{said}",
