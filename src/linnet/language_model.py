@@ -153,12 +153,12 @@ class LanguageModel:
         ids = self.tokenizer.encode(text)
         if not ids:
             return math.inf
-        tokens = [self.tokenizer.end_id, *ids]
         manifest = self.manifest
+        tokens = [*(manifest.begin or [self.tokenizer.end_id]), *ids]
         return float(
-            -score_tokens(
-                self.network, tokens, context_length=manifest.context_length, fresh_documents=manifest.document_mask
-            ).mean()
+            -score_tokens(self.network, tokens, context_length=manifest.context_length, fresh_documents=manifest.document_mask)[
+                -len(ids) :
+            ].mean()
         )
 
     def to(self, device: str) -> LanguageModel:
@@ -178,7 +178,8 @@ class LanguageModel:
         if beyond:
             raise LinnetError(explain(f"stop tokens {beyond}", need=f"ids from 0 to {self.tokenizer.vocab_size - 1}"))
         return {
-            "stop_tokens": tuple(stop_tokens),
+            "stop_tokens": (*stop_tokens, *self.manifest.stop),
+            "begin": tuple(self.manifest.begin),
             "sampling": load(Sampling, {"temperature": temperature, **sampling}, name="how to draw"),
             "max_tokens": max_tokens,
             "stop": (stop,) if isinstance(stop, str) else tuple(stop),

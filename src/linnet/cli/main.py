@@ -14,7 +14,7 @@ import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.text import Text  # noqa: E402
 
-from linnet.cli import adapt, chat, compare, data, demo, doctor, evaluate, generate, plan, prepare, tokenizer, train, words  # noqa: E402
+from linnet.cli import adapt, chat, compare, data, demo, doctor, evaluate, export, generate, import_, plan, prepare, tokenizer, train, words  # noqa: E402
 from linnet.core.errors import LinnetError, explain  # noqa: E402
 from linnet.core.version import __version__  # noqa: E402
 
@@ -52,6 +52,8 @@ app.command("chat")(chat.chat)
 app.command("eval")(evaluate.evaluate)
 app.command("adapt")(adapt.adapt)
 app.command("compare")(compare.compare)
+app.command("import")(import_.import_)
+app.command("export")(export.export)
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(data.app, name="data")
 app.command("words")(words.words)

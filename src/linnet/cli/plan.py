@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,7 +25,7 @@ def plan(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            help="A run file (.yaml), text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b] for standard input.",
+            help="A run file (.yaml), text files, folders or globs, [b]stories[/b], [b]python-docs[/b], [b]-[/b] for standard input, or a finished run folder.",
             show_default=False,
         ),
     ] = None,
@@ -46,6 +47,7 @@ def plan(
 
     [b]linnet plan notes/ --minutes 5[/b]           size, steps, time, memory, disk
     [b]linnet plan my.yaml[/b]                      the same for a run file
+    [b]linnet plan runs/demo[/b]                    what a finished model costs
 
     Without a text, for one that you do not have yet:
 
@@ -61,6 +63,9 @@ def plan(
         if given:
             hint = "leaving it out, or --set model.context_length=…, --set model=llama"
             raise ConfigError(explain(f"{' and '.join(given)} beside a text", need="neither: they are the text's own", hint=hint))
+        if len(what) == 1 and (Path(what[0]) / "manifest.json").is_file():
+            plan_for_model(console, Path(what[0]), [minutes, steps, *(set or [])])
+            return
         plan_for_text(console, what, minutes, steps, set or [])
         return
     if steps is not None or set:
@@ -71,6 +76,38 @@ def plan(
         need = "a text, or --minutes, or --tokens"
         raise ConfigError(explain("neither a text nor --minutes nor --tokens", need=need, hint="linnet plan notes/ --minutes 10"))
     plan_for_no_text(console, minutes, tokens, family or FAMILY, vocab_size or VOCABULARY, context_length or CONTEXT)
+
+
+def plan_for_model(console: Console, folder: Path, asked: list[Any]) -> None:
+    """What a finished model costs to use, and to train on: by count, from its manifest alone."""
+    from linnet.core.errors import ConfigError, explain
+    from linnet.core.spec import load
+    from linnet.interop.native import read_manifest
+    from linnet.model.count import count
+    from linnet.model.describe import describe
+    from linnet.model.spec import Model
+    from linnet.train.plan import millions
+    from linnet.train.talk import Talk
+
+    if any(each is not None for each in asked):
+        hint = f"linnet plan {folder}/run.yaml, where the run has one"
+        raise ConfigError(explain(f"--minutes, --steps or --set beside the model in {folder}", need="none of them", hint=hint))
+    manifest, talk = read_manifest(folder), Talk(console)
+    spec = load(Model, manifest.model, path="model", name=f"{folder}/manifest.json")
+    cost, length = count(spec, manifest.context_length), manifest.context_length
+    talk.fact("model", describe(spec))
+    talk.fact("size", f"{cost.parameters:,} parameters, {millions(cost.body)} of them without embedding and head")
+    talk.fact("reads", f"{length:,} tokens; {cost.forward_flops / 1e6:,.1f} MFLOP a token")
+    talk.fact("memory", f"{mib(cost.weight_bytes)} of weights, {mib(cost.state_bytes)} a text of {length:,} tokens, in float32")
+    talk.fact(
+        "training",
+        f"{mib(cost.train_bytes)} with gradients and AdamW's moments, {mib(cost.activation_bytes * length)} a row beside",
+    )
+
+
+def mib(n_bytes: float) -> str:
+    """Bytes as people read them."""
+    return f"{n_bytes / 2**20:,.1f} MiB"
 
 
 def plan_for_text(console: Console, what: list[str], minutes: float | None, steps: int | None, set: list[str]) -> None:

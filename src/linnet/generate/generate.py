@@ -48,6 +48,7 @@ def stream(
     max_tokens: int = 256,
     stop: Sequence[str] = (),
     stop_tokens: Sequence[int] = (),
+    begin: Sequence[int] = (),
     seed: int = 0,
     context_length: int | None = None,
     fresh_documents: bool = True,
@@ -56,11 +57,12 @@ def stream(
 
     Row i draws from the stream `generate/i` of `seed`. The end token always stops a row. An empty prompt begins a new
     document: its first token is drawn after the end token, and with `fresh_documents` (a model that was trained with
-    document masks) the document then begins from nothing, as it did in training.
+    document masks) the document then begins from nothing, as it did in training. `begin` are ids that stand before every
+    text; a prompt of ids has its own.
     """
     sampling = sampling or Sampling()
     generators = [generator(seed, f"generate/{row}") for row in range(len(prompts))]
-    given = [list(tokenizer.encode(prompt) if isinstance(prompt, str) else prompt) for prompt in prompts]
+    given = [[*begin, *tokenizer.encode(prompt)] if isinstance(prompt, str) else list(prompt) for prompt in prompts]
     ids = [prompt or [tokenizer.end_id] for prompt in given]
     stoppers = [Stopper(stop, {tokenizer.end_id, *stop_tokens}, max_tokens) for _ in prompts]
     drawn: list[list[int]] = [[] for _ in prompts]

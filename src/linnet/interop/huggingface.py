@@ -10,23 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from linnet.core.errors import CheckpointError, ConfigError, explain
+from linnet.core.errors import CheckpointError, ConfigError, explain, listing
 from linnet.core.files import atomic_path, read_json, write_json, write_tensors
 from linnet.core.names import nearest
 from linnet.core.rules import export, import_
 from linnet.core.spec import Spec, dump, words
+from linnet.interop.tensors import SINGLE, each_tensor, look_over
 from linnet.model import Attention, LatentAttention, Mamba, Model
 from linnet.model.network import Network
 from linnet.model.weights import model_tensors, restore_model
 from linnet.zoo import Family
 from linnet.zoo.family import HuggingFace
-
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def families() -> dict[str, type[HuggingFace]]:
@@ -113,28 +109,11 @@ def read_folder(folder: Path) -> Network:
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder; float32. Pickled weights (.bin, .pt) are refused."""
-    folder = Path(folder)
-    if (folder / SINGLE).exists():
-        names = [SINGLE]
-    elif (folder / INDEX).exists():
-        index = read_json(folder / INDEX, what="the index of sharded weights", error=CheckpointError)
-        names = sorted(set(index["weight_map"].values()))
-    else:
-        others = sorted(path.name for path in folder.glob("*.bin")) + sorted(path.name for path in folder.glob("*.pt"))
-        got = f"{folder} has {', '.join(others)}, which are pickles" if others else f"{folder} has no {SINGLE}"
-        raise CheckpointError(
-            explain(got, need="safetensors, which cannot run code", hint="the safetensors version of this model")
-        )
-    tensors: dict[str, Tensor] = {}
-    for name in names:
-        try:
-            tensors |= {key: tensor.to(torch.float32) for key, tensor in load_file(folder / name).items()}
-        except (SafetensorError, FileNotFoundError) as error:
-            raise CheckpointError(
-                explain(f"{folder / name} cannot be read ({error})", need="a whole safetensors file")
-            ) from error
-    return tensors
+    """All tensors of a folder; float32. Raises CheckpointError with all that is wrong; pickled weights (.bin, .pt) are refused."""
+    headers, problems = look_over(Path(folder))
+    if problems:
+        raise CheckpointError(listing(problems, f"the weights of {folder} cannot be read"))
+    return dict(each_tensor(headers))
 
 
 def write_folder(folder: Path, network: Network, family: type[HuggingFace], context_length: int) -> None:

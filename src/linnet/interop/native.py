@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ class Manifest:
     tokenizer        the tokenizer's fingerprint
     data             fingerprint of the prepared data, None where unknown
     template         how conversations are written down, as plain data; None for a model that was taught none
+    begin            ids that stand before every text, as some models of others want it
+    stop             ids at which writing stops, beside the one that ends a document
     weights          SHA-256 and size of model.safetensors
     sha256           of all other fields
     """
@@ -58,6 +61,8 @@ class Manifest:
     dtype: str = "float32"
     data: str | None = None
     template: dict[str, Any] | None = None
+    begin: list[int] = field(default_factory=list)
+    stop: list[int] = field(default_factory=list)
     weights: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
@@ -72,6 +77,8 @@ def make_manifest(
     document_mask: bool,
     data: str | None = None,
     template: ChatTemplate | None = None,
+    begin: Sequence[int] = (),
+    stop: Sequence[int] = (),
 ) -> Manifest:
     """The manifest of a model that is about to be saved. Raises TokenizerError for a template that the tokenizer cannot write."""
     if template is not None:
@@ -85,6 +92,8 @@ def make_manifest(
         vocab_size=tokenizer.vocab_size,
         data=data,
         template=dump(template),
+        begin=list(begin),
+        stop=list(stop),
         versions={"linnet": __version__, "torch": torch.__version__, "python": platform.python_version()},
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 END_OF_TEXT = "<|endoftext|>"  # stands after every document; also where generation starts and stops
+ENDS = (END_OF_TEXT, "</s>", "<eos>", "<|end_of_text|>")  # what the token that ends a document may be called in files of others
 SpecialInText = Literal["text", "token", "refuse"]  # what the name of a special token inside a text is: text like any other, …
 
 

@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 import regex
 
 from linnet.core.errors import TokenizerError, explain, listing
+from linnet.tokenizer.base import ENDS
 from linnet.tokenizer.bpe_tokenizer import remember
 from linnet.tokenizer.normalize import SPACE, Normalizer
 from linnet.tokenizer.strict_json import capped
 from linnet.tokenizer.vocabulary import TableTokenizer, is_name
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()  # what an unknown piece is read back as
-ENDS = ("<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>")  # what the piece that ends a document may be called
 UNKNOWN_PENALTY = 10.0  # below the worst score: that of a character that no piece spells, in a unigram model
 
 

@@ -22,10 +22,10 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from linnet.core.errors import TokenizerError, explain
-from linnet.tokenizer.base import END_OF_TEXT
+from linnet.tokenizer.base import ENDS
 from linnet.tokenizer.bpe import Pair
 from linnet.tokenizer.bpe_tokenizer import BPETokenizer
-from linnet.tokenizer.pieces import ENDS, PieceTokenizer
+from linnet.tokenizer.pieces import PieceTokenizer
 from linnet.tokenizer.pieces_json import read_pieces, read_wordpiece, write_pieces, write_wordpiece
 from linnet.tokenizer.pretokenize import PATTERNS
 from linnet.tokenizer.simple import UNKNOWN, ByteTokenizer, CharTokenizer
@@ -163,8 +163,10 @@ def read_tokenizer(content: str, *, name: str) -> TableTokenizer:
         if model_type == "WordPiece":
             return read_wordpiece(data, model, special)
         problems = unexpected(data, {"normalizer": (None,)}, None, "")
-        if END_OF_TEXT not in special:
-            problems.append(explain(f"no special token {END_OF_TEXT!r}", need="one, to stand after every document"))
+        if not any(each in special for each in ENDS):
+            problems.append(
+                explain(f"no special token {ENDS[0]!r}", need=f"one, to stand after every document, or {', '.join(ENDS[1:])}")
+            )
         ordinary = read_vocabulary(model.get("vocab"), special, problems)
         if problems:
             raise TokenizerError("\n    ".join(problems))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from linnet.core.errors import TokenizerError, explain, listing
 from linnet.core.files import write_text
 from linnet.core.names import nearest
-from linnet.tokenizer.base import END_OF_TEXT, SpecialInText, Tokenizer
+from linnet.tokenizer.base import END_OF_TEXT, ENDS, SpecialInText, Tokenizer
 from linnet.tokenizer.spelling import spell, unspell
 
 Progress = Callable[[str, int, int | None], None]  # (stage, done, total or None where nobody knows it)
@@ -138,7 +138,7 @@ class VocabularyTokenizer(TableTokenizer):
     """A tokenizer whose ordinary tokens are different bytes.
 
     tokens    bytes of an ordinary token → its id
-    special   name of a special token → its id; END_OF_TEXT among them
+    special   name of a special token → its id; one of ENDS among them, and the first of these ends a document
 
     Raises TokenizerError, with all problems, unless the ids are 0 … n - 1, each once.
     """
@@ -158,7 +158,7 @@ class VocabularyTokenizer(TableTokenizer):
             table[token_id] = token
         for name, token_id in special.items():
             table[token_id] = name.encode("utf-8")
-        super().__init__(table, special)
+        super().__init__(table, special, next(name for name in ENDS if name in special))
         self.tokens = dict(tokens)
 
     @abstractmethod
@@ -186,7 +186,7 @@ def check_ids(tokens: Mapping[bytes, int], special: Mapping[str, int]) -> None:
     """Refuse tables in which an id is missing, is there twice, or a name cannot be a special token's."""
     size = len(tokens) + len(special)
     problems = []
-    if END_OF_TEXT not in special:
+    if not any(name in special for name in ENDS):
         problems.append(f"the special token {END_OF_TEXT!r} is missing")
     problems += [f"{name!r} cannot be the name of a special token" for name in special if not is_name(name)]
     if sorted([*tokens.values(), *special.values()]) != list(range(size)):
