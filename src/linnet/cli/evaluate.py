@@ -14,6 +14,12 @@ from rich.text import Text
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A run folder.")],
     text: Annotated[Path | None, typer.Argument(help="A text file to score instead of the run's own validation part.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="Of a model that translates: a file of texts to translate, one a line.")
+    ] = None,
+    target: Annotated[Path | None, typer.Option(help="What they are in the other language, line by line.")] = None,
+    beams: Annotated[int, typer.Option(min=1, help="With --source: beginnings kept at a time; 1 is greedy.")] = 5,
+    length_penalty: Annotated[float, typer.Option(min=0, help="With --source: above 0, longer texts are preferred.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a model, beside n-grams and xz on the same text.
@@ -23,10 +29,19 @@ def evaluate(
 
     [b]linnet eval runs/demo[/b]              the run's own validation part
     [b]linnet eval runs/demo other.txt[/b]    any text
+    [b]linnet eval runs/translate --source test.de --target test.en[/b]    BLEU
     """
-    from linnet.command import evaluate_run
+    from linnet.command import evaluate_run, evaluate_translation
 
     console = Console()
+    if source is not None or target is not None:
+        scored = evaluate_translation(model, source, target, text, beams=beams, length_penalty=length_penalty)
+        if as_json:
+            print(json.dumps(scored, indent=2))
+            return
+        print(f"BLEU {scored['bleu']:.2f} ({scored['low']:.2f} to {scored['high']:.2f})   chrF {scored['chrf']:.2f}", end="   ")
+        print(f"{scored['sentences']:,} sentences in {scored['seconds']:.1f} s\n{scored['signature']}")
+        return
     scores = evaluate_run(model, text)
     if as_json:
         print(json.dumps(scores, indent=2))

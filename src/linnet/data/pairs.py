@@ -74,13 +74,18 @@ class Pairs(Described):
 
     def documents(self, *, seed: int = 0) -> Iterator[Document]:
         """Each pair as a line of JSON (turns.py). Raises DataError for a side that says nothing, and for files of unequal length."""
+        for where, source, target in self.checked_pairs():
+            line = turns.as_line((Turn("user", source), Turn("assistant", target)))
+            yield Document(line, self.label(), where if self.path else f"{self.source}, line {where}")
+
+    def checked_pairs(self) -> Iterator[tuple[str, str, str]]:
+        """(where, source, target) of each pair, without white space around them. Raises DataError as `documents` does."""
         for where, source, target in self.records() if self.path else self.lines():
             for text, side in ((source, self.source), (target, self.target)):
                 if not text.strip():
                     got = f"{where}: {side} is empty" if self.path else f"{side}, line {where} is empty"
                     raise DataError(explain(got, need="a text on both sides", hint="leaving the pair out, on both sides"))
-            line = turns.as_line((Turn("user", source.strip()), Turn("assistant", target.strip())))
-            yield Document(line, self.label(), where if self.path else f"{self.source}, line {where}")
+            yield where, source.strip(), target.strip()
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
         """(number of a line, its source, its target) of two files."""

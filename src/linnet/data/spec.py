@@ -113,7 +113,9 @@ class DataSpec(Spec):
         """Sets rows for sources of pairs; what is wrong with sources of pairs beside others, or None."""
         others = [source.label() for source in self.described() if not isinstance(source, pairs.Pairs)]
         if len(others) == len(self.sources):
-            return "rows: pairs without a source of pairs; needed: kind: pairs, or rows: windows" if self.rows == "pairs" else None
+            return (
+                "rows: pairs without a source of pairs; needed: kind: pairs, or rows: windows" if self.rows == "pairs" else None
+            )
         if others:
             return f"pairs beside {', '.join(others)}, which has no second side; needed: pairs alone, or none"
         if any(source.weight != 1 for source in self.described()):

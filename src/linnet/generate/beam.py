@@ -58,9 +58,7 @@ class Row:
 
     def done(self, best: float, length: int) -> bool:
         """Whether what goes on, the best of it at log p = best, no longer counts."""
-        return (
-            len(self.ended) == self.beam.n_beams and self.ended[-1].score >= best / max(1, length) ** self.beam.length_penalty
-        )
+        return len(self.ended) == self.beam.n_beams and self.ended[-1].score >= best / max(1, length) ** self.beam.length_penalty
 
 
 @torch.inference_mode()
@@ -85,7 +83,9 @@ def beam_search(
     if k > 1:
         state = state.select(torch.arange(len(prompts), device=device).repeat_interleave(k))
     alive = list(range(len(prompts)))  # of those rows that go on, which they are
-    scores = torch.full((len(prompts), k), -math.inf, dtype=torch.float64, device=device)  # all beams are the same as yet: one counts
+    scores = torch.full(
+        (len(prompts), k), -math.inf, dtype=torch.float64, device=device
+    )  # all beams are the same as yet: one counts
     scores[:, 0] = 0.0
     texts: list[list[tuple[int, ...]]] = [[()] * k for _ in prompts]
     for length in range(1, max_tokens + 1):
@@ -119,9 +119,14 @@ def continued(
     vocab = logits.shape[-1]
     logs = logits.double().log_softmax(-1).view(n_rows, k, vocab) + scores[:, :, None]
     best, places = logs.flatten(1).topk(min(2 * k, k * vocab), dim=1)  # (R, 2k): k of them do not end
-    after, sums, origins, going = [], [], [], []
+    after: list[list[tuple[int, ...]]] = []
+    sums: list[list[float]] = []
+    origins: list[list[int]] = []
+    going: list[int] = []
     for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
-        next_text, next_sums, next_origins = [], [], []
+        next_text: list[tuple[int, ...]] = []
+        next_sums: list[float] = []
+        next_origins: list[int] = []
         for rank, (logprob, place) in enumerate(zip(best[number].tolist(), places[number].tolist())):
             beam, token = divmod(place, vocab)
             if logprob == -math.inf:
@@ -140,4 +145,3 @@ def continued(
         sums.append(next_sums + [-math.inf] * missing)
         origins.append(next_origins + [0] * missing)
     return after, scores.new_tensor(sums), torch.tensor(origins, device=logits.device), going
-

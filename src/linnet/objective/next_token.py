@@ -12,8 +12,8 @@ from torch.utils.checkpoint import checkpoint
 from linnet.core.spec import Spec
 from linnet.data.batch import Batch
 from linnet.model.network import Network
-from linnet.objective.base import Loss
 from linnet.model.state import Source
+from linnet.objective.base import Loss
 from linnet.ops.loss import chunk_rows, linear_cross_entropy, smoothing_term
 
 

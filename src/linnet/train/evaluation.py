@@ -20,8 +20,8 @@ from linnet.evaluate.compressors import MAX_TRAIN
 from linnet.evaluate.metrics import Metrics, count_words, metrics
 from linnet.evaluate.yardsticks import MAX_TOKENS, yardsticks
 from linnet.model.network import Network
-from linnet.ops.loss import token_losses
 from linnet.objective.next_token import source_of
+from linnet.ops.loss import token_losses
 from linnet.train.precision import Precision
 
 TOKENS_AT_ONCE = 8192
