@@ -15,11 +15,12 @@ from rich.text import Text
 
 from linnet.asked import asked_of, change, passed_over
 from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
-from linnet.core.extras import has
+from linnet.core.extras import has, need
 from linnet.core.names import nearest
 from linnet.core.spec import dump, load
 from linnet.data.batch import Batch
 from linnet.data.loader import as_batch, evaluation_batches
+from linnet.data.pairs import Pairs
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.records import holds_conversations
 from linnet.data.sources import Files
@@ -27,7 +28,9 @@ from linnet.evaluate.bootstrap import neighbours
 from linnet.evaluate.by_position import Bucket, by_position, doubling
 from linnet.evaluate.metrics import count_words, metrics
 from linnet.evaluate.passkey import Retrieval, passkey_table
+from linnet.evaluate.translation import translation_score
 from linnet.interop.native import load_model, make_manifest, save_model, template_of
+from linnet.language_model import LanguageModel
 from linnet.model.describe import describe
 from linnet.model.graft import CLOSED, GRAFTS, InfiniGraft, grafted
 from linnet.report.run_report import write_report
@@ -182,6 +185,10 @@ def free_folder(name: str) -> Path:
 def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     """{"model": metrics with intervals, "yardsticks": rows}; yardsticks are trained on the run's training part."""
     network, tokenizer, manifest = load_model(Path(folder))
+    if network.encoder is not None and text is not None:
+        raise DataError(
+            explain("a text for a model that reads a source", need="--source and --target", hint="linnet eval --help")
+        )
     prepared = find_prepared(Path(folder), tokenizer, manifest.data)
     context, mask = manifest.context_length, manifest.document_mask
     if text is None:
@@ -300,6 +307,30 @@ def adapt_run(
     )
     save_model(target, new, tokenizer, made)
     return target, describe(new.spec)
+
+
+def evaluate_translation(
+    folder: Path,
+    source: Path | None,
+    target: Path | None,
+    text: Path | None = None,
+    *,
+    beams: int = 5,
+    length_penalty: float = 1.0,
+) -> dict[str, Any]:
+    """BLEU, its interval, chrF and sacrebleu's signature of a model's translations of one file beside another, line by line; and how long
+    translating took. Raises DataError for files of unequal length, or with an empty line."""
+    if source is None or target is None or text is not None:
+        got = "--source alone" if target is None else "--target alone" if source is None else "a text to score and a source"
+        raise ConfigError(explain(got, need="both --source and --target, and no text"))
+    if not has("sacrebleu"):  # said before anything is translated
+        need("sacrebleu", extra="translation", to="score translations")
+    pairs = [(each[1], each[2]) for each in Pairs(source=str(source), target=str(target)).checked_pairs()]
+    model = LanguageModel.load(folder)
+    began = time.perf_counter()
+    said = model.translate([each for each, _ in pairs], beams=beams, length_penalty=length_penalty)
+    seconds = time.perf_counter() - began
+    return translation_score(said, [each for _, each in pairs]).to_dict() | {"seconds": seconds}
 
 
 def find_prepared(folder: Path, tokenizer: Tokenizer, fingerprint: str | None) -> Prepared | None:

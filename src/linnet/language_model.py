@@ -12,9 +12,11 @@ import torch
 
 from linnet.core.errors import LinnetError, explain
 from linnet.core.spec import load
+from linnet.generate.beam import Beam
 from linnet.generate.decode import score_tokens
 from linnet.generate.generate import Generation, Piece, generate, stream
 from linnet.generate.sampler import Sampling
+from linnet.generate.translate import translate
 from linnet.interop.native import Manifest, load_model, make_manifest, save_model, template_of
 from linnet.model.network import Network
 from linnet.tokenizer.base import Tokenizer
@@ -81,6 +83,20 @@ class LanguageModel:
         return generate(
             self.network, self.tokenizer, rows, **self._options(max_tokens, temperature, stop, stop_tokens, seed, sampling)
         )
+
+    def translate(
+        self, sources: Sequence[str], *, beams: int = 5, length_penalty: float = 1.0, max_tokens: int | None = None
+    ) -> list[str]:
+        """What a model with an encoder makes of each source, in order, by beam search (generate/translate.py).
+
+        >>> model.translate(["ein Hund"])   # doctest: +SKIP
+
+        Raises LinnetError for a model without an encoder, and for a source that is empty or longer than the model's context.
+        """
+        beam = load(Beam, {"n_beams": beams, "length_penalty": length_penalty}, name="how to search")
+        context = self.manifest.context_length
+        found = translate(self.network, self.tokenizer, sources, beam=beam, max_tokens=max_tokens, context_length=context)
+        return [each.text for each in found]
 
     def chat(self, turns: Said, **options: Any) -> str:
         """What the model replies to a conversation so far, whose last turn is the user's; a text alone is that turn.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,11 +13,12 @@ from torch.nn.functional import cross_entropy
 
 from linnet.core.spec import load, words
 from linnet.data.batch import Batch
+from linnet.data.pair_batches import as_pair_batch
 from linnet.model import Head, Network
 from linnet.objective import next_token
 from linnet.objective.next_token import NextToken, ObjectiveSpec
 from linnet.ops import loss as loss_module
-from linnet.zoo import GPT2, Linnet
+from linnet.zoo import GPT2, Linnet, Translate
 
 V, ROWS, LENGTH = 23, 3, 11
 HEADS = {  # the first two by the chunked sum with its gradient written out, the others by a recomputed piece at a time
@@ -172,3 +174,36 @@ def test_it_sees_the_past_alone_and_its_own_document() -> None:
 def test_a_run_file_says_it_by_its_word() -> None:
     assert words(ObjectiveSpec) == {"next_token": NextToken}
     assert load(ObjectiveSpec, "next_token") == NextToken()
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_smoothed_labels(head: str) -> None:
+    """What is learned is PyTorch's smoothed cross entropy, with its gradients; what is logged is the plain one."""
+    ours, theirs, given = network(head), network(head), batch()
+    loss = NextToken(label_smoothing=0.2)(ours, given)
+    scores = theirs.logits(theirs(given.tokens).hidden).flatten(0, 1)
+    each = cross_entropy(scores, given.targets.flatten(), reduction="none", label_smoothing=0.2)
+    expected = (each * given.weights.flatten()).sum()
+    assert torch.allclose(loss.total, expected, rtol=1e-6)
+    assert torch.allclose(loss.logs["loss"][0], by_torch(theirs, given), rtol=1e-6)
+    loss.total.backward()
+    expected.backward()
+    for mine, its in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(mine.grad, its.grad, rtol=1e-6, atol=1e-8)
+
+
+def test_padding_of_pairs_changes_nothing() -> None:
+    """A pair beside longer ones, with padding on both sides, teaches what it teaches alone."""
+    made = Network(Translate(n_layers=1, n_heads=2, d_model=8).sentence(V), seed=1).double()
+    sources = [np.array([3, 4, 0]), np.array([5, 6, 7, 8, 9, 0])]
+    targets = [np.array([1, 2, 3, 4, 5, 6, 0]), np.array([7, 0])]
+    objective = NextToken(label_smoothing=0.1)
+    together = objective(made, as_pair_batch(sources, targets, end_id=0))
+    alone = [
+        objective(made, as_pair_batch([source], [target], end_id=0)) for source, target in zip(sources, targets, strict=True)
+    ]
+    assert torch.allclose(together.total, alone[0].total + alone[1].total, rtol=1e-9)
+    assert together.logs["loss"][1] == 9
+    gradients = torch.autograd.grad(together.total, list(made.parameters()))
+    apart = torch.autograd.grad(alone[0].total + alone[1].total, list(made.parameters()))
+    assert all(torch.allclose(mine, its, rtol=1e-7, atol=1e-9) for mine, its in zip(gradients, apart, strict=True))

@@ -10,6 +10,7 @@ from linnet.core.native import native_problem
 from linnet.ops import loss
 from linnet.ops.kernels import VECTORS, cross_entropy_in_place, kernels_available, limit_vectors
 from linnet.ops.linear import product
+from linnet.ops.loss import linear_cross_entropy, smoothed_reference, smoothing_term
 
 pytestmark = pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}")
 
@@ -113,3 +114,23 @@ def test_a_product_into_a_place(dtype: torch.dtype, a_turned: bool, b_turned: bo
     assert torch.allclose(product(a, b, start.clone(), add=True, **lies).double(), exact + start, atol=near)
     apart = torch.randn(70, 70, generator=draws).to(dtype)[:, ::2][:, :33]  # not in one piece: PyTorch's own
     assert torch.allclose(product(a, b, apart, **lies).double(), exact, atol=near)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
+def test_smoothing_needs_no_scores(share: float) -> None:
+    def numbers() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        draws = torch.Generator().manual_seed(0)
+        hidden = torch.randn(9, 5, generator=draws, dtype=torch.float64).requires_grad_()
+        weight = torch.randn(7, 5, generator=draws, dtype=torch.float64).requires_grad_()
+        return hidden, weight, torch.randint(0, 7, (9,), generator=draws), torch.rand(9, generator=draws, dtype=torch.float64)
+
+    plain, fast = numbers(), numbers()
+    expected = smoothed_reference(*plain, share)
+    found = linear_cross_entropy(*fast) + share * smoothing_term(*fast)
+    theirs = torch.nn.functional.cross_entropy(plain[0] @ plain[1].t(), plain[2], reduction="none", label_smoothing=share)
+    assert torch.allclose(expected, (theirs * plain[3]).sum(), rtol=1e-12)
+    assert torch.allclose(found, expected, rtol=1e-12)
+    expected.backward()
+    found.backward()
+    for mine, its in zip(fast[:2], plain[:2], strict=True):
+        assert torch.allclose(mine.grad, its.grad, rtol=1e-10, atol=1e-12)

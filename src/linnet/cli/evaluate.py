@@ -22,6 +22,12 @@ def evaluate(
         int | None,
         typer.Option(min=2, help="Tokens read at a time, with --by-position or --passkey. Without it: as in training."),
     ] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="Of a model that translates: a file of texts to translate, one a line.")
+    ] = None,
+    target: Annotated[Path | None, typer.Option(help="What they are in the other language, line by line.")] = None,
+    beams: Annotated[int, typer.Option(min=1, help="With --source: beginnings kept at a time; 1 is greedy.")] = 5,
+    length_penalty: Annotated[float, typer.Option(min=0, help="With --source: above 0, longer texts are preferred.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a model, beside n-grams and xz on the same text.
@@ -34,8 +40,9 @@ def evaluate(
 
     [b]linnet eval runs/demo --by-position --length 1024[/b]   what later tokens cost
     [b]linnet eval runs/demo --passkey --length 1024[/b]       whether a key from far back is found
+    [b]linnet eval runs/translate --source test.de --target test.en[/b]    BLEU
     """
-    from linnet.command import evaluate_run, passkey_run, positions_run
+    from linnet.command import evaluate_run, evaluate_translation, passkey_run, positions_run
     from linnet.core.errors import ConfigError, explain
 
     console = Console()
@@ -66,6 +73,14 @@ def evaluate(
             [(f"{c.length:,}", f"{c.depth:g}", f"{c.right} of {c.documents}", f"{c.low:.0%} – {c.high:.0%}") for c in cells],
             {"passkey": [cell.to_dict() for cell in cells]} if as_json else None,
         )
+        return
+    if source is not None or target is not None:
+        scored = evaluate_translation(model, source, target, text, beams=beams, length_penalty=length_penalty)
+        if as_json:
+            print(json.dumps(scored, indent=2))
+            return
+        print(f"BLEU {scored['bleu']:.2f} ({scored['low']:.2f} to {scored['high']:.2f})   chrF {scored['chrf']:.2f}", end="   ")
+        print(f"{scored['sentences']:,} sentences in {scored['seconds']:.1f} s\n{scored['signature']}")
         return
     scores = evaluate_run(model, text)
     if as_json:

@@ -28,6 +28,25 @@ def decoded(text: str | bytes, where: str = "the text") -> str:
         raise DataError(explain(got, need="text in UTF-8", hint="iconv -t utf-8")) from error
 
 
+def refuse_beside_source(prompt: str, source: str | None, source_file: Path | None) -> None:
+    """Raise ConfigError for a prompt beside a source, and for two sources."""
+    from linnet.core.errors import ConfigError, explain
+
+    if prompt or (source is not None and source_file is not None):
+        got = "a prompt and a source" if prompt else "--source and --source-file"
+        raise ConfigError(explain(got, need="one of them"))
+
+
+def sources_of(source: str | None, source_file: Path | None) -> list[str]:
+    """The texts that a model is to read: one, or those of a file or of standard input, one a line. Raises DataError."""
+    from linnet.data.pairs import lines_of
+
+    if source_file is not None:
+        return list(lines_of(source_file))
+    assert source is not None
+    return given(source).splitlines() if source == "-" else [given(source)]
+
+
 def generate(
     model: Annotated[Path, typer.Argument(help="A run folder.")],
     prompt: Annotated[
@@ -55,16 +74,34 @@ def generate(
     stop_token: Annotated[list[int] | None, typer.Option(help="End after this token (its id). May be given again.")] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Write so many texts.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed writes the same text.")] = 0,
+    source: Annotated[
+        str | None,
+        typer.Option(help="A text for a model that reads a source, such as one to translate; [b]-[/b]: lines of standard input."),
+    ] = None,
+    source_file: Annotated[
+        Path | None, typer.Option(help="A file of such texts, one a line; a line is written for each.")
+    ] = None,
+    beams: Annotated[int, typer.Option(min=1, help="With a source: beginnings kept at a time; 1 is greedy.")] = 5,
+    length_penalty: Annotated[float, typer.Option(min=0, help="With a source: above 0, longer texts are preferred.")] = 1.0,
 ) -> None:
     """Write text with a trained model; one text is streamed as it comes.
 
     [b]linnet generate runs/demo "Once upon a time"[/b]
     [b]linnet generate runs/demo -n 5 --temperature 0.7[/b]
+    [b]linnet generate runs/translate --source "ein Hund"[/b]
     """
     import linnet
+    from linnet.core.errors import LinnetError, explain
 
+    if source is not None or source_file is not None:
+        refuse_beside_source(prompt, source, source_file)
+        for line in linnet.load(model).translate(sources_of(source, source_file), beams=beams, length_penalty=length_penalty):
+            print(line)
+        return
     prompt = given(prompt)
     writer = linnet.load(model)
+    if writer.network.encoder is not None:
+        raise LinnetError(explain("a model that reads a source, and none", need="a text for it", hint='--source "ein Hund"'))
     options = {
         "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty,
         "presence_penalty": presence_penalty, "frequency_penalty": frequency_penalty, "stop": tuple(stop or ()), "stop_tokens": tuple(stop_token or ()),

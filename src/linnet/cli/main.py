@@ -14,7 +14,23 @@ import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.text import Text  # noqa: E402
 
-from linnet.cli import adapt, chat, compare, data, demo, doctor, evaluate, export, generate, import_, plan, prepare, tokenizer, train, words  # noqa: E402
+from linnet.cli import (  # noqa: E402
+    adapt,
+    chat,
+    compare,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    generate,
+    import_,
+    plan,
+    prepare,
+    tokenizer,
+    train,
+    words,
+)
 from linnet.core.errors import LinnetError, explain  # noqa: E402
 from linnet.core.version import __version__  # noqa: E402
 

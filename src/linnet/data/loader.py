@@ -32,6 +32,7 @@ from torch import Tensor
 from linnet.core.errors import CheckpointError, DataError, explain
 from linnet.data.batch import Batch
 from linnet.data.mixture import Dealer, Ramp, mixture_of
+from linnet.data.pair_batches import PairBatches, evaluation_pairs
 from linnet.data.shards import Split, Stream
 from linnet.data.spec import Rows
 from linnet.data.walk import Walk
@@ -161,6 +162,23 @@ def weights_of(split: Split, others: Mapping[str, float | Ramp] | None = None) -
     return {source: others[source] for source in own}
 
 
+def batches_of(
+    split: Split, *, context_length: int, batch_size: int, seed: int, document_mask: bool, rows: Rows, run_rows: int | None
+) -> PackedBatches | PairBatches:
+    """Endless batches of a split for a run on one machine, by what its rows are; arguments as for `PackedBatches`."""
+    if rows == "pairs":
+        return PairBatches(split, context_length=context_length, batch_size=batch_size, seed=seed)
+    return PackedBatches(
+        split,
+        context_length=context_length,
+        batch_size=batch_size,
+        seed=seed,
+        document_mask=document_mask,
+        rows=rows,
+        run_rows=run_rows,
+    )
+
+
 class Marks(NamedTuple):
     """What has to be known of some tokens (n,): which of them are learned, and which are the last of a document."""
 
@@ -215,8 +233,12 @@ def evaluation_batches(
     windows: e = s + T, and the next row begins at e. documents: e is the last document's end within reach, so the next
     row begins with that end token and no document is read without its beginning; one that is longer than a row is cut.
     Places of a row after e have weight 0 and document -1. The weights add up to N - 1, or to the tokens that are learned, where
-    not all are; rows in which none is are left out. The last batch may have fewer rows. Raises DataError if there are not two tokens.
+    not all are; rows in which none is are left out. The last batch may have fewer rows. pairs: as `evaluation_pairs` gives them. Raises
+    DataError if there are not two tokens.
     """
+    if rows == "pairs":
+        yield from evaluation_pairs(split, context_length, batch_size)
+        return
     if split.tokens < 2:
         raise DataError(
             explain(

@@ -265,10 +265,10 @@ def anew(folder: Path) -> str:
 
 
 def conversations_in(index: dict[str, Any]) -> set[str]:
-    """The names of an index's sources of conversations, which need masks."""
+    """The names of an index's sources of conversations and of pairs, which need masks."""
     sources = index["spec"].get("sources")  # in the order of the weights
     kinds = [each.get("kind") for each in sources if isinstance(each, dict)] if isinstance(sources, list) else []
-    return {name for name, kind in zip(index["weights"], kinds) if kind == "conversations"}
+    return {name for name, kind in zip(index["weights"], kinds) if kind in ("conversations", "pairs")}
 
 
 def open_splits(folder: Path, index: dict[str, Any], *, verify: bool = False) -> dict[str, Split]:
@@ -319,7 +319,7 @@ def _check_masks(entry: dict[str, Any], folder: Path, talks: set[str]) -> None:
         got, need = f"{index} names masks of {masks} of the {len(shards)} shards of {source!r}", "one for each, or none"
     elif not masks and source in talks:
         got, need = (
-            f"{index} names no masks of {source!r}, which is conversations",
+            f"{index} names no masks of {source!r}, which is conversations or pairs",
             "masks that say what of them is learned",
         )
     else:

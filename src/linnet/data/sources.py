@@ -9,6 +9,7 @@
     warc         archives of the web (warc.py)
     hub          data sets of the Hugging Face Hub (hub.py)
     conversations   turns of people and assistants, of which a part is learned (chats.py)
+    pairs        two texts each, of which the second is learned given the first (pairs.py)
 
 A source streams: nothing here holds more than a block of a file. It also names what it is made of (`digest`), so
 that a corpus prepared once is used again while nothing has changed, and never after something has.

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from linnet.core.spec import Spec, load
 from linnet.data import chats as chats  # more words of Source
 from linnet.data import hub as hub
+from linnet.data import pairs as pairs
 from linnet.data import quality as quality  # and of CleanStep
 from linnet.data import warc as warc
 from linnet.data import wikipedia as wikipedia
@@ -25,7 +26,7 @@ from linnet.data.split import SplitKind
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.chat import ChatTemplate
 
-Rows = Literal["windows", "documents"]
+Rows = Literal["windows", "documents", "pairs"]
 
 
 class DataSpec(Spec):
@@ -42,7 +43,7 @@ class DataSpec(Spec):
     against         evaluation texts: a document that overlaps with one is dropped; a path alone stands for {path: …}
     document_mask   attention stays inside a document, where several stand in one row
     rows            windows: the text cut end to end; documents: each row begins with a document, which suits texts
-                    that are short and refer back to their beginning
+                    that are short and refer back to their beginning; pairs: a pair each, which sources of pairs always are
     """
 
     sources: tuple[Source, ...] = Field((), strict=False)
@@ -93,6 +94,8 @@ class DataSpec(Spec):
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
             raise ValueError(f"two sources are named {', '.join(twice)}; give each a name of its own")
+        if problem := self._pairs():
+            raise ValueError(problem)
         paths = [against.path for against in self.against]
         if again := sorted({path for path in paths if paths.count(path) > 1}):
             raise ValueError(f"against names {', '.join(again)} twice")
@@ -105,6 +108,22 @@ class DataSpec(Spec):
         if problem := Mixture(tuple(source.weight for source in self.described() if source.part != "validation")).problem():
             raise ValueError(problem)
         return self
+
+    def _pairs(self) -> str | None:
+        """Sets rows for sources of pairs; what is wrong with sources of pairs beside others, or None."""
+        others = [source.label() for source in self.described() if not isinstance(source, pairs.Pairs)]
+        if len(others) == len(self.sources):
+            return (
+                "rows: pairs without a source of pairs; needed: kind: pairs, or rows: windows" if self.rows == "pairs" else None
+            )
+        if others:
+            return f"pairs beside {', '.join(others)}, which has no second side; needed: pairs alone, or none"
+        if any(source.weight != 1 for source in self.described()):
+            return "a weight on a source of pairs, which are all gone through once an epoch; try: leaving it out"
+        if self.rows == "documents":
+            return "rows: documents for pairs; needed: rows: pairs, which needs not be said"
+        object.__setattr__(self, "rows", "pairs")
+        return None
 
     def described(self) -> tuple[Described, ...]:
         """The sources, as what all words of the family are."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from linnet.core.errors import CheckpointError, DataError, explain
 from linnet.core.seeds import stream_seed
+from linnet.data.pair_batches import check_lengths, lengths_of
 from linnet.data.shards import Split, Stream
 from linnet.data.shuffle import Permutation
 from linnet.data.spec import Rows
@@ -24,6 +25,9 @@ LOOK = 4096  # windows that are looked through at a time for those in which some
 def beginnings(stream: Stream, context_length: int, rows: Rows) -> int:
     """Documents that a whole row can begin with. Raises DataError where the stream is too short for rows of that kind, or no row of it
     would teach anything."""
+    if rows == "pairs":
+        check_lengths(stream, context_length)
+        return stream.documents
     if stream.tokens <= context_length:
         raise DataError(
             explain(
@@ -63,7 +67,10 @@ def first_places(stream: Stream, context_length: int, rows: Rows, documents: int
 
 def tokens_a_pass(split: Split, context_length: int, rows: Rows) -> int:
     """Tokens of the rows that are drawn while a split is gone through once: all of a text that is cut into windows, else as many rows as
-    documents can begin; of conversations only rows that teach something, as many as there are where windows begin with the first token."""
+    documents can begin; of conversations only rows that teach something, as many as there are where windows begin with the first token; of
+    pairs the longer side of each."""
+    if rows == "pairs":
+        return max(1, sum(int(lengths_of(stream).max(1).sum()) for stream in split.streams))
     found = 0
     for stream in split.streams:
         if stream.masks or rows == "documents":

@@ -92,6 +92,25 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, weight
     return _LinearCrossEntropy.apply(hidden, weight, targets, weights.to(torch.promote_types(hidden.dtype, torch.float32)), chunk)
 
 
+def smoothed_reference(hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor, share: float) -> Tensor:
+    """Cross entropy with smoothed labels (1512.00567, section 7) as it stands: Σ_i w_i Σ_v q_v (-log p_v), where q is the target but for a
+    share that is dealt out to all V alike."""
+    logs = (hidden @ weight.t()).log_softmax(-1)  # (N, V)
+    right = logs.gather(-1, targets[:, None])[:, 0]
+    return -(((1 - share) * right + share * logs.mean(-1)) * weights).sum()
+
+
+def smoothing_term(hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """What smoothing by a share adds to the cross entropy, ÷ that share: Σ_i w_i h_i · (W_{y_i} - mean_v W_v), without any scores.
+
+    -log p_v = log Σ exp - h · W_v: the first part is the same for all v, so only the second one is smoothed. hidden (N, D),
+    weight (V, D), targets (N,), weights (N,) → scalar.
+    """
+    precise = torch.promote_types(hidden.dtype, torch.float32)
+    apart = torch.nn.functional.embedding(targets, weight) - weight.mean(0)  # (N, D)
+    return ((hidden.to(precise) * apart.to(precise)).sum(-1) * weights).sum()
+
+
 def token_losses(hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
     """-log p of every target, (N,), without a graph; for evaluation."""
     chunk = chunk or chunk_rows(weight.shape[0], hidden.shape[0])

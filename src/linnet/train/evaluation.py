@@ -20,6 +20,7 @@ from linnet.evaluate.compressors import MAX_TRAIN
 from linnet.evaluate.metrics import Metrics, count_words, metrics
 from linnet.evaluate.yardsticks import MAX_TOKENS, yardsticks
 from linnet.model.network import Network
+from linnet.objective.next_token import source_of
 from linnet.ops.loss import token_losses
 from linnet.train.precision import Precision
 
@@ -69,7 +70,7 @@ def portions(batch: Batch) -> Iterator[Batch]:
 def token_nats(network: Network, batch: Batch, hidden: Tensor | None = None) -> Tensor:
     """-log p (B, T) of a batch's targets; `hidden` (B, T, D) where it is known already."""
     if hidden is None:
-        hidden = network(batch.tokens, documents=batch.documents).hidden
+        hidden = network(batch.tokens, documents=batch.documents, source=source_of(network, batch)).hidden
     hidden, targets = hidden.flatten(0, 1), batch.targets.flatten()
     if network.head_matrix is not None:
         losses = token_losses(hidden, network.head_matrix, targets)
@@ -82,7 +83,7 @@ def read_as_trained(network: Network, batch: Batch) -> Tensor | None:
     """hidden (B, T, D) by the program that training has for batches of this shape, in the memory that it holds already;
     None where training has none. With dropout it has none, and one made for reading would hold memory for nothing else; what
     is made in inference mode cannot be trained with."""
-    if network.programs is None or network.spec.dropout or torch.is_inference_mode_enabled():
+    if network.programs is None or network.spec.dropout or batch.source is not None or torch.is_inference_mode_enabled():
         return None
     with torch.enable_grad():  # it is a training pass, whose way back nobody asks for
         context, _ = network.context(batch.tokens, batch.documents, None, None)

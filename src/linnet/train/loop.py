@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from linnet.core.errors import DivergedError, explain
 from linnet.core.seeds import generator
 from linnet.data.batch import Batch, BatchSource
+from linnet.data.pair_batches import trimmed
 from linnet.model.network import Network
 from linnet.objective.base import Objective
 from linnet.train.clock import Clock
@@ -48,6 +49,7 @@ class Training:
     peak_flops: float | None
     flops_per_token: float
     listeners: Iterable[Listener] = ()
+    batch_size: int | None = None  # rows that micro_batch_size is a part of; None: those of each batch
 
     step: int = 0
     tokens: int = 0
@@ -96,8 +98,8 @@ def take_step(run: Training, batch: Batch) -> tuple[float, float, dict[str, floa
     total = torch.zeros(())
     sums: dict[str, Tensor] = {}
     run.network.before_step()
-    for index, start in enumerate(range(0, batch.tokens.shape[0], run.micro_batch_size)):
-        micro = batch.rows(start, start + run.micro_batch_size).to(run.network.device)
+    for index, micro in enumerate(micro_batches(batch, run.micro_batch_size, run.batch_size)):
+        micro = micro.to(run.network.device)
         draws = generator(run.seed, f"dropout/{run.step}/{index}", run.network.device)
         with run.precision.autocast():
             loss = run.objective(run.network, micro, draws if run.network.spec.dropout else None)
@@ -120,6 +122,18 @@ def take_step(run: Training, batch: Batch) -> tuple[float, float, dict[str, floa
             )
         )
     return mean, size, {name: float(pair[0] / pair[1]) for name, pair in sums.items()}
+
+
+def micro_batches(batch: Batch, micro_batch_size: int, batch_size: int | None) -> Iterator[Batch]:
+    """A batch in parts: of micro_batch_size rows; of pairs, which have as many rows as fit, that share of the batch's rows."""
+    rows = batch.tokens.shape[0]
+    part = micro_batch_size if batch.source is None or batch_size is None else max(1, -(-rows * micro_batch_size // batch_size))
+    if part >= rows:
+        yield batch
+        return
+    for start in range(0, rows, part):
+        micro = batch.rows(start, start + part)
+        yield micro if micro.source is None else trimmed(micro)
 
 
 def validate(run: Training) -> bool:

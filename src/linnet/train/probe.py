@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -51,7 +51,7 @@ def probe(
     network.programs = TrainingPrograms()
     optimizers = optimizer.build(network)
     tokens = torch.randint(0, model.vocab_size, (rows, context + 1), generator=generator(0, "probe"))
-    batch = Batch(tokens[:, :-1], tokens[:, 1:], torch.ones(rows, context)).to(precision.device)
+    batch = with_source(Batch(tokens[:, :-1], tokens[:, 1:], torch.ones(rows, context)), network).to(precision.device)
     draws = generator(0, "probe/dropout", precision.device) if model.dropout else None
     times, height = [], 0
     for _ in range(PROBE_STEPS):
@@ -68,7 +68,7 @@ def probe(
     together = learned_rows or rows_at_once(context)
     reading = together * max(1, rows_at_once(context) // together)
     many = torch.randint(0, model.vocab_size, (reading, context), generator=generator(0, "probe/read"))
-    whole = Batch(many, many, torch.ones(reading, context))
+    whole = with_source(Batch(many, many, torch.ones(reading, context)), network)
     network.eval()
     started = time.perf_counter()
     parts = (whole.rows(start, start + together) for start in range(0, reading, together))
@@ -85,3 +85,8 @@ def probe(
     del network, optimizers, loss, batch, many, whole
     gc.collect()
     return Probe(sorted(times[1:])[(PROBE_STEPS - 1) // 2], read, height, state)
+
+
+def with_source(batch: Batch, network: Network) -> Batch:
+    """A batch of random tokens with itself as its source, where the network reads one."""
+    return batch if network.encoder is None else replace(batch, source=batch)

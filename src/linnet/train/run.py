@@ -28,7 +28,7 @@ from linnet.core.errors import ConfigError, explain
 from linnet.core.files import explained_disk_errors, sweep, write_json, write_text
 from linnet.core.spec import dump, refusal
 from linnet.core.yaml import to_yaml
-from linnet.data.loader import PackedBatches, weights_of
+from linnet.data.loader import batches_of, weights_of
 from linnet.data.mixture import Mixture, as_course, mixture_of
 from linnet.interop.native import make_manifest, save_model
 from linnet.model.count import count, packed_bytes
@@ -51,7 +51,7 @@ from linnet.train.progress import TrainingProgress, clock_text
 from linnet.train.record import check_same, locked, read_run
 from linnet.train.resume import newest, prepared_before, progress_of, restore, restore_best, save
 from linnet.train.sample import sampler
-from linnet.train.settle import context_of, read_data, seconds_for_training, settle
+from linnet.train.settle import check_sides, context_of, read_data, seconds_for_training, settle
 from linnet.train.spec import RunSpec
 from linnet.train.talk import Talk
 
@@ -178,6 +178,7 @@ class Run:
                 )
         spec, train = self.spec, self.spec.train
         self.sentence = spec.model.sentence(self.prepared.tokenizer.vocab_size)
+        check_sides(self.sentence, spec.data.rows)
         self.context = context_of(spec, self.sentence)
         self.cost = count(self.sentence, self.context)
         self.micro = min(train.micro_batch_size or train.batch_size, train.batch_size)
@@ -259,7 +260,7 @@ class Run:
         """Everything that the loop needs, standing where `saved` does. Opens the metrics file."""
         spec, train, before = self.spec, self.spec.train, progress_of(saved)
         planned = self.estimate.steps * train.batch_size
-        self.source = PackedBatches(
+        self.source = batches_of(
             self.prepared.train,
             context_length=self.context,
             batch_size=train.batch_size,
@@ -295,6 +296,7 @@ class Run:
             precision=self.precision,
             seed=spec.seed,
             micro_batch_size=self.micro,
+            batch_size=train.batch_size,
             clip=train.clip,
             validate=validator(
                 network,

@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from linnet.data.pair_batches import PairReader
 from linnet.data.prepared import Prepared
+from linnet.generate.beam import Beam
 from linnet.generate.generate import generate
 from linnet.generate.sampler import Sampling
+from linnet.generate.translate import translate
 from linnet.model.network import Network
 from linnet.tokenizer.chat import Turn
 from linnet.train.events import Sampled
@@ -18,6 +21,8 @@ from linnet.train.spec import RunSpec
 def sampler(network: Network, prepared: Prepared, spec: RunSpec, context: int) -> Callable[[int], Sampled | None]:
     """A function of the step that lets the network write as it stands; it gives None where no sample was asked for."""
     asked, tokenizer = spec.sample, prepared.tokenizer
+    if network.encoder is not None:
+        return translator(network, prepared, spec, context)
     prompt = opening(prepared, asked.prompt)
     template = prepared.spec.taught
 
@@ -36,6 +41,21 @@ def sampler(network: Network, prepared: Prepared, spec: RunSpec, context: int) -
             fresh_documents=spec.data.document_mask,
         )
         return Sampled(step, written.prompt, written.text)
+
+    return sample
+
+
+def translator(network: Network, prepared: Prepared, spec: RunSpec, context: int) -> Callable[[int], Sampled | None]:
+    """The same for pairs: what it makes of the prompt as a source, greedily; of none, of the first source of the validation part."""
+    asked, tokenizer = spec.sample, prepared.tokenizer
+    source = asked.prompt or tokenizer.decode([int(token) for token in PairReader(prepared.validation).read(0)[0][:-1]])
+
+    def sample(step: int) -> Sampled | None:
+        if asked.tokens == 0:
+            return None
+        most = min(asked.tokens, context)
+        [found] = translate(network, tokenizer, [source], beam=Beam(n_beams=1), max_tokens=most, context_length=context)
+        return Sampled(step, f"{source} → ", found.text)
 
     return sample
 

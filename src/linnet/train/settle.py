@@ -16,6 +16,7 @@ from linnet.data.corpus import Corpus, prepare_corpus
 from linnet.data.loader import weights_of
 from linnet.data.mixture import mixture_of
 from linnet.data.prepared import Prepared, open_named
+from linnet.data.spec import Rows
 from linnet.data.walk import beginnings, tokens_a_pass
 from linnet.data.workplace import Progress
 from linnet.model.count import count
@@ -72,6 +73,16 @@ def context_of(spec: RunSpec, sentence: Model) -> int:
             )
         )
     return wanted
+
+
+def check_sides(sentence: Model, rows: Rows) -> None:
+    """Raise ConfigError for pairs and a model that reads no source, and for a model that reads one and no pairs."""
+    if (sentence.encoder is not None) == (rows == "pairs"):
+        return
+    got, need = "pairs for a model that reads no source", "one with an encoder"
+    if sentence.encoder is not None:
+        got, need = "a model with an encoder for text that has no source", "data of pairs, or a model without an encoder"
+    raise ConfigError(explain(got, need=need, hint="data: {sources: [{kind: pairs, …}]} and model: {kind: translate}"))
 
 
 def seconds_for_training(spec: RunSpec, prepared: Prepared, began: float, peak_flops: float) -> float:
