@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from equivalence import Hold
 from linnet.core.errors import CheckpointError, ConfigError, LinnetError
 from linnet.generate.embed import embed
 from linnet.interop.huggingface import export_network, import_network, read_folder, write_folder
@@ -57,28 +58,28 @@ def scores(network: Network, **rest: Any) -> Tensor:
 
 @torch.no_grad()
 @pytest.mark.parametrize("kinds", [None, draw(2, 5)], ids=["one kind", "two kinds"])
-def test_import_gives_their_scores(kinds: Tensor | None) -> None:
+def test_import_gives_their_scores(kinds: Tensor | None, hold: Hold) -> None:
     right = theirs()
     ours = import_network(config().to_dict(), right.state_dict())
     expected = right(draw(VOCAB), token_type_ids=kinds).logits
     assert expected.std() > 0.1, "scores too flat to tell models apart"
-    assert (scores(ours, types=kinds) - expected).abs().max() < TOLERANCE
+    hold("10 theirs here", (scores(ours, types=kinds) - expected).abs().max().item(), TOLERANCE)
 
 
 @torch.no_grad()
-def test_padding_is_their_attention_mask() -> None:
+def test_padding_is_their_attention_mask(hold: Hold) -> None:
     right = theirs(headless=True)
     ours = import_network(config(headless=True).to_dict(), right.state_dict())
     mask = torch.ones(ROWS, LENGTH, dtype=torch.int64)
     mask[1, 20:] = 0
     expected = right(draw(VOCAB), attention_mask=mask).last_hidden_state
     got = ours(draw(VOCAB), documents=mask - 1).hidden
-    assert ((got - expected) * mask[:, :, None]).abs().max() < TOLERANCE
+    hold("10 in part, padded, or a piece at a time", ((got - expected) * mask[:, :, None]).abs().max().item(), TOLERANCE)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("headless", [False, True])
-def test_export_gives_ours(tmp_path: Path, headless: bool) -> None:
+def test_export_gives_ours(tmp_path: Path, headless: bool, hold: Hold) -> None:
     family = Bert(n_layers=3, n_heads=4, d_model=48, d_ff=80, context_length=40, masked_head=not headless)
     ours = randomised(Network(family.sentence(VOCAB), seed=3))
     write_folder(tmp_path, ours, Bert, 40)
@@ -88,7 +89,7 @@ def test_export_gives_ours(tmp_path: Path, headless: bool) -> None:
         difference = right(draw(VOCAB)).last_hidden_state - ours(draw(VOCAB)).hidden
     else:
         difference = right(draw(VOCAB)).logits - scores(ours)
-    assert difference.abs().max() < TOLERANCE
+    hold("10 ours there", difference.abs().max().item(), TOLERANCE)
     again = read_folder(tmp_path)
     assert again.spec == ours.spec.replace(init=again.spec.init)
     for (key, a), (_, b) in zip(ours.named_parameters(), again.named_parameters(), strict=True):

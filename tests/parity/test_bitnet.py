@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from equivalence import Hold
 from linnet.core.errors import CheckpointError, ConfigError
 from linnet.generate.decode import Decoder
 from linnet.generate.sampler import Sampling
@@ -73,13 +74,13 @@ def logits(network: Network, text: Tensor) -> Tensor:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", CONFIGS)
-def test_import_gives_their_logits_and_export_their_weights(name: str) -> None:
+def test_import_gives_their_logits_and_export_their_weights(name: str, hold: Hold) -> None:
     model = theirs(name)
     ours = import_network(model.config.to_dict(), model.state_dict())
     assert set(linears(ours.spec)) == {Dense()}
     expected = model(tokens()).logits
     assert expected.std() > 0.1, "logits too flat to tell models apart"
-    assert (logits(ours, tokens()) - expected).abs().max() < TOLERANCE
+    hold("10 theirs here", (logits(ours, tokens()) - expected).abs().max().item(), TOLERANCE)
     _, tensors = export_network(ours, BitNet, 96)
     right = model.state_dict()
     assert all(torch.equal(tensor, right[key]) for key, tensor in tensors.items())
@@ -88,12 +89,12 @@ def test_import_gives_their_logits_and_export_their_weights(name: str) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("tied", [True, False])
-def test_export_gives_our_logits(tied: bool, tmp_path: Path) -> None:
+def test_export_gives_our_logits(tied: bool, tmp_path: Path, hold: Hold) -> None:
     ours = Network(FAMILY.replace(linear=Dense(), tied=tied).sentence(97), seed=3)
     randomise(ours)
     write_folder(tmp_path, ours, BitNet, 96)
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager", local_files_only=True).eval()
-    assert (logits(ours, tokens()) - model(tokens()).logits).abs().max() < TOLERANCE
+    hold("10 ours there", (logits(ours, tokens()) - model(tokens()).logits).abs().max().item(), TOLERANCE)
     again = read_folder(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), again.parameters(), strict=True))
 

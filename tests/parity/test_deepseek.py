@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from equivalence import Hold
 from linnet.core.errors import ConfigError
 from linnet.core.rules import export, import_
 from linnet.interop.huggingface import export_network, import_network, read_folder, write_folder
@@ -58,7 +59,7 @@ def theirs(name: str) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_import_gives_their_logits_and_export_their_file(name: str, tmp_path: Path) -> None:
+def test_import_gives_their_logits_and_export_their_file(name: str, tmp_path: Path, hold: Hold) -> None:
     model = theirs(name)
     model.save_pretrained(tmp_path)
     ours = read_folder(tmp_path)
@@ -66,7 +67,7 @@ def test_import_gives_their_logits_and_export_their_file(name: str, tmp_path: Pa
         expected = model(tokens()).logits
         got = ours.logits(ours(tokens()).hidden)
     assert expected.std() > 0.1, "logits too flat to tell models apart"
-    assert (got - expected).abs().max() < TOLERANCE
+    hold("10 theirs here", (got - expected).abs().max().item(), TOLERANCE)
     _, tensors = export_network(ours, Deepseek, 96)
     saved = load_file(tmp_path / "model.safetensors")
     assert tensors.keys() == saved.keys()
@@ -74,7 +75,7 @@ def test_import_gives_their_logits_and_export_their_file(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_export_gives_our_logits(name: str, tmp_path: Path) -> None:
+def test_export_gives_our_logits(name: str, tmp_path: Path, hold: Hold) -> None:
     family = FAMILIES[name]
     ours = Network(family.sentence(97), seed=3)
     randomise(ours, BUFFERS)
@@ -83,7 +84,7 @@ def test_export_gives_our_logits(name: str, tmp_path: Path) -> None:
     with torch.no_grad():
         expected = ours.logits(ours(tokens()).hidden)
         got = model(tokens()).logits
-    assert (got - expected).abs().max() < TOLERANCE
+    hold("10 ours there", (got - expected).abs().max().item(), TOLERANCE)
     again = model_tensors(read_folder(tmp_path))
     assert all(torch.equal(tensor, again[key]) for key, tensor in model_tensors(ours).items())
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from equivalence import Hold
 from linnet.core.errors import CheckpointError, ConfigError
 from linnet.core.rules import Rule
 from linnet.interop.huggingface import export_network, family_of, import_network, read_folder, write_folder
@@ -95,7 +96,7 @@ def build_theirs(config: object) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_import_gives_their_logits(name: str) -> None:
+def test_import_gives_their_logits(name: str, hold: Hold) -> None:
     config = CONFIGS[name]()
     theirs = build_theirs(config)
     ours = import_network(config.to_dict(), theirs.state_dict())
@@ -103,11 +104,11 @@ def test_import_gives_their_logits(name: str) -> None:
         expected = theirs(tokens()).logits
         got = ours.logits(ours(tokens()).hidden)
     assert expected.std() > 0.1, "logits too flat to tell models apart"
-    assert (got - expected).abs().max() < TOLERANCE
+    hold("10 theirs here", (got - expected).abs().max().item(), TOLERANCE)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_export_gives_our_logits(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_export_gives_our_logits(name: str, tmp_path, hold: Hold) -> None:  # type: ignore[no-untyped-def]
     family = FAMILIES[name]
     ours = Network(family.sentence(97), seed=3)
     randomise(ours)
@@ -118,7 +119,7 @@ def test_export_gives_our_logits(name: str, tmp_path) -> None:  # type: ignore[n
     with torch.no_grad():
         expected = ours.logits(ours(tokens()).hidden)
         got = theirs(tokens()).logits
-    assert (got - expected).abs().max() < TOLERANCE
+    hold("10 ours there", (got - expected).abs().max().item(), TOLERANCE)
     again = read_folder(tmp_path)
     for (key, a), (_, b) in zip(ours.named_parameters(), again.named_parameters(), strict=True):
         assert torch.equal(a, b), key

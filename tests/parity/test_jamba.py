@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from equivalence import Hold
 from linnet.core.errors import CheckpointError, ConfigError
 from linnet.core.rules import export, import_
 from linnet.core.spec import dump, load
@@ -56,13 +57,13 @@ def theirs(name: str) -> Any:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", CONFIGS)
-def test_import_gives_their_logits_and_export_their_file(name: str, tmp_path: Path) -> None:
+def test_import_gives_their_logits_and_export_their_file(name: str, tmp_path: Path, hold: Hold) -> None:
     model = theirs(name)
     model.save_pretrained(tmp_path)
     ours = read_folder(tmp_path)
     expected = model(tokens(), use_cache=False).logits
     assert expected.std() > 0.1, "logits too flat to tell models apart"
-    assert (scores(ours, tokens()) - expected).abs().max() < TOLERANCE
+    hold("10 theirs here", (scores(ours, tokens()) - expected).abs().max().item(), TOLERANCE)
     _, tensors = export_network(ours, Jamba, 96)
     saved = load_file(tmp_path / "model.safetensors")
     assert tensors.keys() == saved.keys()
@@ -70,22 +71,26 @@ def test_import_gives_their_logits_and_export_their_file(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["plain", "no experts"])
-def test_weights_as_they_are_held_in_memory(name: str) -> None:
+def test_weights_as_they_are_held_in_memory(name: str, hold: Hold) -> None:
     """One tensor for all experts, where the file has one for each."""
     model = theirs(name)
     ours = import_network(model.config.to_dict(), model.state_dict())
     with torch.no_grad():
-        assert (scores(ours, tokens()) - model(tokens(), use_cache=False).logits).abs().max() < TOLERANCE
+        hold(
+            "10 in part, padded, or a piece at a time",
+            (scores(ours, tokens()) - model(tokens(), use_cache=False).logits).abs().max().item(),
+            TOLERANCE,
+        )
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", FAMILIES)
-def test_export_gives_our_logits(name: str, tmp_path: Path) -> None:
+def test_export_gives_our_logits(name: str, tmp_path: Path, hold: Hold) -> None:
     ours = Network(FAMILIES[name].sentence(VOCAB), seed=3)
     randomise(ours)
     write_folder(tmp_path, ours, Jamba, 96)
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager", local_files_only=True).eval()
-    assert (scores(ours, tokens()) - model(tokens(), use_cache=False).logits).abs().max() < TOLERANCE
+    hold("10 ours there", (scores(ours, tokens()) - model(tokens(), use_cache=False).logits).abs().max().item(), TOLERANCE)
     again = read_folder(tmp_path)
     assert spelt_out(again.spec) == spelt_out(ours.spec)
     weights = model_tensors(again)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from equivalence import Hold
 from linnet.core.errors import CheckpointError, ConfigError, LinnetError
 from linnet.core.rules import export, import_
 from linnet.core.spec import dump, load
@@ -56,13 +57,13 @@ def theirs(headless: bool = False, **fields: Any) -> Any:
 
 @torch.no_grad()
 @pytest.mark.parametrize("marks", MARKS)
-def test_import_gives_their_scores(marks: str) -> None:
+def test_import_gives_their_scores(marks: str, hold: Hold) -> None:
     right = theirs()
     ours = import_network(config().to_dict(), right.state_dict())
     expected = right(draw(), global_attention_mask=MARKS[marks]).logits
     assert expected.std() > 0.1, "scores too flat to tell models apart"
     got = scores(ours, draw(), marked=MARKS[marks])
-    assert (got - expected).abs().max() < TOLERANCE
+    hold("10 theirs here", (got - expected).abs().max().item(), TOLERANCE)
     if marks == "first":
         torch.testing.assert_close(scores(ours, draw()), got, rtol=1e-5, atol=1e-5)  # what it has where nobody marks any
     else:
@@ -70,35 +71,43 @@ def test_import_gives_their_scores(marks: str) -> None:
 
 
 @torch.no_grad()
-def test_they_have_no_global_place_unless_they_are_told() -> None:
+def test_they_have_no_global_place_unless_they_are_told(hold: Hold) -> None:
     right = theirs()
     ours = import_network(config().to_dict(), right.state_dict())
-    assert (scores(ours, draw(), marked=MARKS["none"]) - right(draw()).logits).abs().max() < TOLERANCE
+    hold(
+        "10 in part, padded, or a piece at a time",
+        (scores(ours, draw(), marked=MARKS["none"]) - right(draw()).logits).abs().max().item(),
+        TOLERANCE,
+    )
 
 
 @torch.no_grad()
-def test_kinds_of_places_and_one_window_for_all() -> None:
+def test_kinds_of_places_and_one_window_for_all(hold: Hold) -> None:
     fields = {"type_vocab_size": 2, "attention_window": 6, "layer_norm_eps": 1e-3}
     right, kinds = theirs(**fields), draw(2, 0, 5)
     ours = import_network(config(**fields).to_dict(), right.state_dict())
     expected = right(draw(), token_type_ids=kinds, global_attention_mask=ANYWHERE).logits
-    assert (scores(ours, draw(), types=kinds, marked=ANYWHERE) - expected).abs().max() < TOLERANCE
+    hold(
+        "10 in part, padded, or a piece at a time",
+        (scores(ours, draw(), types=kinds, marked=ANYWHERE) - expected).abs().max().item(),
+        TOLERANCE,
+    )
 
 
 @torch.no_grad()
-def test_padding_is_their_attention_mask() -> None:
+def test_padding_is_their_attention_mask(hold: Hold) -> None:
     right = theirs(headless=True)
     ours = import_network(config(headless=True).to_dict(), right.state_dict())
     mask, ids = torch.ones(ROWS, LENGTH, dtype=torch.int64), draw()
     mask[1, 20:], ids[1, 20:] = 0, 1
     expected = right(ids, attention_mask=mask, global_attention_mask=ANYWHERE).last_hidden_state
     got = ours(ids, documents=mask - 1, marked=ANYWHERE).hidden
-    assert ((got - expected) * mask[:, :, None]).abs().max() < TOLERANCE
+    hold("10 in part, padded, or a piece at a time", ((got - expected) * mask[:, :, None]).abs().max().item(), TOLERANCE)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("headless", [False, True])
-def test_export_gives_ours(tmp_path: Path, headless: bool) -> None:
+def test_export_gives_ours(tmp_path: Path, headless: bool, hold: Hold) -> None:
     family = LongformerFamily(
         n_layers=3, n_heads=4, d_model=48, d_ff=80, context_length=50, layer_windows=(3, 5, 3), masked_head=not headless
     )
@@ -109,7 +118,7 @@ def test_export_gives_ours(tmp_path: Path, headless: bool) -> None:
     right = kind.from_pretrained(tmp_path, attn_implementation="eager", local_files_only=True).eval()
     said, own = right(draw(), global_attention_mask=ANYWHERE), ours(draw(), marked=ANYWHERE).hidden
     difference = said.last_hidden_state - own if headless else said.logits - ours.logits(own)
-    assert difference.abs().max() < TOLERANCE
+    hold("10 ours there", difference.abs().max().item(), TOLERANCE)
     again = read_folder(tmp_path)
     assert again.spec == ours.spec.replace(init=again.spec.init)
     for (key, a), (_, b) in zip(ours.named_parameters(), again.named_parameters(), strict=True):

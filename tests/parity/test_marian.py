@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from equivalence import Hold
 from linnet.core.errors import CheckpointError, ConfigError
 from linnet.interop.huggingface import export_network, import_network, read_folder, write_folder
 from linnet.model import Network, Sinusoidal
@@ -68,31 +69,31 @@ def their_scores(model: Any, **rest: Any) -> Tensor:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_import_gives_their_scores(name: str) -> None:
+def test_import_gives_their_scores(name: str, hold: Hold) -> None:
     right = theirs(name)
     ours = import_network(config(name).to_dict(), right.state_dict())
     expected = their_scores(right)
     assert expected.std() > 0.1, "scores too flat to tell models apart"
-    assert (read_and_score(ours) - expected).abs().max() < TOLERANCE
+    hold("10 theirs here", (read_and_score(ours) - expected).abs().max().item(), TOLERANCE)
 
 
-def test_padding_of_the_source_is_their_attention_mask() -> None:
+def test_padding_of_the_source_is_their_attention_mask(hold: Hold) -> None:
     right = theirs("plain")
     ours = import_network(config("plain").to_dict(), right.state_dict())
     mask = torch.ones_like(SOURCE)
     mask[1, 9:] = 0
     expected = their_scores(right, attention_mask=mask)
     assert (expected - their_scores(right)).abs().max() > 1e-2
-    assert (read_and_score(ours, mask - 1) - expected).abs().max() < TOLERANCE
+    hold("10 in part, padded, or a piece at a time", (read_and_score(ours, mask - 1) - expected).abs().max().item(), TOLERANCE)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_export_gives_ours(name: str, tmp_path: Path) -> None:
+def test_export_gives_ours(name: str, tmp_path: Path, hold: Hold) -> None:
     ours = Network(FAMILIES[name].sentence(VOCAB), seed=3)
     randomise(ours)
     write_folder(tmp_path, ours, Marian, 96)
     right = transformers.MarianMTModel.from_pretrained(tmp_path, attn_implementation="eager", local_files_only=True).eval()
-    assert (read_and_score(ours) - their_scores(right)).abs().max() < TOLERANCE
+    hold("10 ours there", (read_and_score(ours) - their_scores(right)).abs().max().item(), TOLERANCE)
     again = read_folder(tmp_path)
     for (key, a), (_, b) in zip(ours.named_parameters(), again.named_parameters(), strict=True):
         assert torch.equal(a, b), key
@@ -130,7 +131,7 @@ def test_64_greedy_tokens_are_theirs(name: str) -> None:
 
 
 @torch.no_grad()
-def test_read_token_by_token_it_gives_their_scores() -> None:
+def test_read_token_by_token_it_gives_their_scores(hold: Hold) -> None:
     """Other ids at every step: what it says by itself soon repeats, as a tied head without training does."""
     right = theirs("plain")
     ours, expected = import_network(config("plain").to_dict(), right.state_dict()), their_scores(right)
@@ -138,7 +139,7 @@ def test_read_token_by_token_it_gives_their_scores() -> None:
     for place in range(TARGET.shape[1]):
         out = ours(TARGET[:, place : place + 1], state=state)
         state = out.state
-        assert (ours.logits(out.hidden)[:, 0] - expected[:, place]).abs().max() < TOLERANCE
+        hold("10 theirs here", (ours.logits(out.hidden)[:, 0] - expected[:, place]).abs().max().item(), TOLERANCE)
 
 
 def test_positions_are_their_table() -> None:
