@@ -39,7 +39,7 @@ from linnet.ops import memory_context as memory_context_module
 from linnet.ops.attention import attention_from_reference, attention_reference
 from linnet.ops.mask import Mask
 from linnet.ops.persistent import attention_with_reference
-from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Llama, MambaFamily, Mistral, Mixtral
+from linnet.zoo import GPT2, SIZES, Decoder, Deepseek, Family, Jamba, Llama, MambaFamily, Mistral, Mixtral
 
 PUBLISHED = {
     "GPT-2": (GPT2(size="base", context_length=1024).sentence(50_257), 124_439_808),
@@ -83,6 +83,20 @@ PUBLISHED = {
     "Mixtral-8x7B": (
         Mixtral(n_layers=32, n_heads=32, n_kv_heads=8, d_model=4096, d_ff=14_336, context_length=32_768).sentence(32_000),
         46_702_792_704,
+    ),
+    "Jamba-v0.1": (  # 103,140,646,656 bytes in bfloat16, the total_size of its model.safetensors.index.json
+        Jamba(
+            n_layers=32,
+            n_heads=32,
+            n_kv_heads=8,
+            d_model=4096,
+            d_ff=14_336,
+            attention_period=8,
+            attention_offset=4,
+            n_experts=16,
+            context_length=262_144,
+        ).sentence(65_536),
+        51_570_323_328,
     ),
 }
 

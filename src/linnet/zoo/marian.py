@@ -53,7 +53,10 @@ class Marian(Translate, HuggingFace):
             n_layers=1, n_heads=2, d_model=EXAMPLE_WIDTH, n_encoder_layers=2, activation="relu", scaled=False, d_ff=24, d_ff_encoder=20,
             dropout=0.25,
         )  # fmt: skip
-        return plain, other, cls(size="nano", n_layers=1)
+        unsaid = cls(
+            n_layers=1, n_heads=4, n_kv_heads=2, d_head=6, d_model=EXAMPLE_WIDTH, place="pre"
+        )  # by no config.json of theirs
+        return plain, other, unsaid, cls(size="nano", n_layers=1)
 
     def sentence(self, vocab_size: int) -> Model:
         model, position = super().sentence(vocab_size), Sinusoidal(halves=True)
@@ -119,6 +122,9 @@ class Marian(Translate, HuggingFace):
         assert model.encoder is not None
         encoder, decoder = "encoder.stack.layers.{i}.sublayers.", "decoder.layers.{i}.sublayers."
         rules = [Rule("embedding.weight", "model.shared.weight"), Rule("head_bias", "final_logits_bias", stacked=1)]
+        if model.decoder.final_norm is not None:  # of norms in front, which a config.json of Marian cannot say: mBART's names
+            ends = {"decoder.final_norm": "model.decoder.layer_norm", "encoder.stack.final_norm": "model.encoder.layer_norm"}
+            rules += [Rule(f"{ours}.{kind}", f"{theirs}.{kind}") for ours, theirs in ends.items() for kind in KINDS]
         rules += spell(
             _attention(f"{encoder}0", "model.encoder.layers.{i}.self_attn") + _mlp(f"{encoder}1", "model.encoder.layers.{i}."),
             model.encoder.stack.n_layers,
