@@ -59,6 +59,28 @@ def test_the_kernel_that_is_asked_for_is_what_runs(kernel: str, monkeypatch: pyt
     assert calls == [CALLED[kernel]] * 2
 
 
+@pytest.mark.parametrize(
+    ("kernel", "called"), [("flash", "joined"), ("sdpa", "attention_with"), ("reference", "attention_with_reference")]
+)
+def test_what_runs_beside_persistent_tokens(kernel: str, called: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    for name in ("joined", "attention_with", "attention_with_reference", *CALLED.values()):
+        way = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, name=name, way=way, **rest: calls.append(name) or way(*a, **rest))
+    with torch.no_grad():
+        Network(sentence(kernel, "rope", persistent=2), seed=5)(torch.zeros(1, 9, dtype=torch.int64))
+    assert calls == [called] * 2
+
+
+def test_our_kernel_is_kept_beside_persistent_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.zeros(1, 4, 9, 8)
+    if not module.kernels_take(x, x, x):
+        pytest.skip("no library here")
+    for name in ("attention_with", "attention"):
+        monkeypatch.delattr(module, name)
+    Network(sentence("auto", "rope", persistent=2), seed=5)(torch.zeros(1, 9, dtype=torch.int64))
+
+
 def test_the_comparison_kills_a_kernel_that_forgets_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     right = answers("reference", "rope", True)
     flash = module.flash_attention
