@@ -63,7 +63,7 @@ def unvaried(word: type[Spec]) -> list[str]:
     examples, found = word.examples(), []
     for name, field in word.model_fields.items():
         values = [getattr(one, name) for one in examples] + ([] if field.is_required() else [field.default])
-        if name in ("kind", "linear"):  # there is one kind of matrix as yet
+        if name in ("kind", "linear"):  # each way of holding a matrix has sentences of its own (sentences.py)
             continue
         if all(value == values[0] for value in values):
             found.append(name)
