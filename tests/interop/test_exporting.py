@@ -46,7 +46,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3": Qwen3(**SMALL, n_heads=4),
     "mixtral": Mixtral(**SMALL, n_heads=4, n_experts=4),
     "mamba": MambaFamily(**SMALL, d_state=6),
-    "deepseek_v3": Deepseek(**SMALL, n_heads=4, n_experts=4, n_groups=2, top_groups=1, d_latent=16),
+    "deepseek_v3": Deepseek(**SMALL, n_heads=4, n_experts=4, n_groups=2, top_groups=1, top_k=2, d_latent=16),
 }
 CHAT = ("<|im_start|>", "<|im_end|>")
 
