@@ -46,7 +46,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3": Qwen3(**SMALL, n_heads=4),
     "mixtral": Mixtral(**SMALL, n_heads=4, n_experts=4),
     "mamba": MambaFamily(**SMALL, d_state=6),
-    "deepseek_v3": Deepseek(**SMALL, n_heads=4, n_experts=4, n_groups=2, top_groups=1, d_latent=16),
+    "deepseek_v3": Deepseek(**SMALL, n_heads=4, n_experts=4, n_groups=2, top_groups=1, top_k=2, d_latent=16),
 }
 CHAT = ("<|im_start|>", "<|im_end|>")
 
@@ -193,7 +193,10 @@ MUTANTS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "weights": (one_weight, ("weights, read by linnet", "logits, read by linnet", "logits, read by transformers")),
     "eps": (edit("config.json", lambda t: t.update(rms_norm_eps=1e-2)), ("weights, read by linnet", "logits, read by transformers")),
     "tokenizer": (edit("tokenizer.json", swap_merges), ("tokens, read by linnet",)),
-    "pattern": (replaced("tokenizer.json", "{1,3}", "{1,2}"), ("tokens, read by tokenizers", "tokens, read by transformers")),
+    "a space in front": (
+        replaced("tokenizer.json", '"add_prefix_space": false', '"add_prefix_space": true'),
+        ("reading, read by linnet", "tokens, read by tokenizers", "tokens, read by transformers"),
+    ),
     "special ids": (edit("tokenizer.json", swap_specials), ("specials, read by linnet", "specials, read by transformers")),
     "end": (edit("tokenizer_config.json", lambda t: t.update(eos_token="<|im_end|>")), ("specials, read by transformers",)),
     "template": (

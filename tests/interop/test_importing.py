@@ -156,6 +156,15 @@ def test_a_sentencepiece_model_alone(tmp_path: Path, shared_data: Path) -> None:
     assert ours.manifest.begin == [1], "Llama's texts begin with <s>"
     assert ours.tokenizer.encode("Grüße, world 12") == theirs.encode("Grüße, world 12")
     assert (ours.tokenizer.end, ours.manifest.stop) == ("</s>", [])
+    path = tmp_path / "hf" / "tokenizer.json"
+    added = [{"content": name, "id": each} for name, each in ours.tokenizer.special.items()]
+    path.write_text(json.dumps({"added_tokens": added, "model": {"type": "Other"}}), "utf-8")
+    beside = read_import(tmp_path / "hf").foreign
+    assert beside.tokenizer.fingerprint == ours.tokenizer.fingerprint
+    assert any("in its place" in note for note in beside.notes)
+    path.write_text(json.dumps({"added_tokens": [{"content": "<more>", "id": 32_000}], "model": {"type": "Other"}}), "utf-8")
+    with pytest.raises(CheckpointError, match="type 'Other'"):
+        read_import(tmp_path / "hf")
 
 
 # ── What does not fit ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -213,7 +222,6 @@ BAD: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "not finite": (lambda f: rewrite(f, lambda t: t["model.norm.weight"].fill_(float("nan"))), ("not finite",)),
     "tied": (lambda f: edit(f / "config.json", tie_word_embeddings=True), ("lm_head.weight differs",)),
-    "a smaller tokenizer": (lambda f: edit_tokens(f, 300 - 40), ("304 rows", "260 ids")),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), ("tokenizer.json",)),
     "another tokenizer": (lambda f: edit(f / "tokenizer.json", normalizer={"type": "Lowercase"}), ("normalizer",)),
     "a name without a token": (lambda f: edit(f / "tokenizer_config.json", bos_token="<s>"), ("'<s>'",)),
@@ -225,13 +233,12 @@ BAD: dict[str, tuple[Any, tuple[str, ...]]] = {
 }
 
 
-def edit_tokens(folder: Path, n: int) -> None:
-    """Cut the vocabulary: no merges, and so as many ids as bytes and names."""
-    table = json.loads((folder / "tokenizer.json").read_text("utf-8"))
-    model = table["model"]
-    model["vocab"] = {token: each for token, each in model["vocab"].items() if each < n}
-    model["merges"] = [[a, b] for a, b in model["merges"] if a + b in model["vocab"]]
-    (folder / "tokenizer.json").write_text(json.dumps(table), "utf-8")
+@pytest.mark.parametrize("rows", [SIZE - 8, SIZE + 3, SIZE + 160], ids=["fewer", "no round number", "too many"])
+def test_a_tokenizer_of_another_size_is_refused(rows: int, tmp_path: Path) -> None:
+    make(tmp_path / "hf", vocab_size=rows)
+    with pytest.raises(LinnetError, match=f"304 ids beside an embedding of {rows} rows"):
+        import_folder(tmp_path / "hf", tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["hf"]
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -1,6 +1,6 @@
 """A run as a Hugging Face folder, with a certificate that says it is the same model, or not at all.
 
-    config.json · model.safetensors · tokenizer.json · tokenizer_config.json · special_tokens_map.json · chat_template.jinja
+    config.json · model.safetensors · tokenizer.json · tokenizer_config.json · chat_template.jinja
     generation_config.json · README.md · LICENSE where the run has one · certificate.md · certificate.json
 
 The folder is written under a temporary name, read back and compared (interop/certificate.py); only then it gets its name.
@@ -170,7 +170,6 @@ def write_export(model: Model, folder: Path, *, largest: int = LARGEST_FILE, pro
     elif (model.run / "chat_template.jinja").is_file():  # of an import, in words that linnet has none for
         shutil.copyfile(model.run / "chat_template.jinja", folder / "chat_template.jinja")
     write_json(folder / "tokenizer_config.json", settings)
-    write_json(folder / "special_tokens_map.json", names)
     generation = {key: value for key, value in ids.items() if value is not None}
     pad = {"pad_token_id": model.tokenizer.special[names["pad_token"]]}
     write_json(folder / "generation_config.json", generation | pad | {"do_sample": False})

@@ -20,6 +20,7 @@ from linnet.tokenizer.bpe_tokenizer import BPETokenizer
 from linnet.tokenizer.chat import ChatTemplate
 from linnet.tokenizer.load import load_tokenizer
 from linnet.tokenizer.pieces import Piece, PieceTokenizer
+from linnet.tokenizer.sentencepiece import load_sentencepiece, looks_like_sentencepiece
 from linnet.tokenizer.simple import ByteTokenizer, CharTokenizer
 from linnet.tokenizer.strict_json import shortened
 from linnet.tokenizer.tokenizer_json import read_tokenizer
@@ -59,10 +60,19 @@ def read_foreign(folder: Path, config: Mapping[str, Any]) -> Foreign:
     settings = table_of(folder / "tokenizer_config.json")
     notes: list[str] = []
     path = folder / "tokenizer.json"
-    if path.is_file():
-        tokenizer, begin = read_with_begin(path, notes)
-    else:
+    tokenizer: TableTokenizer
+    begin: tuple[int, ...] | None = None
+    if not path.is_file():
         tokenizer = load_tokenizer(folder)
+    else:
+        try:
+            tokenizer, begin = read_with_begin(path, notes)
+        except TokenizerError as error:
+            tokenizer = in_its_place(folder, error)
+            notes.append(
+                "tokenizer.json is not one that linnet follows: tokenizer.model, of the same tokens, is read in its place"
+            )
+    if begin is None:
         adds = settings.get("add_bos_token")
         if adds is None:
             adds = isinstance(tokenizer, PieceTokenizer) and config.get("model_type") in BEGINS_WITH_BOS
@@ -96,6 +106,21 @@ def read_foreign(folder: Path, config: Mapping[str, Any]) -> Foreign:
         source if found is None else None,
         tuple(notes),
     )
+
+
+def in_its_place(folder: Path, error: TokenizerError) -> TableTokenizer:
+    """SentencePiece's model beside a tokenizer.json that was refused, where it has all of the tokens that this one adds; raises the
+    error where there is none."""
+    model = folder / "tokenizer.model"
+    if not model.is_file() or not looks_like_sentencepiece(model):
+        raise error
+    tokenizer = load_sentencepiece(model)
+    added = table_of(folder / "tokenizer.json").get("added_tokens")
+    for each in added if isinstance(added, list) else [None]:
+        name = each.get("content") if isinstance(each, dict) else None
+        if tokenizer.special.get(str(name), tokenizer.ids.get(str(name), -1)) != (each or {}).get("id"):
+            raise error
+    return tokenizer
 
 
 def table_of(path: Path) -> dict[str, Any]:
