@@ -46,5 +46,5 @@ clean:  ## Throw away .venv, caches and builds; runs/ stays
 
 .venv/.develop: .venv/bin/python $(SOURCES)
 	@echo "Installing linnet and all that its tests need into .venv, once: one to three minutes"
-	@$(PIP) -e '.[data,sources,hub,ray,report,tensorboard,dev]'
+	@$(PIP) -e '.[data,sources,hub,ray,report,tensorboard,translation,dev]'
 	@touch .venv/.use $@

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from ledger import Hold
 from sentences import build, is_causal, tokens
 
 import laws
+from equivalence import Hold
 from linnet.core.spec import words
 from linnet.model import Ternary
 from linnet.zoo import Family
