@@ -73,7 +73,7 @@ def long_run(weights: Path, steps: int, threads: int | None) -> dict[str, Any]:
     """The run file of the short training on longer texts; the same for every variant."""
     return {
         "data": {
-            "sources": [{"kind": "passkey", "count": max(600, 5 * steps), "length": 320, "seed": 11}],
+            "sources": [{"kind": "passkey", "count": max(600, 5 * steps), "length": 320, "shortest": 80, "seed": 11}],
             "rows": "documents",
             "validation": 0.05,
         },
@@ -231,6 +231,7 @@ def figures(measured: dict[str, dict[str, Any]], folder: Path) -> None:
             figure.savefig(folder / f"infini-graft-{what}.svg", metadata={"Date": None})
 
 
+FIGURES = {"infini-graft-passkey": "Keys found by length", "infini-graft-by-position": "Loss by position"}
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -245,7 +246,10 @@ def write(out: Path) -> None:
     page = folder / "infini-graft.md"
     text = page.read_text("utf-8")
     head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    write_text(page, f"{head}\n{line}\n\n{tables(measured)}\n{tail}")
+    pictures = "\n\n".join(
+        f"![{title}, before training (dashed) and after it (solid)]({name}.svg)" for name, title in FIGURES.items()
+    )
+    write_text(page, f"{head}\n{line}\n\n{tables(measured)}\n\n{pictures}\n{tail}")
 
 
 def main() -> None:

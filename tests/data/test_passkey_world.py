@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from itertools import islice
+from typing import Any
 
 import pytest
 
+from linnet.core.errors import ConfigError
 from linnet.core.spec import load
 from linnet.data.sources import Source
 from linnet.data.worlds.passkey import QUESTION, n_words, passkey, passkeys, statement
@@ -51,9 +53,24 @@ def test_the_first_document_is_what_it_was() -> None:
 
 
 def test_as_a_source_of_a_run() -> None:
-    source = load(Source, {"kind": "passkey", "count": 3, "length": 50, "digits": 2})
+    source: Any = load(Source, {"kind": "passkey", "count": 3, "length": 50, "digits": 2})  # type: ignore[type-abstract]
     documents = list(source.documents(seed=4))
     assert [document.text for document in documents] == [document.text for document in source.documents(seed=4)]
     assert len(documents) == 3
     assert all(re.search(r"key is \d \d\.$", document.text) for document in documents)
     assert source.digest(seed=4) != source.digest(seed=5)
+
+
+def test_short_documents_hold_more_than_beginnings_of_stories() -> None:
+    first = [passkey(0, index, 60, depth=1.0).prompt for index in range(60)]
+    begins = [text.startswith(("Once ", "There was", "Not long ago", "One day", "Long ago", "This is a story")) for text in first]
+    assert 0 < sum(begins) < 30
+
+
+def test_lengths_between_two_are_all_there_and_others_are_not() -> None:
+    lengths = [n_words(found.text) for found in islice(passkeys(0, 200, shortest=100), 120)]
+    assert max(lengths) <= 200
+    assert min(lengths) > 70
+    assert sum(length < 150 for length in lengths) in range(35, 90)
+    with pytest.raises(ConfigError, match="shortest = 90 with length = 50"):
+        load(Source, {"kind": "passkey", "length": 50, "shortest": 90})  # type: ignore[type-abstract]

@@ -29,9 +29,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from linnet.core.errors import DataError, explain
 from linnet.core.files import sha256_file
@@ -254,24 +254,34 @@ class Stories(Described):
 class Passkeys(Described):
     """Stories in which a key is hidden that is asked for at their end, made by rule.
 
-    count    how many
-    length   words of each, at most
-    digits   of a key
-    seed     another one tells other stories and keys; default: by the run's
+    count      how many
+    length     words of each, at most
+    shortest   words of the shortest ones, at most; lengths between are as likely; default: all are as long as length lets them be
+    digits     of a key
+    seed       another one tells other stories and keys; default: by the run's
     """
 
     kind: Literal["passkey"] = "passkey"
     count: int = Field(10_000, gt=0)
     length: int = Field(90, ge=1)
+    shortest: int | None = Field(None, ge=1)
     digits: int = Field(4, ge=1, le=18)
     seed: int | None = None
     licence: str = "MIT"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.shortest is not None and self.shortest > self.length:
+            raise ValueError(f"shortest = {self.shortest} with length = {self.length}; needed: shortest of at most length")
+        return self
 
     def documents(self, *, seed: int = 0) -> Iterator[Document]:
         from linnet.data.worlds.passkey import passkeys
 
         own = self.seed if self.seed is not None else stream_seed(seed, "data/passkey")
-        for number, found in enumerate(itertools.islice(passkeys(own, self.length, digits=self.digits), self.count)):
+        for number, found in enumerate(
+            itertools.islice(passkeys(own, self.length, shortest=self.shortest, digits=self.digits), self.count)
+        ):
             yield Document(found.text, self.label(), f"passkey {number}")
 
     def digest(self, *, seed: int = 0) -> str:

@@ -54,10 +54,14 @@ def statement(key: str) -> str:
     return f"The pass key is {spoken}. Remember it: the pass key is {spoken}."
 
 
-def sentences(seed: int, start: int) -> Iterator[str]:
-    """The sentences of an endless stream of stories, from one of them on."""
-    for story in stories(seed, start):
-        yield from END_OF_SENTENCE.split(story.text.strip())
+def sentences(seed: int, start: int, within: float = 0.0) -> Iterator[str]:
+    """The sentences of an endless stream of stories, from one of them on; of the first, without the share `within` that it begins with.
+
+    Short documents would else hold the beginnings of stories alone.
+    """
+    for number, story in enumerate(stories(seed, start)):
+        told = END_OF_SENTENCE.split(story.text.strip())
+        yield from told[int(within * len(told)) :] if number == 0 else told
 
 
 def passkey(
@@ -76,12 +80,12 @@ def passkey(
     """
     rng = random.Random(stream_seed(seed, f"passkey/{index}"))
     key = "".join(str(int(rng.random() * 10)) for _ in range(digits))
-    told, start = rng.random(), int(rng.random() * 2**31)
+    told, start, within = rng.random(), int(rng.random() * 2**31), rng.random()
     told = told if depth is None else depth
     answer = f" {' '.join(key)}."
     left = length - measure(f"{statement(key)} {QUESTION}{answer}")
     filler: list[str] = []
-    for sentence in sentences(seed, start):
+    for sentence in sentences(seed, start, within):
         left -= measure(f" {sentence}")
         if left < 0:
             break
@@ -94,9 +98,11 @@ def passkey(
         filler.pop()
 
 
-def passkeys(seed: int, length: int, *, digits: int = 4) -> Iterator[Passkey]:
-    """The endless stream of documents under a seed."""
+def passkeys(seed: int, length: int, *, shortest: int | None = None, digits: int = 4) -> Iterator[Passkey]:
+    """The endless stream of documents under a seed, of at most `length`, or of any length from `shortest` to it, each as likely."""
     index = 0
     while True:
-        yield passkey(seed, index, length, digits=digits)
+        more = random.Random(stream_seed(seed, f"passkey/length/{index}")).random()
+        longest = length if shortest is None else shortest + int(more * (length - shortest + 1))
+        yield passkey(seed, index, longest, digits=digits)
         index += 1
