@@ -86,3 +86,15 @@ def test_rows_in_another_order() -> None:
     assert back["1.k"].flatten().tolist() == [0]
     assert back["1.v"].flatten().tolist() == [3, 1, 2]
     assert torch.equal(export(rules, back)["h.1.kv"], theirs["h.1.kv"])
+
+
+def test_rows_that_say_nothing_are_left_out_and_come_back_as_zeros() -> None:
+    rules = [Rule("position", "table", skip=2)]
+    theirs = {"table": torch.arange(12.0).view(4, 3)}
+    ours = import_(rules, theirs, {"position": torch.Size((2, 3))})
+    assert torch.equal(ours["position"], theirs["table"][2:])
+    back = export(rules, ours)["table"]
+    assert torch.equal(back[2:], theirs["table"][2:])
+    assert torch.equal(back[:2], torch.zeros(2, 3))
+    with pytest.raises(CheckpointError, match=r"table has shape \(2, 3\); needed: \(2, 3\) behind 2 rows"):
+        import_(rules, {"table": theirs["table"][2:]}, {"position": torch.Size((2, 3))})
