@@ -9,7 +9,8 @@ What lies before the segment is in the memory alone, so that the state does not 
 Where the paper leaves a choice:
 - Causality is exact: a place sees the answers to its own and earlier tokens of its segment. The paper has all answers
   before the segment (eq. 22), where each would see what later tokens asked.
-- An answer stands at the place of the token that asked, and has a norm of its own before it is a token among those of the stream.
+- An answer stands at the place of the token that asked, and is a token as Wo writes it: with a norm of its own, answers of a
+  memory that has learned nothing yet are as loud as the text, and a model learned more slowly (docs/techniques/neural-memory.md).
 - One Wq asks for h and for o, one Wo writes both, and attention's Wk and Wv read tokens and answers alike.
 - Chunks, whose gradients are taken at one memory, divide a segment.
 """
@@ -42,7 +43,7 @@ class MemoryContext(TokenMixer):
     attention   within a segment; persistent tokens are its `persistent`
     memory      what was read before the segment
     segment     tokens after which the memory is asked as it stands then
-    norm        a norm on the memory's answers, on what attention found and on its gate; null: none
+    norm        a norm on what attention found and on its gate before they meet; null: none
     """
 
     kind: Literal["memory_context"] = "memory_context"
@@ -81,7 +82,7 @@ class MemoryContext(TokenMixer):
         return MemoryContextLayer(self, d_model)
 
     def n_params(self, d_model: int) -> int:
-        norms = 0 if self.norm is None else 3 * self.norm.n_params(d_model)
+        norms = 0 if self.norm is None else 2 * self.norm.n_params(d_model)
         return self.attention.n_params(d_model) + self.memory.n_params(d_model) + norms
 
     def flops(self, d_model: int, context: int) -> float:
@@ -101,7 +102,7 @@ class MemoryContext(TokenMixer):
     def activation_numbers(self, d_model: int, context: int) -> float:
         of_place = 4 * self.attention.groups * self.attention.width(d_model)
         parts = self.attention.activation_numbers(d_model, context) + self.memory.activation_numbers(d_model, context)
-        return parts + 2 * of_place + 7 * d_model
+        return parts + 2 * of_place + 6 * d_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +142,8 @@ class MemoryContextLayer(nn.Module):
         super().__init__()
         self.spec = spec
         self.attention, self.memory = AttentionLayer(spec.attention, d_model), NeuralMemoryLayer(spec.memory, d_model)
-        self.answer_norm, self.mixer_norm, self.gate_norm = (
-            spec.norm.build(d_model) if spec.norm is not None else None for _ in range(3)
-        )
+        self.mixer_norm = spec.norm.build(d_model) if spec.norm is not None else None
+        self.gate_norm = spec.norm.build(d_model) if spec.norm is not None else None
 
     def new_state(self, batch: int, like: Tensor, capacity: int | None = None) -> SegmentUnderWay:
         """Nothing read, for `batch` rows of `like`'s dtype and device."""
@@ -185,8 +185,6 @@ class MemoryContextLayer(nn.Module):
 
         def shows(answers: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
             h = memory.written(answers, x.dtype)  # (B, T, D)
-            if self.answer_norm is not None:
-                h = self.answer_norm(h)
             k, v = (self._by_head(part) for part in project(h, (attention.k, attention.v)))  # (B, G, T, K)
             if attention.k_norm is not None:
                 k = attention.k_norm(k)
