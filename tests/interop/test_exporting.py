@@ -15,6 +15,9 @@ from safetensors.torch import load_file, save_file
 import linnet
 from linnet.core.errors import ConfigError, LinnetError
 from linnet.data.worlds.stories import story
+from linnet.generate.decode import score_tokens
+from linnet.generate.generate import generate
+from linnet.generate.sampler import Sampling
 from linnet.interop import certificate, exporting
 from linnet.interop.certificate import CertificateError
 from linnet.interop.chat_jinja import CONVERSATIONS, jinja_of, matching, render, text_of
@@ -118,6 +121,14 @@ def test_an_import_goes_back(tmp_path: Path) -> None:
     import_folder(tmp_path / "hf", tmp_path / "run")
     manifest = load_model(tmp_path / "run")[2]
     assert (manifest.begin, manifest.stop) == ([1], [9, 40])
+    model = linnet.load(tmp_path / "run")
+    ids = model.tokenizer.encode("The bird")
+    begun = generate(
+        model.network, model.tokenizer, [[1, *ids]], sampling=Sampling(temperature=0), max_tokens=8, stop_tokens=(9, 40)
+    )
+    assert model.complete(["The bird"], temperature=0, max_tokens=8)[0].tokens == begun[0].tokens
+    expected = -score_tokens(model.network, [1, *ids], context_length=96).mean()
+    assert model.score("The bird") == pytest.approx(float(expected), rel=1e-6)
     export_run(tmp_path / "run", tmp_path / "back")
     again = read_import(tmp_path / "back")
     assert (again.foreign.begin, again.foreign.stop) == ((1,), (9, 40))

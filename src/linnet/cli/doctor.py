@@ -13,6 +13,7 @@ EXTRAS = {
     "tensorboard": ("tensorboard", "TensorBoard logs"),
     "pyarrow": ("data", "reads parquet"),
     "zstandard": ("data", "reads .zst"),
+    "transformers": ("transformers", "checks what linnet export writes"),
 }
 
 
