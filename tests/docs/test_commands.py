@@ -47,7 +47,9 @@ def shortened(command: str) -> list[str]:
             words += [part for change in changes for part in ("--set", change)]
     elif verb == "compare" and any(word.endswith(".yaml") for word in words):
         words = [*without(without(words, "--tokens"), "--seeds"), "--tokens", str(STEPS * 64), "--seeds", "1"]
-        words += [part for change in ["data.sources.0.count=60", "tokenizer.vocab_size=300", *TINY[:2]] for part in ("--set", change)]
+        words += [
+            part for change in ["data.sources.0.count=60", "tokenizer.vocab_size=300", *TINY[:2]] for part in ("--set", change)
+        ]
     elif verb in ("generate", "chat"):
         words = [*without(words, "--max-tokens"), "--max-tokens", "8"]
     elif verb == "plan" and "--minutes" in words:
