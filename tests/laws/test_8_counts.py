@@ -84,7 +84,7 @@ PUBLISHED = {
         Mixtral(n_layers=32, n_heads=32, n_kv_heads=8, d_model=4096, d_ff=14_336, context_length=32_768).sentence(32_000),
         46_702_792_704,
     ),
-    "Jamba-v0.1": (  # 103,140,646,656 bytes in bfloat16, the total_size of its model.safetensors.index.json
+    "Jamba-v0.1": (  # as public recounts of its weights have it: 103,140,646,656 bytes in bfloat16
         Jamba(
             n_layers=32,
             n_heads=32,

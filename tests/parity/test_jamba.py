@@ -179,8 +179,8 @@ PUBLISHED = {  # the config.json of ai21labs/Jamba-v0.1
 
 
 def test_the_published_model_is_counted() -> None:
-    """51,570,323,328: 103,140,646,656 bytes in bfloat16, the `total_size` of the published model.safetensors.index.json, and what
-    transformers builds of its config. 2403.19887 says 52B, of which 12B are active (section 1)."""
+    """51,570,323,328, or 103,140,646,656 bytes in bfloat16: what public recounts of the published weights say, and what transformers
+    builds of its config. 2403.19887 says 52B, of which 12B are active (section 1)."""
     model = Jamba.from_hf(PUBLISHED)
     with torch.device("meta"):
         built = transformers.JambaForCausalLM(transformers.JambaConfig())
