@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PARALLEL := -n auto --dist loadfile  # a file's tests in one process: they share what is slow to make
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
@@ -17,14 +18,14 @@ help:  ## This list
 demo: .venv/.use  ## Four minutes: make stories, train a small model on them, let it write
 	@$(BIN)/linnet demo
 
-test: .venv/.develop  ## All tests
-	@$(BIN)/python -m pytest
+test: .venv/.develop  ## All tests, by all cores
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 check: .venv/.develop  ## What has to pass before a commit: style, types, import order, all tests
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 bench: .venv/.develop  ## The benchmarks, one table each
 	@test -d benchmarks || { echo "there are no benchmarks here"; exit 1; }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from equivalence import MEASURED, Hold, insist, page
+from equivalence import MEASURED, Hold, Measured, insist, page
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,9 +53,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if (tell := getattr(session.config, "workeroutput", None)) is not None:  # one of several processes: the first one shows it
+        tell["measured"] = [astuple(row) for row in MEASURED]
+        return
     to: Path | None = session.config.getoption("--equivalence")
     if to is not None and exitstatus == 0:
         to.write_text(page(MEASURED), "utf-8")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Another process has done its tests: what it measured."""
+    MEASURED.extend(Measured(*row) for row in getattr(node, "workeroutput", {}).get("measured", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -37,7 +37,6 @@ MEASURED: list[Measured] = []
 
 def insist(law: str, error: float, tolerance: float, subject: str = "") -> None:
     """Write the error down and insist on it."""
-    error = float(error)
     MEASURED.append(Measured(law, subject, error, tolerance))
     assert not math.isnan(error), f"{law}: not a number"
     assert error <= tolerance, f"{law}: {error:.2e} is more than {tolerance:.0e}"
