@@ -42,7 +42,7 @@ def _one_thread() -> None:
 @pytest.fixture
 def hold(request: pytest.FixtureRequest) -> Hold:
     """hold(law, error, tolerance): insist on it, and write it down for the page. Of what it was says the test's `name`, or its file's."""
-    callspec, file = getattr(request.node, "callspec", None), request.node.path.stem.removeprefix("test_")
+    callspec, file = getattr(request.node, "callspec", None), request.node.path.stem.removeprefix("test_").removesuffix("_model")
     name = str(callspec.params.get("name", "")) if callspec else ""
     of_a_family = request.node.path.parent.name == "parity" and not name.startswith(file) and file != "huggingface"
     return partial(insist, subject=f"{file} {name}".strip() if of_a_family or not name else name)
