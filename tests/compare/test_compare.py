@@ -441,8 +441,8 @@ def test_every_configuration_to_compare_reads_the_same_text_and_is_of_one_size()
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["kill", "interrupt"])
 def test_a_comparison_that_was_stopped_goes_on_with_what_is_missing(how: str, tmp_path: Path) -> None:
-    steps = 300
-    files(tmp_path, "gpt2", "llama", validation={"every": 100, "batches": 1}, checkpoint={"every": 20})
+    steps = 1500  # so many that none is done before it is noticed that one has begun
+    files(tmp_path, "gpt2", "llama", validation={"every": 500, "batches": 1}, checkpoint={"every": 20})
     words = [sys.executable, "-m", "linnet.cli.main", "compare", "gpt2.yaml", "llama.yaml", "--tokens", str(steps * STEP), "--seeds", "1", "--threads", "1", "--out", "out"]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     runs = tmp_path / "out" / "runs"

@@ -134,20 +134,22 @@ def papers(cls: type) -> str:
     return ", ".join(dict.fromkeys(CITED.findall(paragraph))) or NOTHING
 
 
-def where_tested(family: type, new: list[type[Spec]]) -> list[str]:
+def where_tested(family: type[Spec], new: list[type[Spec]]) -> list[str]:
     """Where a family is compared with another implementation, or else a word tested that is new in it, the one of the fewest families
-    first; in each folder the file that names it most. And the laws, which run over all."""
+    first; in each folder the file that is called after it, or after what it is compared with, or names it most. And the laws, which run over all."""
     zoo = [file.read_text("utf-8") for file in (root() / "src" / "linnet" / "zoo").glob("*.py")]
     rare = sorted(new, key=lambda word: sum(word.__name__ in text for text in zoo))
     tries = [("parity", family), *((folder, word) for word in rare for folder in ("model", "ops")), ("zoo", family)]
     for folder, cls in tries:
         named = re.compile(rf"\b{cls.__name__}\b")
+        called = (f"test_{cls.model_fields['kind'].default}", "test_huggingface")
         counted = [
-            (len(named.findall(file.read_text("utf-8"))), file) for file in sorted((root() / "tests" / folder).glob("test_*.py"))
+            (file.stem == called[0], file.stem == called[1], len(named.findall(file.read_text("utf-8"))), file)
+            for file in sorted((root() / "tests" / folder).glob("test_*.py"))
         ]
-        most = max((count for count, _ in counted), default=0)
-        if most:
-            return [next(file for count, file in counted if count == most).relative_to(root()).as_posix(), LAWS]
+        naming = [each for each in counted if each[2]]
+        if naming:
+            return [max(naming, key=lambda each: each[:3])[3].relative_to(root()).as_posix(), LAWS]
     return [LAWS]
 
 
