@@ -160,8 +160,8 @@ def fill(
 
 
 def context_of(config: Mapping[str, Any], spec: Model, folder: Path, notes: list[str]) -> int:
-    """How many tokens the model reads: what its config says, else its tokenizer's, else a guess that is said."""
-    said = next((config[key] for key in LENGTHS if isinstance(config.get(key), int)), None) or spec.max_length
+    """How many tokens the model reads: as many as it has positions, else what its config says, else its tokenizer's, else a guess that is said."""
+    said = spec.max_length or next((config[key] for key in LENGTHS if isinstance(config.get(key), int)), None)
     if said:
         return int(said)
     length = table_of(folder / "tokenizer_config.json").get("model_max_length")

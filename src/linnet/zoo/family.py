@@ -212,6 +212,7 @@ class HuggingFace:
     model_type: ClassVar[str]
     architecture: ClassVar[str]
     ignored: ClassVar[tuple[str, ...]] = ()
+    usage: ClassVar[tuple[str, ...]] = ()  # lines of Python for the model card: how `beside` is given, in words of `transformers`
 
     @classmethod
     @abstractmethod
@@ -227,6 +228,11 @@ class HuggingFace:
     @abstractmethod
     def rules(cls, model: Model) -> list[Rule]:
         """The name map."""
+
+    @classmethod
+    def beside(cls, ids: Tensor) -> dict[str, Tensor]:
+        """What `transformers` has to be given beside ids (B, T) to compute what ours does: what no config.json says."""
+        return {}
 
     @classmethod
     def full(cls, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
