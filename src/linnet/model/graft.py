@@ -11,8 +11,8 @@ With the gate closed, g is below what float32 can add, and the graft is the orig
 beyond its segment: the same logits for texts of at most one segment, the same ones as attention within segments for
 longer ones. Closed gates are hardly reached by gradients (sigmoid' is g, too): to be trained they are opened a little.
 
-Deliberately not carried: what Infini-attention has no word for. A scale of its own, ALiBi, attention that looks ahead,
-and a window shorter than the segment are refused, all problems at once.
+Deliberately not carried: what Infini-attention has no word for. A scale of its own, ALiBi, attention that looks ahead, a norm
+before the output, persistent tokens, and a window shorter than the segment are refused, all problems at once.
 """
 
 from __future__ import annotations
@@ -91,6 +91,10 @@ def cannot_carry(spec: Attention, segment: int) -> list[str]:
         found.append(f"scale = {spec.scale:g}; needed: 1 / √(width of a head), the default")
     if spec.writes_bias != spec.bias:
         found.append(f"bias = {spec.bias} with output_bias = {spec.output_bias}; needed: biases on all four matrices or on none")
+    if spec.sub_norm is not None:
+        found.append("sub_norm, a norm before the output's matrix; needed: none")
+    if spec.persistent:
+        found.append(f"persistent = {spec.persistent} learned tokens; needed: 0")
     if spec.window is not None and spec.window < segment:
         found.append(
             f"window = {spec.window} within segment = {segment}, which would see more than the model did; "
