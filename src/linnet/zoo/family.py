@@ -245,6 +245,14 @@ class HuggingFace:
         return cls.rules(model)
 
 
+class NotCovered(ConfigError):
+    """A foreign config that linnet does not cover. `unknown`: the fields that it has no meaning for, where nothing else is wrong."""
+
+    def __init__(self, message: str, unknown: Collection[str]) -> None:
+        super().__init__(message)
+        self.unknown = frozenset(unknown)
+
+
 def expect(config: dict[str, Any], known: dict[str, Any], family: str) -> dict[str, Any]:
     """Check a foreign config: every key is known, every fixed one has its value.
 
@@ -257,15 +265,15 @@ def expect(config: dict[str, Any], known: dict[str, Any], family: str) -> dict[s
         "label2id", "problem_type", "chunk_size_feed_forward", "task_specific_params", "pretraining_tp", "initializer_range", "sep_token_id",
         "cross_attention_hidden_size", "add_cross_attention", "is_decoder", "max_window_layers", "return_dict_in_generate",
     }  # fmt: skip
-    problems = []
+    problems, unknown = [], []
     for key, value in config.items():
         if key in known:
             if known[key] is not ... and value != known[key]:
                 problems.append(f"{key} = {value!r}; needed: {known[key]!r}")
         elif key not in bookkeeping and not key.startswith("_"):
             problems.append(f"{key} = {value!r} is not known; {nearest(key, known)}")
+            unknown.append(key)
     if problems:
-        raise ConfigError(
-            explain(f"a {family} config that linnet does not cover: " + "; ".join(problems), need=f"a plain {family}")
-        )
+        got = f"a {family} config that linnet does not cover: " + "; ".join(problems)
+        raise NotCovered(explain(got, need=f"a plain {family}"), unknown if len(unknown) == len(problems) else ())
     return config
