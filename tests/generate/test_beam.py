@@ -14,11 +14,9 @@ from linnet.generate import beam as module
 from linnet.generate.beam import Beam, beam_search
 from linnet.generate.decode import Decoder
 from linnet.generate.sampler import Sampling
-from linnet.generate.translate import translate
 from linnet.interop.huggingface import import_network
 from linnet.model.network import Network
 from linnet.model.state import Source
-from linnet.tokenizer.simple import byte_tokenizer
 from linnet.zoo import GPT2, Llama, Translate
 
 V, END = 4, 0
@@ -171,28 +169,3 @@ def test_what_cannot_be_searched_is_refused() -> None:
     for prompts, most in ((torch.zeros(2, 0, dtype=torch.int64), 3), (torch.zeros(2, 1, dtype=torch.int64), 0)):
         with pytest.raises(LinnetError, match="prompts of shape"):
             beam_search(network, prompts, Beam(), end_id=END, max_tokens=most, source=read(network, rows=2))
-
-
-def test_each_row_has_its_own_limit() -> None:
-    """What a row says is what it says alone, whatever its neighbours may say."""
-    network, most, beam = translator(2), [2, 7, 4], Beam(n_beams=3)
-    source, begin = read(network), torch.full((3, 1), END)
-    together = beam_search(network, begin, beam, end_id=END, max_tokens=most, source=source)
-    for row, limit in enumerate(most):
-        one = source.select(torch.tensor([row]))
-        [alone] = beam_search(network, begin[:1], beam, end_id=END, max_tokens=limit, source=one)
-        assert [each.tokens for each in together[row]] == [each.tokens for each in alone]
-    assert max(len(each.tokens) for each in together[0]) == 2, "a row that ends by itself would not tell"
-    with pytest.raises(LinnetError, match="at least 1 for each row"):
-        beam_search(network, begin, beam, end_id=END, max_tokens=[2, 7], source=source)
-
-
-def test_a_translation_does_not_depend_on_its_neighbours() -> None:
-    """A short source beside a long one is cut where it is cut alone."""
-    tokenizer = byte_tokenizer()
-    network = Network(Translate(n_layers=1, n_heads=2, d_model=16).sentence(tokenizer.vocab_size), seed=1).eval()
-    sources = ["ab", "a much longer source than that"]
-    together = translate(network, tokenizer, sources, beam=Beam(n_beams=2))
-    alone = [translate(network, tokenizer, [source], beam=Beam(n_beams=2))[0] for source in sources]
-    assert [each.tokens for each in together] == [each.tokens for each in alone]
-    assert len(alone[0].tokens) == 2 * 3 + 10, "an answer that ends by itself would not tell"
