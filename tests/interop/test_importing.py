@@ -263,6 +263,28 @@ def test_all_of_it_is_said_at_once(tmp_path: Path) -> None:
     assert all(word in str(caught.value) for word in ("model.norm.weight is missing", "extra is not expected", "normalizer"))
 
 
+def test_an_unknown_field_hides_no_tensor(tmp_path: Path) -> None:
+    make(tmp_path / "hf")
+    rewrite(tmp_path / "hf", lambda t: t.pop("model.norm.weight"))
+    edit(tmp_path / "hf" / "config.json", hidden_sizes=3)
+    with pytest.raises(CheckpointError) as caught:
+        read_import(tmp_path / "hf")
+    assert all(word in str(caught.value) for word in ("2 problems", "hidden_sizes = 3", "model.norm.weight is missing"))
+
+
+def test_hints_are_for_this_folder(tmp_path: Path) -> None:
+    """A family that is not known brings the list of them once; a tokenizer that is missing is not looked for in a run."""
+    make(tmp_path / "hf")
+    (tmp_path / "hf" / "tokenizer.json").unlink()
+    edit(tmp_path / "hf" / "config.json", model_type="xyz")
+    with pytest.raises(CheckpointError) as caught:
+        read_import(tmp_path / "hf")
+    said = str(caught.value)
+    assert said.count("mixtral") == 1
+    assert "has no tokenizer; needed: tokenizer.json, tokenizer.model" in said
+    assert "finished run" not in said
+
+
 def test_a_failure_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path / "hf")
 

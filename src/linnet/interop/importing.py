@@ -32,7 +32,7 @@ from linnet.interop.tensors import Header, Progress, each_tensor, look_over, wro
 from linnet.model.network import Network
 from linnet.model.spec import Model
 from linnet.model.weights import model_tensors, restore_model
-from linnet.zoo.family import HuggingFace
+from linnet.zoo.family import HuggingFace, NotCovered
 
 LENGTHS = ("max_position_embeddings", "n_positions")  # what configs call the context length
 NO_LENGTH = 2048  # tokens, for a model that reads any number of them and does not say how many it was taught
@@ -111,7 +111,10 @@ def indented(problem: str) -> str:
 
 
 def sentence_of(config: dict[str, Any], problems: list[str]) -> tuple[type[HuggingFace] | None, Model | None]:
-    """The family and the sentence of a config.json; None where there is none, and why among the problems."""
+    """The family and the sentence of a config.json; None where there is none, and why among the problems.
+
+    A config with fields that linnet does not know is a problem; the sentence is that of the others, so that weights are looked over, too.
+    """
     family = None
     try:
         family = family_of(config)
@@ -120,6 +123,10 @@ def sentence_of(config: dict[str, Any], problems: list[str]) -> tuple[type[Huggi
         problems.append(f"config.json has no {error.args[0]}, which a {config.get('model_type')} needs")
     except ValidationError as error:
         problems.append(str(refusal(error, name="config.json")))
+    except NotCovered as error:
+        problems.append(f"config.json: {error}")
+        if error.unknown:
+            return sentence_of({key: value for key, value in config.items() if key not in error.unknown}, problems)
     except ConfigError as error:
         problems.append(f"config.json: {error}")
     except (TypeError, AttributeError, ZeroDivisionError) as error:
@@ -160,8 +167,8 @@ def fill(
 
 
 def context_of(config: Mapping[str, Any], spec: Model, folder: Path, notes: list[str]) -> int:
-    """How many tokens the model reads: what its config says, else its tokenizer's, else a guess that is said."""
-    said = next((config[key] for key in LENGTHS if isinstance(config.get(key), int)), None) or spec.max_length
+    """How many tokens the model reads: as many as it has positions, else what its config says, else its tokenizer's, else a guess that is said."""
+    said = spec.max_length or next((config[key] for key in LENGTHS if isinstance(config.get(key), int)), None)
     if said:
         return int(said)
     length = table_of(folder / "tokenizer_config.json").get("model_max_length")
