@@ -20,6 +20,8 @@ from torch import Tensor
 
 from linnet.core.errors import LinnetError, explain
 from linnet.core.spec import Spec
+from linnet.generate.decode import EMBED
+from linnet.model.causal import check_writes
 from linnet.model.network import Network
 from linnet.model.state import Source
 
@@ -73,6 +75,7 @@ def beam_search(
     if prompts.dim() != 2 or prompts.shape[1] == 0 or max_tokens < 1:
         got = f"prompts of shape {tuple(prompts.shape)} and max_tokens = {max_tokens}"
         raise LinnetError(explain(got, need="(rows, tokens) with a token at least, and at least 1"))
+    check_writes(network.spec, "to write", hint=EMBED)
     limit, k, device = network.spec.max_length, beam.n_beams, network.device
     if limit is not None:
         max_tokens = min(max_tokens, limit - prompts.shape[1] + 1)
