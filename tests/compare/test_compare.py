@@ -326,6 +326,18 @@ def test_what_differs_in_training_is_said(tmp_path: Path, quick: pytest.MonkeyPa
     assert any(line.startswith("one seed: no intervals") for line in lines)
 
 
+def test_runs_that_end_in_their_warm_up_are_said(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    (first,) = files(tmp_path, "gpt2", schedule={"kind": "wsd", "warmup": 4})
+    (second,) = files(tmp_path, "llama", schedule={"kind": "wsd", "warmup": 3})
+    summary = compare([first, second], tmp_path / "out", tokens=3 * STEP, seeds=1)
+    (line,) = [line for line in conditions(summary) if line.startswith("warm-up: ")]
+    assert "after steps: gpt2 3 of 4. Rates" in line
+    summary["entrants"][0]["seeds"][0]["step"] = 4
+    assert not any(line.startswith("warm-up: ") for line in conditions(summary))
+    summary |= {"same": {"schedule": {"kind": "constant"}}, "own": {}}
+    assert not any(line.startswith("warm-up: ") for line in conditions(summary))
+
+
 def test_seconds_of_several_sittings_are_added_up() -> None:
     assert unwrapped(np.array([1.0, 2.0, 0.5, 1.5, 0.25])).tolist() == [1.0, 2.0, 2.5, 3.5, 3.75]
     assert unwrapped(np.array([])).tolist() == []
