@@ -29,10 +29,13 @@ from linnet.evaluate.by_position import Bucket, by_position, doubling
 from linnet.evaluate.metrics import count_words, metrics
 from linnet.evaluate.passkey import Retrieval, passkey_table
 from linnet.evaluate.translation import translation_score
-from linnet.interop.native import load_model, make_manifest, save_model, template_of
+from linnet.generate.decode import EMBED
+from linnet.interop.native import Manifest, load_model, make_manifest, save_model, template_of
 from linnet.language_model import LanguageModel
+from linnet.model.causal import check_writes
 from linnet.model.describe import describe
 from linnet.model.graft import CLOSED, GRAFTS, InfiniGraft, grafted
+from linnet.model.network import Network
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
 from linnet.train.evaluation import final_metrics, measure_yardsticks, rows_at_once, token_window_losses
@@ -182,9 +185,16 @@ def free_folder(name: str) -> Path:
     return folder
 
 
+def load_writer(folder: Path) -> tuple[Network, Tokenizer, Manifest]:
+    """A run's model, if what it says of a text is how likely the text is. Raises ConfigError for one that sees ahead."""
+    network, tokenizer, manifest = load_model(folder)
+    check_writes(network.spec, "to be scored on a text", hint=EMBED)
+    return network, tokenizer, manifest
+
+
 def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     """{"model": metrics with intervals, "yardsticks": rows}; yardsticks are trained on the run's training part."""
-    network, tokenizer, manifest = load_model(Path(folder))
+    network, tokenizer, manifest = load_writer(Path(folder))
     if network.encoder is not None and text is not None:
         raise DataError(
             explain("a text for a model that reads a source", need="--source and --target", hint="linnet eval --help")
@@ -230,7 +240,7 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
 def positions_run(folder: Path, text: Path | None = None, *, length: int | None = None) -> list[Bucket]:
     """Loss by position, in buckets that double: of the run's validation part, or of a text, in rows of `length` tokens (None: those of
     training). Positions are counted in a document where the run kept documents apart, else in a row."""
-    network, tokenizer, manifest = load_model(Path(folder))
+    network, tokenizer, manifest = load_writer(Path(folder))
     n, mask = length or manifest.context_length, manifest.document_mask
     longest = network.spec.max_length
     if longest is not None and n > longest:
@@ -269,7 +279,7 @@ def _until(batches: Iterable[Batch], tokens: int, length: int) -> Iterator[Batch
 
 def passkey_run(folder: Path, lengths: Sequence[int], *, documents: int = 20, digits: int = 4) -> list[Retrieval]:
     """Keys that a run's model finds, by length and depth; see evaluate/passkey.py."""
-    network, tokenizer, _ = load_model(Path(folder))
+    network, tokenizer, _ = load_writer(Path(folder))
     longest = network.spec.max_length
     if longest is not None and max(lengths) > longest:
         raise ConfigError(explain(f"--length {max(lengths)} for a model of {longest} positions", need=f"at most {longest}"))

@@ -25,7 +25,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_is_adapted_and_trained_on(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = linnet(capsys, "adapt", run, "--graft", "infini", "--out", tmp_path / "grafted")
     assert code == 0
-    assert f"weights: {tmp_path / 'grafted'}" in out
+    assert "weights: " not in out  # what is closed is not opened by training
+    assert f"linnet adapt {run} --graft infini --gate -2 --out {tmp_path / 'grafted'}-ajar" in out
     (old, _, _), (new, _, manifest) = load_model(run), load_model(tmp_path / "grafted")
     mixer = next(new.spec.decoder.sublayers()).mixer
     assert isinstance(mixer, Infini)
@@ -41,8 +42,9 @@ def test_a_run_is_adapted_and_trained_on(run: Path, tmp_path: Path, capsys: pyte
 
 
 def test_without_out_it_stands_beside_the_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, _ = linnet(capsys, "adapt", run, "--graft", "infini", "--segment", "4", "--gate", "-2", "--rule", "linear")
+    code, out, _ = linnet(capsys, "adapt", run, "--graft", "infini", "--segment", "4", "--gate", "-2", "--rule", "linear")
     assert code == 0
+    assert f"next      weights: {run.with_name('mistral-infini')} in a run file, then linnet train" in out
     network, _, _ = load_model(run.with_name("mistral-infini"))
     mixer = next(network.spec.decoder.sublayers()).mixer
     assert isinstance(mixer, Infini)

@@ -123,6 +123,21 @@ def test_other_text_other_tokens_and_other_rows_are_refused_all_at_once(tmp_path
     assert [entrant.name for entrant in entrants_of([first, *files(tmp_path, "qwen3")])] == ["gpt2", "qwen3"]
 
 
+def test_what_cannot_be_trained_is_refused_before_anything_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    what = files(tmp_path, "gpt2", "translate")
+    with pytest.raises(ConfigError, match="with an encoder for text that has no source"):
+        compare(what, tmp_path / "out", tokens=1.0)
+    with pytest.raises(ConfigError, match="with model translate: a model with an encoder"):
+        entrants_of(what[:1], ["gpt2", "translate"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_entrant_that_cannot_read_prepared_tokens_is_refused_too(tmp_path: Path) -> None:
+    first, second = files(tmp_path, "gpt2", "translate", data={"prepared": str(tiny_run.trained_copy(tmp_path / "run"))})
+    with pytest.raises(ConfigError, match="translate: a model with an encoder"):
+        compare([first, second], tmp_path / "out", tokens=1.0)
+
+
 def test_what_differs_is_found_wherever_it_stands() -> None:
     here, there = {"a": {"b": [1, 2]}, "c": 1}, {"a": {"b": [1, 3]}, "d": 1}
     assert differences(here, there, "x") == [("x.a.b", [1, 2], [1, 3]), ("x.c", 1, None), ("x.d", None, 1)]
@@ -309,6 +324,18 @@ def test_what_differs_in_training_is_said(tmp_path: Path, quick: pytest.MonkeyPa
     )
     assert any(line.startswith("schedule: wsd") and line.endswith("for all") for line in lines)
     assert any(line.startswith("one seed: no intervals") for line in lines)
+
+
+def test_runs_that_end_in_their_warm_up_are_said(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    (first,) = files(tmp_path, "gpt2", schedule={"kind": "wsd", "warmup": 4})
+    (second,) = files(tmp_path, "llama", schedule={"kind": "wsd", "warmup": 3})
+    summary = compare([first, second], tmp_path / "out", tokens=3 * STEP, seeds=1)
+    (line,) = [line for line in conditions(summary) if line.startswith("warm-up: ")]
+    assert "after steps: gpt2 3 of 4. Rates" in line
+    summary["entrants"][0]["seeds"][0]["step"] = 4
+    assert not any(line.startswith("warm-up: ") for line in conditions(summary))
+    summary |= {"same": {"schedule": {"kind": "constant"}}, "own": {}}
+    assert not any(line.startswith("warm-up: ") for line in conditions(summary))
 
 
 def test_seconds_of_several_sittings_are_added_up() -> None:

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,6 +67,8 @@ def test_on_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) 
     (trained / "lines").write_text("zwei und drei\nvier\n", "utf-8")
     assert command(capsys, "generate", trained / "run", "--source", "vier und eins")[:2] == (0, "four and one\n")
     assert command(capsys, "generate", trained / "run", "--source-file", trained / "lines")[1] == "two and three\nfour\n"
+    code, out, _ = command(capsys, "train", trained / "run", "--resume")
+    assert f'linnet generate {trained / "run"} --source "TEXT"' in out
     code, _, said = command(capsys, "generate", trained / "run", "eins")
     assert code == 2
     assert "a model that reads a source" in said
@@ -99,6 +102,43 @@ def test_scores() -> None:
     assert translation_score(texts, texts[::-1]).bleu < 20
     with pytest.raises(LinnetError, match="2 translations and 1 references"):
         translation_score(texts, texts[:1])
+    alone = translation_score(texts[:1], texts[:1])
+    assert (round(alone.bleu, 6), alone.low, alone.high) == (100, None, None)
+
+
+@pytest.mark.skipif(not has("sacrebleu"), reason="an extra")
+def test_the_interval_is_that_of_resampled_sentences() -> None:
+    import sacrebleu
+
+    texts = [
+        f"{name} saw {n} green birds over the {place}"
+        for n, name in enumerate(("Mia", "Tom", "Eva"))
+        for place in ("sea", "house", "old wood")
+    ]
+    said = [text if number % 2 else text.replace("green birds", "a bird") for number, text in enumerate(texts)]
+    scored = translation_score(said, texts)
+    assert scored.low is not None
+    assert scored.high is not None
+    assert 0 < scored.low < scored.bleu < scored.high < 100
+    draws = np.random.default_rng(1)
+    scores = []
+    for _ in range(500):  # sacrebleu's own score of each draw
+        rows = draws.integers(0, len(texts), size=len(texts))
+        scores.append(sacrebleu.BLEU().corpus_score([said[row] for row in rows], [[texts[row] for row in rows]]).score)
+    low, high = np.quantile(scores, [0.025, 0.975])
+    assert scored.low == pytest.approx(low, abs=0.15 * (high - low))
+    assert scored.high == pytest.approx(high, abs=0.15 * (high - low))
+
+
+@pytest.mark.skipif(not has("sacrebleu"), reason="an extra")
+def test_one_sentence_is_scored_without_an_interval(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (("de", "zwei und drei\n"), ("en", "two and three\n")):
+        (tmp_path / name).write_text(text, "utf-8")
+    code, out, _ = command(capsys, "eval", trained / "run", "--source", tmp_path / "de", "--target", tmp_path / "en")
+    assert code == 0
+    assert "BLEU" in out
+    assert " to " not in out
+    assert "1 sentence in" in out
 
 
 def test_stopped_and_gone_on_with_it_is_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,8 +79,11 @@ def evaluate(
         if as_json:
             print(json.dumps(scored, indent=2))
             return
-        print(f"BLEU {scored['bleu']:.2f} ({scored['low']:.2f} to {scored['high']:.2f})   chrF {scored['chrf']:.2f}", end="   ")
-        print(f"{scored['sentences']:,} sentences in {scored['seconds']:.1f} s\n{scored['signature']}")
+        spread = "" if scored["low"] is None else f" ({scored['low']:.2f} to {scored['high']:.2f})"
+        print(f"BLEU {scored['bleu']:.2f}{spread}   chrF {scored['chrf']:.2f}", end="   ")
+        print(
+            f"{scored['sentences']:,} sentence{'s' if scored['sentences'] != 1 else ''} in {scored['seconds']:.1f} s\n{scored['signature']}"
+        )
         return
     scores = evaluate_run(model, text)
     if as_json:

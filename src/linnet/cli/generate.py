@@ -92,14 +92,17 @@ def generate(
     """
     import linnet
     from linnet.core.errors import LinnetError, explain
+    from linnet.generate.decode import EMBED
+    from linnet.model.causal import check_writes
 
     if source is not None or source_file is not None:
         refuse_beside_source(prompt, source, source_file)
         for line in linnet.load(model).translate(sources_of(source, source_file), beams=beams, length_penalty=length_penalty):
             print(line)
         return
-    prompt = given(prompt)
     writer = linnet.load(model)
+    check_writes(writer.network.spec, "to write", hint=EMBED)
+    prompt = given(prompt)
     if writer.network.encoder is not None:
         raise LinnetError(explain("a model that reads a source, and none", need="a text for it", hint='--source "ein Hund"'))
     options = {

@@ -39,6 +39,7 @@ from linnet.train.evaluation import measure_yardsticks
 from linnet.train.machine import describe_machine
 from linnet.train.progress import clock_text
 from linnet.train.record import check_same, locked, read_run
+from linnet.train.settle import check_sides
 from linnet.train.spec import RunSpec
 
 ASKED = "compare.yaml"
@@ -109,6 +110,7 @@ def trained(wish: Wish, out: Path, console: Console) -> tuple[dict[str, Any], li
     with locked(out):
         check_budget(out, budget)
         prepared = text_of(entrants[0], out, console)
+        check_rows(entrants, prepared)
         trials = trials_of(entrants, budget, wish.seeds, out, prepared.folder, prepared.tokenizer.vocab_size, threads)
         check_before(trials)
         write_text(out / ASKED, to_yaml(as_table(wish)))
@@ -125,6 +127,15 @@ def trained(wish: Wish, out: Path, console: Console) -> tuple[dict[str, Any], li
         }
         summary = summarise(entrants, trials, budget, prepared, baseline=baseline, speeds=speeds, how=how)
         return summary, write_pages(summary, out)
+
+
+def check_rows(entrants: Sequence[Entrant], prepared: Prepared) -> None:
+    """Raise ConfigError for an entrant that cannot read tokens that were prepared before."""
+    for entrant in entrants:
+        try:
+            check_sides(entrant.spec.model.sentence(prepared.tokenizer.vocab_size), prepared.spec.rows)
+        except ConfigError as error:
+            raise ConfigError(f"{entrant.name}: {error}") from None
 
 
 def as_table(wish: Wish) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from linnet.interop.huggingface import spelt_out
 from linnet.interop.importing import Found, read_import
 from linnet.interop.sample_texts import sample_texts
 from linnet.interop.tensors import Progress
+from linnet.model.causal import writes
 from linnet.model.network import Network
 from linnet.model.weights import model_tensors
 
@@ -111,11 +112,6 @@ class Certificate:
 
 def escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def writes(network: Network) -> bool:
-    """Whether a network sees only what stands before, and so can write."""
-    return all(getattr(sublayer.mixer, "causal", True) for sublayer in network.spec.decoder.sublayers())
 
 
 def certify(model: Model, folder: Path, *, progress: Progress | None = None) -> Certificate:

@@ -113,6 +113,11 @@ class TokenMixer(Mixer):
         """Whether some places see and are seen by all, which a pass may name."""
         return False
 
+    @property
+    def sees_ahead(self) -> bool:
+        """Whether a place sees what comes after it."""
+        return not getattr(self, "causal", True)
+
 
 class ChannelMixer(Mixer):
     """Family: mixers within a place."""
@@ -205,6 +210,10 @@ class Stack(Spec):
     def has_global_places(self) -> bool:
         """Whether anything in it has places that see and are seen by all."""
         return any(isinstance(sublayer.mixer, TokenMixer) and sublayer.mixer.has_global_places for sublayer in self.sublayers())
+
+    def sees_ahead(self) -> bool:
+        """Whether a place in it sees what comes after."""
+        return any(isinstance(sublayer.mixer, TokenMixer) and sublayer.mixer.sees_ahead for sublayer in self.sublayers())
 
     def n_params(self, d_model: Width) -> int:
         final = self.final_norm.n_params(d_model) if self.final_norm is not None else 0

@@ -51,7 +51,7 @@ from linnet.train.progress import TrainingProgress, clock_text
 from linnet.train.record import check_same, locked, read_run
 from linnet.train.resume import newest, prepared_before, progress_of, restore, restore_best, save
 from linnet.train.sample import sampler
-from linnet.train.settle import check_sides, context_of, read_data, seconds_for_training, settle
+from linnet.train.settle import check_learns, check_sides, context_of, read_data, seconds_for_training, settle
 from linnet.train.spec import RunSpec
 from linnet.train.talk import Talk
 
@@ -161,7 +161,7 @@ class Run:
     def size_up(self) -> None:
         """Settle what was left open, write it down, estimate what the run will need."""
         try:
-            self.spec.model.sentence(self.prepared.tokenizer.vocab_size)
+            check_learns(self.spec.model.sentence(self.prepared.tokenizer.vocab_size))
         except ValidationError as error:  # numbers that are each right and do not go together
             raise refusal(error, "model") from None
         self.peak_flops = measure_peak(self.device, self.precision.dtype)

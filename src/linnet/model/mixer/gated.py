@@ -51,6 +51,10 @@ class Gated(TokenMixer):
     def has_global_places(self) -> bool:
         return self.mixer.has_global_places or self.gate.has_global_places
 
+    @property
+    def sees_ahead(self) -> bool:
+        return self.mixer.sees_ahead or self.gate.sees_ahead
+
     def problems(self, d_model: int) -> list[str]:
         return [f"gated: {problem}" for part in (self.mixer, self.gate) for problem in part.problems(d_model)]
 
