@@ -267,6 +267,33 @@ def test_what_is_finished_is_not_trained_again_and_more_can_be_asked_for(tmp_pat
         compare([str(out)], out, minutes=1.0)
 
 
+def test_a_field_that_was_said_and_is_null_now_asks_for_another_run(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    out, what = tmp_path / "out", tmp_path / "gpt2.yaml"
+    model = {"kind": "gpt2", **SIZE}
+    tiny_run.write_yaml(what, tiny_run.tiny(model=model | {"d_ff": 16}))
+    compare([str(what)], out, tokens=STEP, seeds=1)
+    tiny_run.write_yaml(what, tiny_run.tiny(model=model))
+    with pytest.raises(ConfigError, match="model.d_ff = None; the run has 16"):
+        compare([str(what)], out, tokens=STEP, seeds=1)
+
+
+def test_a_comparison_that_was_moved_goes_on(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    what, out, moved = files(tmp_path, "gpt2", "llama"), tmp_path / "out", tmp_path / "moved"
+    before = compare(what, out, tokens=6 * STEP, seeds=1)
+    run = out / "runs" / "llama-seed-0"
+    run.with_name("llama-seed-0.json").unlink()  # as if stopped: run.yaml is there, what came of it is not
+    for made in ("model.safetensors", "evaluation.json"):
+        (run / made).unlink()
+    out.rename(moved)
+    after = compare([str(moved)], moved)
+    assert [row["loss"] for row in after["entrants"]] == [row["loss"] for row in before["entrants"]]
+    for each in ("gpt2-seed-0", "llama-seed-0"):
+        spec = read_run(moved / "runs" / each)
+        assert Path(spec.data.prepared or "").is_dir()
+    with pytest.raises(ConfigError, match=r"data\.prepared = "):  # other tokens are another run
+        compare(files(tmp_path, "gpt2", data__sources=[{"kind": "stories", "count": 25}]), moved, tokens=6 * STEP, seeds=1)
+
+
 def test_a_run_that_diverges_is_shown_and_one_that_failed_is_tried_again(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
     from linnet.objective.next_token import NextToken
 

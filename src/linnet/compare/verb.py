@@ -25,20 +25,20 @@ from rich.text import Text
 from linnet.compare.ledger import write_ledger
 from linnet.compare.measure import decode_speeds
 from linnet.compare.pages import write_pages
-from linnet.compare.question import Budget, Entrant, Trial, budget_of, entrants_of, trials_of
+from linnet.compare.question import Budget, Entrant, Trial, budget_of, differences, entrants_of, trials_of
 from linnet.compare.race import done_share, is_done, outcome_of, race
 from linnet.compare.summary import GOOD, read_summary, summarise
-from linnet.core.errors import ConfigError, explain
+from linnet.core.errors import ConfigError, explain, listing
 from linnet.core.files import write_json, write_text
 from linnet.core.names import nearest
-from linnet.core.spec import fitting, load
+from linnet.core.spec import dump, fitting, load
 from linnet.core.yaml import read_yaml, to_yaml
 from linnet.data.corpus import Corpus, prepare_corpus
 from linnet.data.prepared import Prepared, open_named
 from linnet.train.evaluation import measure_yardsticks
 from linnet.train.machine import describe_machine
 from linnet.train.progress import clock_text
-from linnet.train.record import check_same, locked, read_run
+from linnet.train.record import locked, read_record
 from linnet.train.spec import RunSpec
 
 ASKED = "compare.yaml"
@@ -110,7 +110,7 @@ def trained(wish: Wish, out: Path, console: Console) -> tuple[dict[str, Any], li
         check_budget(out, budget)
         prepared = text_of(entrants[0], out, console)
         trials = trials_of(entrants, budget, wish.seeds, out, prepared.folder, prepared.tokenizer.vocab_size, threads)
-        check_before(trials)
+        check_before(trials, prepared.fingerprint)
         write_text(out / ASKED, to_yaml(as_table(wish)))
         give_yardsticks(trials, prepared, out)
         run_all(trials, wish.at_once, budget, console)
@@ -151,11 +151,34 @@ def check_budget(out: Path, budget: Budget) -> None:
         )
 
 
-def check_before(trials: Sequence[Trial]) -> None:
-    """Raise ConfigError where a run that is there already was asked for in other words."""
+def check_before(trials: Sequence[Trial], fingerprint: str) -> None:
+    """Raise ConfigError where a run that is there already is another one than is asked for now. Everything counts, what is null as well;
+    only the tokens may lie elsewhere than they did, as long as they are the same.
+
+    fingerprint   of the tokens
+    """
+    moved = []
     for trial in trials:
-        if (trial.folder / "run.yaml").is_file():
-            check_same(trial.table, load(RunSpec, trial.table), read_run(trial.folder), trial.folder)
+        if not (trial.folder / "run.yaml").is_file():
+            continue
+        record = read_record(trial.folder)
+        asked = record.get("asked") or record["resolved"]
+        before = dump(load(RunSpec, asked, name=f"{trial.folder}/run.yaml"))
+        place, tokens = trial.table["data"]["prepared"], before["data"]["prepared"]
+        if record.get("data") == fingerprint:
+            before["data"]["prepared"] = place
+        found = differences(dump(load(RunSpec, trial.table)), before, "")
+        if found:
+            lines = [f"{path.lstrip('.')} = {now!r}; the run has {had!r}" for path, now, had in found]
+            hint = "try: what was asked for before, or another --out"
+            raise ConfigError(listing([*lines, hint], f"{trial.folder} holds another run than this one"))
+        if tokens != place:
+            moved.append((trial.folder, record))
+    for folder, record in moved:
+        for part in (record["resolved"], record.get("asked")):
+            if part is not None:
+                part["data"]["prepared"] = place
+        write_text(folder / "run.yaml", to_yaml(record))
 
 
 def text_of(entrant: Entrant, out: Path, console: Console) -> Prepared:
