@@ -526,6 +526,14 @@ def test_the_ledger_says_what_did_not_help(tmp_path: Path) -> None:
     assert read_summary(tmp_path / "page" / "known.json")["budget"] == summary["budget"]
 
 
+def test_a_name_that_the_ledger_has_is_refused_before_anything_is_trained(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    what, page = files(tmp_path, "gpt2"), tmp_path / "page.md"
+    compare(what, tmp_path / "a" / "same", tokens=STEP, seeds=1, ledger=page)
+    with pytest.raises(ConfigError, match=r"same\.json is another comparison, at 72 tokens"):
+        compare(what, tmp_path / "b" / "same", tokens=2 * STEP, seeds=1, ledger=page)
+    assert not (tmp_path / "b" / "same" / "runs").exists()
+
+
 def test_every_configuration_to_compare_reads_the_same_text_and_is_of_one_size() -> None:
     found = entrants_of([str(path) for path in sorted((ROOT / "configs" / "compare").glob("*.yaml"))])
     assert len(found) >= 12
