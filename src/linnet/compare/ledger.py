@@ -20,6 +20,7 @@ import linnet
 from linnet.compare.pages import conditions, ranked, spread, troubles
 from linnet.compare.question import Budget
 from linnet.compare.summary import GOOD, read_summary
+from linnet.core.errors import ConfigError, explain
 from linnet.core.files import write_json, write_text
 from linnet.core.meanings import first_line
 from linnet.core.spec import Spec, load, word_of
@@ -40,13 +41,34 @@ This page is made by [`linnet compare`](techniques/comparing.md) `--ledger`; do 
 
 
 def write_ledger(summary: Mapping[str, Any], page: Path, name: str) -> list[Path]:
-    """Keep a comparison beside the page under a name, and make the page of all that are kept there; gives what was written."""
+    """Keep a comparison beside the page under a name, and make the page of all that are kept there; gives what was written.
+    Raises ConfigError where another comparison has the name."""
     page = Path(page)
-    kept = page.with_suffix("") / f"{name}.json"
+    kept = kept_at(page, name)
+    check_kept(kept, Budget(**summary["budget"]), summary["data"].get("fingerprint"))
     entrants = [{key: value for key, value in row.items() if key != "curves"} for row in summary["entrants"]]
     write_json(kept, {**summary, "entrants": entrants})
     write_text(page, ledger_page(page))
     return [kept, page]
+
+
+def kept_at(page: Path, name: str) -> Path:
+    """Where a comparison is kept beside the page."""
+    return page.with_suffix("") / f"{name}.json"
+
+
+def check_kept(kept: Path, budget: Budget, fingerprint: str | None) -> None:
+    """Raise ConfigError where a comparison at another budget, or of other tokens, is kept there: its numbers would be lost."""
+    if not kept.is_file():
+        return
+    before = read_summary(kept)
+    had = Budget(**before["budget"])
+    if had != budget or before["data"].get("fingerprint") != fingerprint:
+        got = f"{kept} is another comparison, at {had}{', on other tokens' if had == budget else ''}"
+        hint = (
+            f"a folder of another name, or linnet compare OTHER-NAME.json --ledger {kept.parent}.md with a copy of compare.json"
+        )
+        raise ConfigError(explain(got, need="a name of its own for each", hint=hint))
 
 
 def ledger_page(page: Path) -> str:
