@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
@@ -16,6 +17,7 @@ from rich.text import Text
 from linnet.asked import asked_of, change, passed_over
 from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
 from linnet.core.extras import has, need
+from linnet.core.files import atomic_folder
 from linnet.core.names import nearest
 from linnet.core.spec import dump, load
 from linnet.data.batch import Batch
@@ -29,7 +31,7 @@ from linnet.evaluate.by_position import Bucket, by_position, doubling
 from linnet.evaluate.metrics import count_words, metrics
 from linnet.evaluate.passkey import Retrieval, passkey_table
 from linnet.evaluate.translation import translation_score
-from linnet.interop.native import load_model, make_manifest, save_model, template_of
+from linnet.interop.native import copy_terms, load_model, make_manifest, save_model, template_of
 from linnet.language_model import LanguageModel
 from linnet.model.describe import describe
 from linnet.model.graft import CLOSED, GRAFTS, InfiniGraft, grafted
@@ -292,11 +294,10 @@ def adapt_run(
         raise ConfigError(explain(f"--graft {graft}", need="a graft that there is", hint=nearest(graft, GRAFTS)))
     how = load(InfiniGraft, {"segment": segment, "gate": CLOSED if gate is None else gate, "rule": rule}, name=f"--graft {graft}")
     target = folder.with_name(f"{folder.absolute().name}-{graft}") if out is None else Path(out)
-    if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
+    if os.path.lexists(target):
         raise ConfigError(explain(f"{target} is there already", need="a new folder", hint="--out another"))
     network, tokenizer, manifest = load_model(folder)
     new = grafted(network, graft, how, context_length=manifest.context_length)
-    target.mkdir(parents=True, exist_ok=True)
     made = make_manifest(
         new,
         tokenizer,
@@ -304,8 +305,12 @@ def adapt_run(
         document_mask=manifest.document_mask,
         data=manifest.data,
         template=template_of(manifest, folder),
+        begin=manifest.begin,
+        stop=manifest.stop,
     )
-    save_model(target, new, tokenizer, made)
+    with atomic_folder(target) as temporary:
+        save_model(temporary, new, tokenizer, made)
+        copy_terms(folder, temporary)
     return target, describe(new.spec)
 
 

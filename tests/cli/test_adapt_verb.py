@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from linnet.interop.native import load_model
+from linnet.command import adapt_run
+from linnet.core.errors import LinnetError
+from linnet.interop.native import load_model, read_manifest, save_model
 from linnet.model.mixer.infini import Infini
 from tiny_run import go, linnet, tiny, trained_copy
 
@@ -109,3 +112,33 @@ def test_options_that_do_not_go_together(tmp_path: Path, capsys: pytest.CaptureF
     code, _, error = linnet(capsys, "eval", trained_copy(tmp_path / "run"), *words)
     assert code == 2
     assert "needed" in error
+
+
+def with_more(run: Path, folder: Path) -> Path:
+    """A copy of a run as an import leaves one: it begins with an id, stops at others, and has a license and a template beside it."""
+    network, tokenizer, manifest = load_model(run)
+    folder.mkdir()
+    save_model(folder, network, tokenizer, replace(manifest, begin=[65], stop=[7, 9]))
+    (folder / "LICENSE").write_text("as you like")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    return folder
+
+
+def test_what_belongs_to_the_weights_goes_with_them(run: Path, tmp_path: Path) -> None:
+    adapt_run(with_more(run, tmp_path / "own"), "infini", tmp_path / "new")
+    manifest = read_manifest(tmp_path / "new")
+    assert (manifest.begin, manifest.stop) == ([65], [7, 9])
+    assert (tmp_path / "new" / "LICENSE").read_text() == "as you like"
+    assert (tmp_path / "new" / "chat_template.jinja").read_text() == "{{ messages }}"
+
+
+def test_a_full_disk_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("linnet.interop.native.write_tensors", full)
+        with pytest.raises(LinnetError, match="disk is full"):
+            adapt_run(run, "infini", tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+    adapt_run(run, "infini", tmp_path / "new")
