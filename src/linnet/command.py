@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
@@ -21,7 +22,7 @@ from linnet.core.files import atomic_folder
 from linnet.core.names import nearest
 from linnet.core.spec import dump, load
 from linnet.data.batch import Batch
-from linnet.data.loader import as_batch, evaluation_batches
+from linnet.data.loader import evaluation_batches
 from linnet.data.pairs import Pairs
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.records import holds_conversations
@@ -37,7 +38,7 @@ from linnet.model.describe import describe
 from linnet.model.graft import CLOSED, GRAFTS, InfiniGraft, grafted
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
-from linnet.train.evaluation import final_metrics, measure_yardsticks, rows_at_once, token_window_losses
+from linnet.train.evaluation import final_metrics, measure_yardsticks, rows_at_once, token_window_losses, token_windows
 from linnet.train.finished import finished
 from linnet.train.record import check_same, locked, never_began, read_run
 from linnet.train.resume import prepared_before
@@ -211,10 +212,8 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     whole = "".join(texts)
     if not whole.strip():
         raise DataError(explain(f"{text} is empty", need="some text to score"))
-    ids = np.array([token for each in texts for token in [*tokenizer.encode(each), tokenizer.end_id]], dtype=np.int64)
-    nats, counts = token_window_losses(
-        network, np.concatenate(([tokenizer.end_id], ids)), context, end_id=tokenizer.end_id, document_mask=mask
-    )
+    ids, own = one_after_another(tokenizer, texts, manifest.begin)
+    nats, counts = token_window_losses(network, ids, context, end_id=tokenizer.end_id, document_mask=mask, scored=own)
     scores: dict[str, Any] = {
         "model": metrics(
             nats,
@@ -225,7 +224,7 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
         ).to_dict()
     }
     if prepared is not None:
-        scores["yardsticks"] = measure_yardsticks(prepared, whole, ids)
+        scores["yardsticks"] = measure_yardsticks(prepared, whole, ids[own])
     return scores
 
 
@@ -238,20 +237,11 @@ def positions_run(folder: Path, text: Path | None = None, *, length: int | None 
     if longest is not None and n > longest:
         raise ConfigError(explain(f"--length {n} for a model of {longest} positions", need=f"at most {longest}"))
     if text is not None:
-        ids = [
-            i
-            for document in Files(path=str(text)).documents(seed=0)
-            for i in [tokenizer.end_id, *tokenizer.encode(document.text)]
-        ]
-        if len(ids) < 2:
+        texts = [document.text for document in Files(path=str(text)).documents(seed=0)]
+        if not any(map(tokenizer.encode, texts)):
             raise DataError(explain(f"{text} is empty", need="some text to score"))
-        whole = np.full((-(-(len(ids) - 1) // n), n + 1), tokenizer.end_id, np.int64)
-        for row, start in zip(whole, range(0, len(ids) - 1, n), strict=True):
-            row[: len(ids[start : start + n + 1])] = ids[start : start + n + 1]
-        batches: Iterable[Batch] = (
-            as_batch(whole[row : row + 1], tokenizer.end_id, document_mask=mask) for row in range(len(whole))
-        )
-        batches = _until(batches, len(ids) - 1, n)
+        ids, own = one_after_another(tokenizer, texts, manifest.begin)
+        batches: Iterable[Batch] = token_windows(ids[:-1], n, 1, end_id=tokenizer.end_id, document_mask=mask, scored=own)
     else:
         prepared = find_prepared(Path(folder), tokenizer, manifest.data)
         if prepared is None:
@@ -262,20 +252,28 @@ def positions_run(folder: Path, text: Path | None = None, *, length: int | None 
     return by_position(network, batches, doubling(n))
 
 
-def _until(batches: Iterable[Batch], tokens: int, length: int) -> Iterator[Batch]:
-    """Rows of which the last is scored only as far as its text goes."""
-    for row, batch in enumerate(batches):
-        batch.weights[:, max(0, tokens - row * length) :] = 0
-        yield batch
+def one_after_another(
+    tokenizer: Tokenizer, texts: Sequence[str], begin: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The ids of texts, each with the end token behind it, and which of them are to be predicted: not those before a text.
+
+    begin   what the model wants before every text; with none the end token stands before the first, as in training
+    """
+    ids, own = [] if begin else [tokenizer.end_id], [] if begin else [False]
+    for each in texts:
+        said = [*tokenizer.encode(each), tokenizer.end_id]
+        ids += [*begin, *said]
+        own += [False] * len(begin) + [True] * len(said)
+    return np.array(ids, dtype=np.int64), np.array(own, dtype=np.bool_)
 
 
 def passkey_run(folder: Path, lengths: Sequence[int], *, documents: int = 20, digits: int = 4) -> list[Retrieval]:
     """Keys that a run's model finds, by length and depth; see evaluate/passkey.py."""
-    network, tokenizer, _ = load_model(Path(folder))
+    network, tokenizer, manifest = load_model(Path(folder))
     longest = network.spec.max_length
     if longest is not None and max(lengths) > longest:
         raise ConfigError(explain(f"--length {max(lengths)} for a model of {longest} positions", need=f"at most {longest}"))
-    return passkey_table(network, tokenizer, lengths, documents=documents, digits=digits)
+    return passkey_table(network, tokenizer, lengths, documents=documents, digits=digits, begin=manifest.begin)
 
 
 def adapt_run(

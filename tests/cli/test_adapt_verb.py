@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from linnet.command import adapt_run
+from linnet.command import adapt_run, one_after_another
 from linnet.core.errors import LinnetError
 from linnet.interop.native import load_model, read_manifest, save_model
 from linnet.model.mixer.infini import Infini
+from linnet.tokenizer.simple import byte_tokenizer
+from linnet.train.evaluation import token_windows
 from tiny_run import go, linnet, tiny, trained_copy
 
 SMALL = {"kind": "mistral", "n_layers": 1, "n_heads": 2, "d_model": 16, "context_length": 24, "window": 8}
@@ -130,6 +132,34 @@ def test_what_belongs_to_the_weights_goes_with_them(run: Path, tmp_path: Path) -
     assert (manifest.begin, manifest.stop) == ([65], [7, 9])
     assert (tmp_path / "new" / "LICENSE").read_text() == "as you like"
     assert (tmp_path / "new" / "chat_template.jinja").read_text() == "{{ messages }}"
+
+
+def test_a_text_begins_with_what_the_model_wants_before_it(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = with_more(run, tmp_path / "own")
+    network, tokenizer, _ = load_model(folder)
+    (tmp_path / "text.txt").write_text("Mia had a ball.")
+    ids = [*tokenizer.encode("Mia had a ball."), tokenizer.end_id]
+    with torch.no_grad():
+        scores = network.logits(network(torch.tensor([[65, *ids]])).hidden)[0, :-1].log_softmax(-1)
+    nats = -scores[torch.arange(len(ids)), torch.tensor(ids)]
+    code, out, _ = linnet(capsys, "eval", folder, tmp_path / "text.txt", "--json")
+    assert code == 0
+    assert json.loads(out)["model"]["nats_per_token"]["value"] == pytest.approx(float(nats.mean()), rel=1e-5)
+    code, out, _ = linnet(capsys, "eval", folder, tmp_path / "text.txt", "--by-position", "--json")
+    assert code == 0
+    found = json.loads(out)["by_position"]
+    assert found[0]["value"] == pytest.approx(float(nats[0]), rel=1e-5)
+    assert sum(bucket["tokens"] for bucket in found) == len(ids) - 1, "the end token is not asked for"
+
+
+def test_no_text_is_to_foresee_what_begins_the_next() -> None:
+    tokenizer, end = byte_tokenizer(), byte_tokenizer().end_id
+    ids, own = one_after_another(tokenizer, ["a", "bc"], [65])
+    assert (ids.tolist(), own.tolist()) == ([65, 97, end, 65, 98, 99, end], [False, True, True, False, True, True, True])
+    ids, own = one_after_another(tokenizer, ["a", "bc"], [])
+    assert (ids.tolist(), own.tolist()) == ([end, 97, end, 98, 99, end], [False, True, True, True, True, True])
+    windows = list(token_windows(ids, 2, 1, end_id=end, document_mask=False, scored=ids != 98))
+    assert [batch.weights.tolist() for batch in windows] == [[[1, 1]], [[0, 1]], [[1, 0]]]
 
 
 def test_a_full_disk_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
