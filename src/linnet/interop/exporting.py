@@ -9,6 +9,7 @@ The folder is written under a temporary name, read back and compared (interop/ce
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +26,7 @@ from linnet.core.yaml import read_yaml
 from linnet.interop.certificate import Certificate, certify, is_headless
 from linnet.interop.chat_jinja import jinja_of
 from linnet.interop.huggingface import export_network, families
-from linnet.interop.importing import LICENSES
-from linnet.interop.native import Manifest, load_model, template_of
+from linnet.interop.native import Manifest, licenses_of, load_model, template_of
 from linnet.interop.tensors import LARGEST_FILE, Progress, write_parts
 from linnet.model.causal import writes
 from linnet.model.describe import describe
@@ -85,7 +85,7 @@ def export_run(
     line of the certificate failed: nothing is left at `out` then.
     """
     run, out = Path(run), Path(out)
-    if out.exists():
+    if os.path.lexists(out):
         raise LinnetError(explain(f"{out} is there already", need="a name that is free", hint="--out another"))
     if dtype not in DTYPES:
         raise LinnetError(explain(f"--dtype {dtype}", need=f"one of {', '.join(DTYPES)}", hint=nearest(dtype, DTYPES)))
@@ -112,8 +112,7 @@ def read_run_model(run: Path, dtype: str) -> Model:
         if lost:
             got = f"{lost[0]} has numbers that {dtype} cannot hold"
             raise LinnetError(explain(got, need="a wider one", hint="--dtype bfloat16, or float32"))
-    license = tuple(file for pattern in LICENSES for file in sorted(run.glob(pattern)) if file.is_file())
-    return Model(run, network, rounded, tokenizer, manifest, template_of(manifest, run), family, dtype, license)
+    return Model(run, network, rounded, tokenizer, manifest, template_of(manifest, run), family, dtype, licenses_of(run))
 
 
 def family_said(run: Path) -> str | None:

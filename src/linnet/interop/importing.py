@@ -9,8 +9,8 @@ missing, left over or of another shape, a tokenizer of another size. Nothing of 
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from linnet.core.spec import dump, refusal
 from linnet.core.yaml import to_yaml
 from linnet.interop.foreign_tokenizer import Foreign, fitted, read_foreign, table_of
 from linnet.interop.huggingface import family_of, tied_names
-from linnet.interop.native import make_manifest, save_model
+from linnet.interop.native import JINJA, copy_terms, make_manifest, save_model
 from linnet.interop.tensors import Header, Progress, each_tensor, look_over, wrong_dtypes
 from linnet.model.network import Network
 from linnet.model.spec import Model
@@ -36,7 +36,6 @@ from linnet.zoo.family import HuggingFace, NotCovered
 
 LENGTHS = ("max_position_embeddings", "n_positions")  # what configs call the context length
 NO_LENGTH = 2048  # tokens, for a model that reads any number of them and does not say how many it was taught
-LICENSES = ("LICENSE*", "LICENCE*", "NOTICE*")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def import_folder(folder: Path, out: Path, progress: Progress | None = None) -> 
     Raises LinnetError with everything that does not fit, or where there is something at `out` already; then nothing is written.
     """
     out = Path(out)
-    if out.exists():
+    if os.path.lexists(out):
         raise LinnetError(explain(f"{out} is there already", need="a name that is free", hint="--out another"))
     found = read_import(folder, progress)
     with atomic_folder(out) as temporary:
@@ -194,11 +193,8 @@ def write_import(found: Found, folder: Path) -> None:
     about = f"# The sentence of {found.folder.name}, written out: `model:` of a run file that trains one of this shape.\n"
     write_text(folder / "model.yaml", about + to_yaml({"model": {"kind": "sentence", "model": dump(found.spec)}}))
     if foreign.jinja is not None:
-        write_text(folder / "chat_template.jinja", foreign.jinja)
-    for pattern in LICENSES:
-        for file in sorted(found.folder.glob(pattern)):
-            if file.is_file():
-                shutil.copyfile(file, folder / file.name)
+        write_text(folder / JINJA, foreign.jinja)
+    copy_terms(found.folder, folder, template=False)
     sources = sorted(
         path for path in found.folder.iterdir() if path.is_file() and path.suffix in (".json", ".safetensors", ".model", ".txt")
     )

@@ -51,6 +51,12 @@ def begun_from(spec: RunSpec) -> RunSpec:
     return spec
 
 
+def belongings(folder: Path) -> dict[str, Any]:
+    """What goes with the weights in `folder` wherever they go: what begins a text, where writing stops, how conversations are written."""
+    own = read_manifest(folder)
+    return {"begin": own.begin, "stop": own.stop, "template": own.template}
+
+
 def check_tokens(folder: Path, tokenizer: Tokenizer) -> None:
     """Raise TokenizerError for another tokenizer than that of the weights in `folder`."""
     own = read_manifest(folder)
