@@ -80,6 +80,40 @@ def test_on_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) 
     assert "at most the model's context of 24" in said
 
 
+def test_options_count_or_are_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("generate", trained / "run", "--source", "vier und eins")
+    short = linnet.load(trained / "run").translate(["vier und eins"], max_tokens=1)[0]
+    assert command(capsys, *asked, "--max-tokens", "1")[:2] == (0, short + "\n")
+    assert short != "four and one"
+    code, out, said = command(capsys, *asked, "--temperature", "0.8", "--stop", "x", "-n", "2")
+    assert (code, out) == (2, "")
+    assert "--temperature, --stop, -n with a source" in said
+    assert "--beams, --length-penalty and --max-tokens" in said
+
+
+def test_search_without_a_source_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go(tmp_path / "run", tiny())
+    code, out, said = command(capsys, "generate", tmp_path / "run", "a", "--beams", "5")
+    assert (code, out) == (2, "")
+    assert "--beams without a source" in said
+
+
+def test_a_penalty_beyond_all_numbers_is_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("generate", trained / "run", "--source", "vier und eins", "--length-penalty")
+    assert command(capsys, *asked, "10")[0] == 0
+    for penalty in ("1e308", "inf", "nan", "10.1"):
+        code, out, said = command(capsys, *asked, penalty)
+        assert (code, out) == (2, ""), penalty
+        assert "length" in said
+    with pytest.raises(LinnetError, match="length_penalty"):
+        linnet.load(trained / "run").translate(["vier"], length_penalty=1e308)
+    code, _, said = command(
+        capsys, "eval", trained / "run", "--source", trained / "a.de", "--target", trained / "a.en", *asked[-1:], "1e308"
+    )
+    assert code == 2
+    assert "length" in said
+
+
 @pytest.mark.skipif(not has("sacrebleu"), reason="an extra")
 def test_bleu_of_it(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = ["--source", trained / "a.de", "--target", trained / "a.en"]

@@ -27,7 +27,9 @@ def evaluate(
     ] = None,
     target: Annotated[Path | None, typer.Option(help="What they are in the other language, line by line.")] = None,
     beams: Annotated[int, typer.Option(min=1, help="With --source: beginnings kept at a time; 1 is greedy.")] = 5,
-    length_penalty: Annotated[float, typer.Option(min=0, help="With --source: above 0, longer texts are preferred.")] = 1.0,
+    length_penalty: Annotated[
+        float, typer.Option(min=0, max=10, help="With --source: above 0, longer texts are preferred.")
+    ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a model, beside n-grams and xz on the same text.

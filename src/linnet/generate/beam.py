@@ -35,7 +35,7 @@ class Beam(Spec):
     """
 
     n_beams: int = Field(default=5, ge=1)
-    length_penalty: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    length_penalty: float = Field(default=1.0, ge=0, le=10, allow_inf_nan=False)
 
 
 class Hypothesis(NamedTuple):
