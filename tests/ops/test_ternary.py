@@ -87,6 +87,22 @@ def test_by_whole_numbers_is_the_reference(dtype: torch.dtype) -> None:
         assert distance([ternary_linear(*given).double()], [right[0].double()]) < tolerance
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+def test_sums_of_many_numbers_fit_in_float16(autocast: bool) -> None:
+    """2048 numbers of 127 are 260,096, and float16 ends at 65,504."""
+    dtype = torch.float32 if autocast else torch.float16
+    x, weight = torch.ones(3, 2048, dtype=dtype), drawn(4, 2048, dtype=dtype).abs() + 0.5
+    right = ternary_linear_reference(x.float(), weight.float())
+    assert right.abs().min() > 1000
+    with torch.autocast("cpu", torch.float16, enabled=autocast):
+        ways = [outcome(ternary_linear, x, weight)[0]]
+        with torch.no_grad():
+            ways.append(ternary_linear(x, weight))
+    for y in ways:
+        assert y.dtype == torch.float16
+        assert distance([y.float()], [right]) < 1e-3
+
+
 def test_several_matrices_are_each_by_itself() -> None:
     x, weight, bias = case()
     weights = [weight, 5 * weight[:4].flip(1), weight[:1]]

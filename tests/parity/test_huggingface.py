@@ -12,7 +12,7 @@ from equivalence import Hold
 from linnet.core.errors import CheckpointError, ConfigError
 from linnet.core.rules import Rule
 from linnet.interop.huggingface import export_network, family_of, import_network, read_folder, write_folder
-from linnet.model import LinearScaling, Llama3Scaling, Network, NTKScaling, YarnScaling
+from linnet.model import Attention, LinearScaling, Llama3Scaling, Model, Network, NTKScaling, YarnScaling
 from linnet.zoo import GPT2, Llama, MambaFamily, Mistral, Mixtral, Qwen3
 from parity import PROMPT, greedy, randomise, their_greedy, tokens
 
@@ -281,3 +281,87 @@ def test_64_greedy_tokens_of_mixtral() -> None:
     ours = import_network(config.to_dict(), theirs.state_dict())
     prompt = tokens()[:1, :PROMPT]
     assert greedy(ours, prompt, 64) == their_greedy(theirs, prompt, 64)
+
+
+SHORT: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 80,
+    "intermediate_size": 80,
+    "num_hidden_layers": 2,
+    "initializer_range": 0.2,
+}
+LEFT_OUT: dict[str, dict[str, Any]] = {  # the least that a config.json may say
+    "llama": {"num_attention_heads": 4},
+    "mistral": {"num_attention_heads": 8},
+    "mixtral": {"num_attention_heads": 8},
+    "qwen3": {"num_attention_heads": 32},
+    "bitnet": {"num_attention_heads": 10},
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_what_a_config_leaves_out_is_what_it_is_there(name: str, hold: Hold) -> None:
+    said = {"model_type": name, **SHORT, **LEFT_OUT[name]}
+    config = transformers.AutoConfig.for_model(**said)
+    theirs = build_theirs(config)
+    ours = import_network(said, theirs.state_dict())
+    with torch.no_grad():
+        expected, got = theirs(tokens()).logits, ours.logits(ours(tokens()).hidden)
+    assert expected.std() > 0.1, "logits too flat to tell models apart"
+    hold("10 theirs here", (got - expected).abs().max().item(), TOLERANCE)
+    family = family_of(said)
+    assert family.to_hf(ours.spec, 96) == family.to_hf(family.from_hf(config.to_dict()), 96)
+
+
+def window_of(spec: Model) -> int | None:
+    attention = next(spec.decoder.sublayers()).mixer
+    assert isinstance(attention, Attention)
+    return attention.window
+
+
+def test_a_window_of_mistral_that_is_left_out_and_one_that_is_null() -> None:
+    said = {"model_type": "mistral", **SHORT, "num_attention_heads": 8}
+    assert window_of(Mistral.from_hf(said)) == transformers.MistralConfig().sliding_window == 4096
+    everything = Network(Mistral.from_hf(said | {"sliding_window": None}))
+    assert window_of(everything.spec) is None
+    config, _ = export_network(everything, Mistral, 96)
+    assert transformers.MistralConfig(**config).sliding_window is None
+
+
+@pytest.mark.parametrize("theta", [0, 0.0, 1, -5.0])
+def test_a_base_of_nothing_is_no_base_left_out(theta: float) -> None:
+    config = CONFIGS["llama"]().to_dict()
+    for said in (
+        {"rope_parameters": {"rope_type": "default", "rope_theta": theta}},
+        {"rope_parameters": None, "rope_theta": theta},
+    ):
+        with pytest.raises(ConfigError, match=f"rope_theta = {theta!r}; needed: a number above 1"):
+            Llama.from_hf(config | said)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "words"),
+    [
+        ("llama", {"layer_types": ["full_attention"] * 99}, "99 layer_types of num_hidden_layers = 3"),
+        ("llama", {"layer_types": ["full_attention", "sliding_attention", "full_attention"]}, r"layer_types\[1\] = 'sliding_attention'"),
+        ("mistral", {"layer_types": ["sliding_attention"] * 2 + ["full_attention"]}, r"layer_types\[2\].*needed: .*'sliding_attention'"),
+        ("mistral", {"layer_types": ["sliding_attention"] * 3, "sliding_window": None}, r"layer_types\[0\]"),
+        ("qwen3", {"layer_types": ["full_attention"] * 2}, "2 layer_types"),
+        ("mamba", {"layer_types": ["linear_attention", "full_attention", "linear_attention"]}, r"layer_types\[1\]"),
+        ("mamba", {"layer_types": ["linear_attention"] * 4}, "4 layer_types"),
+    ],
+)  # fmt: skip
+def test_layers_that_contradict_the_other_fields_are_refused(name: str, said: dict[str, Any], words: str) -> None:
+    config = CONFIGS[name]().to_dict()
+    with pytest.raises(ConfigError, match=f"(?s)a {name} config with {words}"):
+        family_of(config).from_hf(config | said)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("llama", "full_attention"), ("mistral", "sliding_attention"), ("mamba", "linear_attention"), ("mamba", "mamba")],
+)
+def test_layers_that_are_as_the_other_fields_say(name: str, kind: str) -> None:
+    config = CONFIGS[name]().to_dict()
+    family = family_of(config)
+    assert family.from_hf(config | {"layer_types": [kind] * 3}) == family.from_hf(config)

@@ -232,3 +232,14 @@ def test_words_and_back() -> None:
         assert load(Family, json.loads(json.dumps(dump(one)))) == one  # type: ignore[type-abstract]
         sentence = one.sentence(VOCAB)
         assert load(Model, json.loads(json.dumps(dump(sentence)))) == sentence
+
+
+def test_layers_that_contradict_the_periods_are_refused() -> None:
+    config = transformers.JambaConfig(**TINY)
+    said, plain = config.to_dict(), Jamba.from_hf(config.to_dict())
+    assert Jamba.from_hf(said | {"layers_block_type": config.layers_block_type, "layer_types": config.layer_types}) == plain
+    for key, kind in (("layers_block_type", "attention"), ("layer_types", "full_attention")):
+        with pytest.raises(ConfigError, match=rf"{key}\[0\] = '{kind}'"):
+            Jamba.from_hf(said | {key: [kind] * 4})
+        with pytest.raises(ConfigError, match=f"3 {key} of num_hidden_layers = 4"):
+            Jamba.from_hf(said | {key: getattr(config, key)[:3]})

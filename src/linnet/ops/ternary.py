@@ -6,7 +6,8 @@
 
 Rounding has no slope, so gradients go straight through it (1308.3432): ∂x = g γ W̃, ∂W = gᵀ X̃ / s, for the weights that are learned,
 which stay what they are. The fast path multiplies whole numbers: sums of them are exact below 2²⁴ in float32 (up to 132,104 of them),
-so that a product has the same bits however it is cut. A scale of a token's own is what makes a pass cut anywhere round alike.
+so that a product has the same bits however it is cut. They are multiplied in 128ths, which costs no bit, so that sums of up to 65,504
+of them fit in float16 too. A scale of a token's own is what makes a pass cut anywhere round alike.
 Deliberately in floating point: a product of 8-bit numbers and packed weights wants kernels that are not here.
 """
 
@@ -24,6 +25,7 @@ from linnet.ops.backward import own_backward
 from linnet.ops.linear import linear
 
 LARGEST = 127  # of an activation in 8 bits
+UNIT = 1 / 128  # in which whole numbers are multiplied: a power of two
 SMALLEST = 1e-5  # that a matrix or a token counts as, so that zeros are zeros
 
 
@@ -80,8 +82,8 @@ class _TernaryLinears(torch.autograd.Function):
         codes = torch.cat([codes for codes, _ in pairs]) if len(pairs) > 1 else pairs[0][0]  # (ΣF, D)
         ctx.save_for_backward(numbers, scale, codes, *(gamma for _, gamma in pairs))
         ctx.sizes = [len(weight) for weight in weights]
-        parts = F.linear(numbers, codes).split(ctx.sizes, -1)
-        return tuple((part * (gamma / scale)).to(part.dtype) for part, (_, gamma) in zip(parts, pairs, strict=True))
+        parts = F.linear(numbers * UNIT, codes).split(ctx.sizes, -1)
+        return tuple((part * (gamma / (scale * UNIT))).to(part.dtype) for part, (_, gamma) in zip(parts, pairs, strict=True))
 
     @staticmethod
     @once_differentiable
@@ -113,6 +115,7 @@ def ternary_linears(x: Tensor, matrices: Sequence[tuple[Tensor, Tensor | None]])
 
 def _forward(x: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
     numbers, scale = eight_bits(x)
+    numbers, scale = numbers * UNIT, scale * UNIT
     found = []
     for weight in weights:
         codes, gamma = ternary_weights(weight)

@@ -53,6 +53,8 @@ class BitNet(LlamaShape):
     model_type: ClassVar[str] = "bitnet"
     architecture: ClassVar[str] = "BitNetForCausalLM"
     hf_activation: ClassVar[str] = "relu2"
+    hf_absent: ClassVar[Mapping[str, Any]] = {"num_key_value_heads": 5, "rms_norm_eps": 1e-5, "max_position_embeddings": 2048}
+    hf_rope_base: ClassVar[float] = 500_000.0
     hf_more: ClassVar[Mapping[str, str | None]] = {"quantization_config": None, "auto_map": None}
 
     @classmethod

@@ -9,7 +9,7 @@ model: {kind: sentence, model: {…}}           any sentence of the grammar, wri
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -277,3 +277,16 @@ def expect(config: dict[str, Any], known: dict[str, Any], family: str) -> dict[s
         got = f"a {family} config that linnet does not cover: " + "; ".join(problems)
         raise NotCovered(explain(got, need=f"a plain {family}"), unknown if len(unknown) == len(problems) else ())
     return config
+
+
+def expect_layers(config: Mapping[str, Any], key: str, have: Sequence[str], family: str) -> None:
+    """Check a foreign config's list of what each layer is, if it has one, against what its other fields make of them."""
+    names = {"attention": "full_attention", "mamba": "linear_attention"}  # as older configs say it
+    said = [names.get(each, each) for each in config.get(key) or have]
+    if len(said) != len(have):
+        got = f"a {family} config with {len(said)} {key} of num_hidden_layers = {len(have)}"
+        raise ConfigError(explain(got, need="one for each layer"))
+    wrong = next((i for i, (one, other) in enumerate(zip(said, have, strict=True)) if one != other), None)
+    if wrong is not None:
+        got = f"a {family} config with {key}[{wrong}] = {config[key][wrong]!r}"
+        raise ConfigError(explain(got, need=f"what its other fields say: {have[wrong]!r}"))

@@ -21,7 +21,16 @@ from linnet.core.errors import ConfigError, explain
 from linnet.core.rules import Rule
 from linnet.model import GLU, Attention, Block, Head, Mamba, Model, MoE, Repeat, RMSNorm, Stack
 from linnet.model.spec import EXAMPLE_WIDTH, ChannelMixer, Mixer, TokenMixer
-from linnet.zoo.family import HuggingFace, WithHeads, block_of, expect, gated_width, glu_rules, stacked_expert_rules
+from linnet.zoo.family import (
+    HuggingFace,
+    WithHeads,
+    block_of,
+    expect,
+    expect_layers,
+    gated_width,
+    glu_rules,
+    stacked_expert_rules,
+)
 from linnet.zoo.mamba import mamba_rules
 
 
@@ -120,6 +129,10 @@ class Jamba(WithHeads, HuggingFace):
                 "max_position_embeddings n_ctx output_router_logits attention_dropout use_mamba_kernels use_mambapy use_associative_scan "
                 "num_logits_to_keep calc_logits_for_entire_prompt auto_map layer_types layers_block_type")  # fmt: skip
         c = expect(config, fixed | dict.fromkeys(free.split(), ...), cls.model_type)
+        period, offset = c["attn_layer_period"], c["attn_layer_offset"]
+        layers = ["full_attention" if i % period == offset else "linear_attention" for i in range(c["num_hidden_layers"])]
+        for key in ("layer_types", "layers_block_type"):
+            expect_layers(c, key, layers, cls.model_type)
         rank = c["mamba_dt_rank"]
         return cls(
             n_layers=c["num_hidden_layers"], n_heads=c["num_attention_heads"], n_kv_heads=c["num_key_value_heads"], d_model=c["hidden_size"],

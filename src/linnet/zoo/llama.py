@@ -15,7 +15,7 @@ from linnet.core.rules import Rule, spell
 from linnet.model import GLU, Attention, Head, Model, RMSNorm, Rope
 from linnet.model.rope_scaling import YarnScaling
 from linnet.model.spec import EXAMPLE_WIDTH, ChannelMixer, Mixer, RopeScaling
-from linnet.zoo.family import Decoder, HuggingFace, block_of, expect, gated_width, stack_of
+from linnet.zoo.family import Decoder, HuggingFace, block_of, expect, expect_layers, gated_width, stack_of
 from linnet.zoo.rope_parameters import read_rope, write_rope
 
 
@@ -31,6 +31,8 @@ class LlamaShape(Decoder, HuggingFace):
     """
 
     hf_more: ClassVar[Mapping[str, str | None]] = {}  # what else a config.json says, and the field that it is here
+    hf_absent: ClassVar[Mapping[str, Any]] = {}  # what a config.json means that leaves a field out, if not what linnet means
+    hf_rope_base: ClassVar[float] = 10_000.0  # … and one that leaves out that of its rotary positions
     hf_activation: ClassVar[str] = "silu"
 
     window: int | None = Field(default=None, ge=1)
@@ -75,8 +77,10 @@ class LlamaShape(Decoder, HuggingFace):
         }
         free = ("vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "
                 "max_position_embeddings rms_norm_eps rope_theta rope_parameters rope_scaling tie_word_embeddings attention_dropout sliding_window layer_types")  # fmt: skip
-        c = expect(config, fixed | dict.fromkeys((*free.split(), *cls.hf_more), ...), cls.model_type)
-        window, rope = cls.hf_window(c), read_rope(c, cls.model_type)
+        c = {**cls.hf_absent, **expect(config, fixed | dict.fromkeys((*free.split(), *cls.hf_more), ...), cls.model_type)}
+        window, rope = cls.hf_window(c), read_rope(c, cls.model_type, cls.hf_rope_base)
+        layer = "full_attention" if window is None else "sliding_attention"
+        expect_layers(c, "layer_types", [layer] * c["num_hidden_layers"], cls.model_type)
         return cls(
             context_length=c["max_position_embeddings"],
             n_layers=c["num_hidden_layers"],
@@ -115,7 +119,7 @@ class LlamaShape(Decoder, HuggingFace):
             "max_position_embeddings": context_length, "rms_norm_eps": norm.eps, **write_rope(attention.position),
             "tie_word_embeddings": model.head.tied, "attention_bias": False,
         }  # fmt: skip
-        if attention.window is not None:
+        if attention.window is not None or "sliding_window" in cls.hf_absent:
             config["sliding_window"] = attention.window
         return config
 
@@ -160,4 +164,5 @@ class Llama(LlamaShape):
     kind: Literal["llama"] = "llama"
     model_type: ClassVar[str] = "llama"
     architecture: ClassVar[str] = "LlamaForCausalLM"
+    hf_absent: ClassVar[Mapping[str, Any]] = {"rms_norm_eps": 1e-6, "max_position_embeddings": 2048}
     ignored: ClassVar[tuple[str, ...]] = (r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",)

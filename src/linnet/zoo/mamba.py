@@ -13,7 +13,7 @@ from pydantic import Field
 from linnet.core.rules import Rule, spell
 from linnet.model import Head, Init, Mamba, Model, RMSNorm
 from linnet.model.spec import EXAMPLE_WIDTH
-from linnet.zoo.family import HuggingFace, Sized, block_of, expect, stack_of
+from linnet.zoo.family import HuggingFace, Sized, block_of, expect, expect_layers, stack_of
 
 
 class MambaFamily(Sized, HuggingFace):
@@ -72,6 +72,7 @@ class MambaFamily(Sized, HuggingFace):
                 "rescale_prenorm_residual use_mambapy use_associative_scan intermediate_size layer_types tie_word_embeddings "
                 "d_model d_inner n_layer fused_add_norm pad_vocab_size_multiple")  # fmt: skip
         c = expect(config, fixed | dict.fromkeys(free.split(), ...), cls.model_type)
+        expect_layers(c, "layer_types", ["linear_attention"] * c["num_hidden_layers"], cls.model_type)
         rank = c.get("time_step_rank", "auto")
         return cls(
             n_layers=c["num_hidden_layers"],

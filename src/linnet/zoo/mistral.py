@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -16,6 +17,9 @@ class Mistral(LlamaShape):
     window: int | None = Field(default=128, ge=1)
     model_type: ClassVar[str] = "mistral"
     architecture: ClassVar[str] = "MistralForCausalLM"
+    hf_absent: ClassVar[Mapping[str, Any]] = {
+        "num_key_value_heads": 8, "sliding_window": 4096, "rms_norm_eps": 1e-6, "max_position_embeddings": 131_072,
+    }  # fmt: skip
 
     @classmethod
     def hf_window(cls, config: dict[str, Any]) -> int | None:

@@ -29,6 +29,10 @@ class Mixtral(LlamaShape):
     balance_weight: float = Field(default=0.01, ge=0)
     model_type: ClassVar[str] = "mixtral"
     architecture: ClassVar[str] = "MixtralForCausalLM"
+    hf_absent: ClassVar[Mapping[str, Any]] = {
+        "num_key_value_heads": 8, "rms_norm_eps": 1e-5, "max_position_embeddings": 131_072, "router_aux_loss_coef": 0.001,
+    }  # fmt: skip
+    hf_rope_base: ClassVar[float] = 1_000_000.0
     # their coefficient multiplies the mean over layers of top_k times our loss: it is carried as a number, not as a meaning;
     # noise on the router is of their training alone
     hf_more: ClassVar[Mapping[str, str | None]] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from linnet.zoo.llama import LlamaShape
 
@@ -17,3 +18,6 @@ class Qwen3(LlamaShape):
     norm_eps: float = 1e-6
     model_type: ClassVar[str] = "qwen3"
     architecture: ClassVar[str] = "Qwen3ForCausalLM"
+    hf_absent: ClassVar[Mapping[str, Any]] = {
+        "num_key_value_heads": 32, "head_dim": 128, "rms_norm_eps": 1e-6, "max_position_embeddings": 32_768,
+    }  # fmt: skip

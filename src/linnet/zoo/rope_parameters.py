@@ -35,8 +35,8 @@ REQUIRED = {"linear": ("factor",), "yarn": ("factor",), "llama3": ("factor", "lo
 EVERY = ("rope_type", "type", "rope_theta", "partial_rotary_factor")  # what may stand in any of them
 
 
-def read_rope(config: Mapping[str, Any], family: str) -> Rope:
-    """The rotary positions of a Hugging Face config. Raises ConfigError for a type, a field or a value that linnet does not have."""
+def read_rope(config: Mapping[str, Any], family: str, base: float = 10_000.0) -> Rope:
+    """The rotary positions of a Hugging Face config, `base` where it says none. Raises ConfigError for a type, a field or a value that linnet does not have."""
     new, old = config.get("rope_parameters") or {}, config.get("rope_scaling") or {}
     clash = [key for key in new if key in old and new[key] != old[key]]
     if clash:
@@ -54,6 +54,9 @@ def read_rope(config: Mapping[str, Any], family: str) -> Rope:
     problems += [f"{key} is missing" for key in REQUIRED.get(kind, ()) if key not in given]
     if given.get("partial_rotary_factor") not in (None, 1, 1.0):
         problems.append(f"partial_rotary_factor = {given['partial_rotary_factor']!r}; needed: 1.0")
+    said = next((table["rope_theta"] for table in (given, config) if table.get("rope_theta") is not None), base)
+    if not said > 1:
+        problems.append(f"rope_theta = {said!r}; needed: a number above 1")
     if problems:
         raise ConfigError(
             explain(
@@ -61,8 +64,7 @@ def read_rope(config: Mapping[str, Any], family: str) -> Rope:
                 need="a plain one",
             )
         )
-    base = given.get("rope_theta") or config.get("rope_theta") or 10_000.0
-    return Rope(base=float(base), scaling=_scaling(kind, given, config))
+    return Rope(base=float(said), scaling=_scaling(kind, given, config))
 
 
 def _scaling(kind: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> RopeScaling | None:
