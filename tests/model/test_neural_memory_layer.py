@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from linnet.model import MLP, Attention, Block, Gated, Model, Network, NeuralMemory, Repeat, Stack, Sublayer
+from linnet.model import MLP, Attention, Block, Cross, Gated, Model, Network, NeuralMemory, Repeat, Stack, Sublayer
 from linnet.model.context import Context
 from linnet.model.mixer.gated import GatedLayer
 from linnet.model.mixer.neural_memory import NeuralMemoryLayer, Trained
@@ -70,6 +70,13 @@ def test_gated_is_its_formula() -> None:
 def test_problems_are_told_through_a_gate() -> None:
     spec = Gated(mixer=Attention(n_heads=4), gate=NeuralMemory(n_heads=5))
     assert spec.problems(32) == ["gated: neural_memory: n_heads = 5 does not divide d_model = 32; needed: a divisor"]
+
+
+def test_a_gate_and_what_it_gates_may_look_at_a_source() -> None:
+    cross, attention = Cross(n_heads=2), Attention(n_heads=2)
+    assert Gated(mixer=cross, gate=attention).reads_source
+    assert Gated(mixer=attention, gate=cross).reads_source
+    assert not Gated(mixer=attention, gate=attention).reads_source
 
 
 def test_what_titans_are_made_of() -> None:
