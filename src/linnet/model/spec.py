@@ -337,7 +337,9 @@ class Model(Spec):
 
     def n_active_params(self) -> int:
         """Those of them that one token uses: all, but for what its layers do not choose (experts, rows of a memory)."""
-        idle = (s.mixer.n_params(self.d_model) - s.mixer.n_active_params(self.d_model) for s in self.decoder.sublayers())
+        stacks = (self.decoder,) if self.encoder is None else (self.decoder, self.encoder.stack)
+        mixers = (sublayer.mixer for stack in stacks for sublayer in stack.sublayers())
+        idle = (mixer.n_params(self.d_model) - mixer.n_active_params(self.d_model) for mixer in mixers)
         return self.n_params() - sum(idle)
 
     @property
