@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from linnet.interop.native import load_model
+from linnet.interop.native import load_model, save_model
 from linnet.model.mixer.infini import Infini
 from tiny_run import go, linnet, tiny, trained_copy
 
@@ -109,3 +110,17 @@ def test_options_that_do_not_go_together(tmp_path: Path, capsys: pytest.CaptureF
     code, _, error = linnet(capsys, "eval", trained_copy(tmp_path / "run"), *words)
     assert code == 2
     assert "needed" in error
+
+
+def test_a_model_that_was_not_trained_here_never_had_data(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network, tokenizer, manifest = load_model(run)
+    save_model(tmp_path / "saved", network, tokenizer, manifest)
+    for words in ((), ("--by-position",)):
+        code, _, error = linnet(capsys, "eval", tmp_path / "saved", *words)
+        assert code != 0
+        assert "has no prepared data: it was not trained here" in error
+    old = trained_copy(tmp_path / "old")
+    shutil.rmtree(old / "data")
+    code, _, error = linnet(capsys, "eval", old)
+    assert code != 0
+    assert "has no prepared data any more" in error
