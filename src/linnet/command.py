@@ -208,7 +208,7 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
         if prepared is None:
             raise DataError(
                 explain(
-                    f"{folder} has no prepared data any more",
+                    without_data(Path(folder)),
                     need="its data/ folder, or a text to score",
                     hint=f"linnet eval {folder} TEXT",
                 )
@@ -256,7 +256,7 @@ def positions_run(folder: Path, text: Path | None = None, *, length: int | None 
         prepared = find_prepared(Path(folder), tokenizer, manifest.data)
         if prepared is None:
             hint = f"linnet eval {folder} TEXT --by-position"
-            raise DataError(explain(f"{folder} has no prepared data any more", need="its data/ folder, or a text", hint=hint))
+            raise DataError(explain(without_data(Path(folder)), need="its data/ folder, or a text", hint=hint))
         together, rows = rows_at_once(n), prepared.spec.rows
         batches = evaluation_batches(prepared.validation, n, together, document_mask=mask, rows=rows)
     return by_position(network, batches, doubling(n))
@@ -344,6 +344,12 @@ def evaluate_translation(
     said = model.translate([each for each, _ in pairs], beams=beams, length_penalty=length_penalty)
     seconds = time.perf_counter() - began
     return translation_score(said, [each for _, each in pairs]).to_dict() | {"seconds": seconds}
+
+
+def without_data(folder: Path) -> str:
+    """What to say of a model whose prepared data is not there: of a run, and of one that was imported, adapted or saved."""
+    trained = (folder / "run.yaml").exists()
+    return f"{folder} has no prepared data{' any more' if trained else ': it was not trained here'}"
 
 
 def find_prepared(folder: Path, tokenizer: Tokenizer, fingerprint: str | None) -> Prepared | None:

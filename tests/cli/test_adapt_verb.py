@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,3 +175,17 @@ def test_a_full_disk_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pyte
             adapt_run(run, "infini", tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
     adapt_run(run, "infini", tmp_path / "new")
+
+
+def test_a_model_that_was_not_trained_here_never_had_data(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network, tokenizer, manifest = load_model(run)
+    save_model(tmp_path / "saved", network, tokenizer, manifest)
+    for words in ((), ("--by-position",)):
+        code, _, error = linnet(capsys, "eval", tmp_path / "saved", *words)
+        assert code != 0
+        assert "has no prepared data: it was not trained here" in error
+    old = trained_copy(tmp_path / "old")
+    shutil.rmtree(old / "data")
+    code, _, error = linnet(capsys, "eval", old)
+    assert code != 0
+    assert "has no prepared data any more" in error

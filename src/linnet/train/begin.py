@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
-from linnet.core.errors import CheckpointError, TokenizerError, explain
-from linnet.core.spec import load
+from linnet.core.errors import CheckpointError, TokenizerError, explain, listing
+from linnet.core.spec import dump, load
 from linnet.interop.native import MANIFEST, load_model, read_manifest
+from linnet.model.describe import describe
 from linnet.model.network import Network
 from linnet.model.spec import Model
 from linnet.model.weights import model_tensors, restore_model
@@ -23,6 +24,9 @@ from linnet.tokenizer.spec import TokenizerFile
 from linnet.train.settle import check_task
 from linnet.train.spec import RunSpec
 from linnet.zoo import Sentence
+
+NO_SHAPE = ("init", "dropout", "kernel")  # what no weight depends on
+LISTED = 8  # fields that differ, named in a message
 
 
 def begun_from(spec: RunSpec) -> RunSpec:
@@ -72,4 +76,29 @@ def fill(network: Network, folder: Path) -> None:
     try:
         restore_model(network, model_tensors(given))
     except CheckpointError as error:
-        raise CheckpointError(f"weights: {folder}: {error}") from None
+        fields = unlike(dump(network.spec), dump(given.spec))
+        if not fields:
+            raise CheckpointError(f"weights: {folder}: {error}") from None
+        more = [f"… and {len(fields) - LISTED} more"] if len(fields) > LISTED else []
+        said = listing([*fields[:LISTED], *more], f"weights: {folder} holds another model, {describe(given.spec)}")
+        raise CheckpointError(f"{said}\n  try: leaving model out, which then is the folder's own") from None
+
+
+def unlike(asked: Any, given: Any, path: str = "model") -> list[str]:
+    """The fields in which two sentences, as plain data, differ: which, what was asked for, and what the weights have."""
+    if isinstance(asked, dict) and isinstance(given, dict) and asked.get("kind") == given.get("kind"):
+        pairs = [
+            (f"{path}.{key}", asked.get(key), given.get(key)) for key in dict.fromkeys([*asked, *given]) if key not in NO_SHAPE
+        ]
+    elif isinstance(asked, list) and isinstance(given, list) and len(asked) == len(given):
+        pairs = [(f"{path}.{number}", one, other) for number, (one, other) in enumerate(zip(asked, given, strict=True))]
+    else:
+        return [] if asked == given else [f"{path} = {_brief(asked)}; the weights have {_brief(given)}"]
+    return [found for part, one, other in pairs for found in unlike(one, other, part)]
+
+
+def _brief(value: Any) -> str:
+    """A value of a sentence in a word: of a part its kind, of several how many."""
+    if isinstance(value, dict):
+        return str(value.get("kind", "another"))
+    return f"{len(value)} of them" if isinstance(value, list) else repr(value)
