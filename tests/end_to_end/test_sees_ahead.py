@@ -59,6 +59,7 @@ def test_training_is_refused_before_the_text_is_read(tmp_path: Path, capsys: pyt
     file = write_yaml(tmp_path / "run.yaml", table)
     for words in (("train", file, "--out", tmp_path / "run"), ("plan", file), ("train", file, "--minutes", "1")):
         assert "run.yaml" in refused(capsys, *words)
+    refused(capsys, "plan", "--tokens", "1e6", "--family", "bert")
     text = tmp_path / "text.txt"
     text.write_text("One day. " * 90)
     refused(

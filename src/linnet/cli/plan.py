@@ -142,6 +142,7 @@ def plan_for_no_text(
     from linnet.core.spec import load
     from linnet.train.machine import measure_peak, pick_device
     from linnet.train.precision import Precision
+    from linnet.train.settle import check_learns
     from linnet.train.spec import RunSpec
     from linnet.zoo import Decoder, Family
 
@@ -152,6 +153,7 @@ def plan_for_no_text(
     length: dict[str, Any] = {"minutes": minutes} if minutes is not None else {"steps": 1}
     some_text = {"sources": [{"kind": "stories"}]}  # never read: what counts is how long the text is said to be
     spec = load(RunSpec, {"data": some_text, "train": length}).replace(model=chosen)
+    check_learns(chosen.sentence(vocab_size))
     precision = Precision("auto", pick_device())
     with console.status("measuring this machine"):
         peak = measure_peak(precision.device, precision.dtype)
