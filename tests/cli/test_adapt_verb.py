@@ -12,9 +12,12 @@ import torch
 from linnet.command import adapt_run, one_after_another
 from linnet.core.errors import LinnetError
 from linnet.interop.native import load_model, read_manifest, save_model
+from linnet.language_model import LanguageModel
+from linnet.model import Network
 from linnet.model.mixer.infini import Infini
 from linnet.tokenizer.simple import byte_tokenizer
 from linnet.train.evaluation import token_windows
+from linnet.zoo import Translate
 from tiny_run import go, linnet, tiny, trained_copy
 
 SMALL = {"kind": "mistral", "n_layers": 1, "n_heads": 2, "d_model": 16, "context_length": 24, "window": 8}
@@ -172,3 +175,16 @@ def test_a_full_disk_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pyte
             adapt_run(run, "infini", tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
     adapt_run(run, "infini", tmp_path / "new")
+
+
+@pytest.mark.parametrize("option", ["--by-position", "--passkey"])
+def test_a_model_that_reads_a_source_is_not_asked_what_a_text_costs(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = byte_tokenizer()
+    network = Network(Translate(n_layers=1, n_heads=2, d_model=16).sentence(tokenizer.vocab_size))
+    LanguageModel.assemble(network, tokenizer, context_length=300).save(tmp_path)
+    code, _, error = linnet(capsys, "eval", tmp_path, option)
+    assert code == 2
+    assert f"{option} for a model that reads a source" in " ".join(error.split())
+    assert "network.read" not in error
