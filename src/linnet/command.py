@@ -242,6 +242,7 @@ def positions_run(folder: Path, text: Path | None = None, *, length: int | None 
     """Loss by position, in buckets that double: of the run's validation part, or of a text, in rows of `length` tokens (None: those of
     training). Positions are counted in a document where the run kept documents apart, else in a row."""
     network, tokenizer, manifest = load_writer(Path(folder))
+    demand_no_source(network, "--by-position", folder)
     n, mask = length or manifest.context_length, manifest.document_mask
     longest = network.spec.max_length
     if longest is not None and n > longest:
@@ -262,6 +263,13 @@ def positions_run(folder: Path, text: Path | None = None, *, length: int | None 
     return by_position(network, batches, doubling(n))
 
 
+def demand_no_source(network: Network, option: str, folder: Path) -> None:
+    """Raise ConfigError for what can only be asked of a model that reads one text."""
+    if network.encoder is not None:
+        hint = f"linnet eval {folder}, or with --source and --target"
+        raise ConfigError(explain(f"{option} for a model that reads a source", need="a model without an encoder", hint=hint))
+
+
 def one_after_another(
     tokenizer: Tokenizer, texts: Sequence[str], begin: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -280,6 +288,7 @@ def one_after_another(
 def passkey_run(folder: Path, lengths: Sequence[int], *, documents: int = 20, digits: int = 4) -> list[Retrieval]:
     """Keys that a run's model finds, by length and depth; see evaluate/passkey.py."""
     network, tokenizer, manifest = load_writer(Path(folder))
+    demand_no_source(network, "--passkey", folder)
     longest = network.spec.max_length
     if longest is not None and max(lengths) > longest:
         raise ConfigError(explain(f"--length {max(lengths)} for a model of {longest} positions", need=f"at most {longest}"))

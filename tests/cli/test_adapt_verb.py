@@ -13,9 +13,12 @@ import torch
 from linnet.command import adapt_run, one_after_another
 from linnet.core.errors import LinnetError
 from linnet.interop.native import load_model, read_manifest, save_model
+from linnet.language_model import LanguageModel
+from linnet.model import Network
 from linnet.model.mixer.infini import Infini
 from linnet.tokenizer.simple import byte_tokenizer
 from linnet.train.evaluation import token_windows
+from linnet.zoo import Translate
 from tiny_run import go, linnet, tiny, trained_copy
 
 SMALL = {"kind": "mistral", "n_layers": 1, "n_heads": 2, "d_model": 16, "context_length": 24, "window": 8}
@@ -189,3 +192,16 @@ def test_a_model_that_was_not_trained_here_never_had_data(run: Path, tmp_path: P
     code, _, error = linnet(capsys, "eval", old)
     assert code != 0
     assert "has no prepared data any more" in error
+
+
+@pytest.mark.parametrize("option", ["--by-position", "--passkey"])
+def test_a_model_that_reads_a_source_is_not_asked_what_a_text_costs(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = byte_tokenizer()
+    network = Network(Translate(n_layers=1, n_heads=2, d_model=16).sentence(tokenizer.vocab_size))
+    LanguageModel.assemble(network, tokenizer, context_length=300).save(tmp_path)
+    code, _, error = linnet(capsys, "eval", tmp_path, option)
+    assert code == 2
+    assert f"{option} for a model that reads a source" in " ".join(error.split())
+    assert "network.read" not in error

@@ -208,6 +208,11 @@ BAD: dict[str, tuple[Any, tuple[str, ...]]] = {
     "family": (lambda f: edit(f / "config.json", model_type="lama"), ("'lama'", "did you mean 'llama'?")),
     "field": (lambda f: edit(f / "config.json", hidden_sizes=3), ("hidden_sizes", "did you mean 'hidden_size'?")),
     "field missing": (lambda f: edit(f / "config.json", hidden_size=...), ("hidden_size",)),
+    "far too deep": (
+        lambda f: edit(f / "config.json", num_hidden_layers=10**12),
+        ("num_hidden_layers = 1,000,000,000,000", "tensors"),
+    ),
+    "far too wide": (lambda f: edit(f / "config.json", vocab_size=10**11), ("parameters", "304 ids beside")),
     "field of another kind": (lambda f: edit(f / "config.json", hidden_size="wide"), ("wide",)),
     "no config": (lambda f: (f / "config.json").unlink(), ("config.json",)),
     "config is a folder": (
@@ -324,3 +329,18 @@ def test_a_link_to_nothing_is_no_place_to_write(tmp_path: Path) -> None:
         import_folder(tmp_path / "hf", tmp_path / "run")
     with pytest.raises(LinnetError, match="is there already"):
         export_run(tmp_path / "hf", tmp_path / "run")
+
+
+def test_nothing_is_built_that_is_much_larger_than_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / "hf")
+    edit(tmp_path / "hf" / "config.json", num_hidden_layers=15)  # fewer than there are tensors
+    monkeypatch.setattr("linnet.interop.importing.Network", lambda *args, **options: pytest.fail("it was built"))
+    with pytest.raises(CheckpointError, match=r"a model of \d+,\d+ parameters, and the weights are \d+,\d+ numbers"):
+        read_import(tmp_path / "hf")
+
+
+def test_what_lacks_a_layer_is_named_tensor_by_tensor(tmp_path: Path) -> None:
+    make(tmp_path / "hf")
+    edit(tmp_path / "hf" / "config.json", num_hidden_layers=3)
+    with pytest.raises(CheckpointError, match=r"model\.layers\.2\.mlp\.down_proj\.weight is missing"):
+        read_import(tmp_path / "hf")

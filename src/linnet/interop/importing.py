@@ -9,6 +9,7 @@ missing, left over or of another shape, a tokenizer of another size. Nothing of 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -35,6 +36,8 @@ from linnet.model.weights import model_tensors, restore_model
 from linnet.zoo.family import HuggingFace, NotCovered
 
 LENGTHS = ("max_position_embeddings", "n_positions")  # what configs call the context length
+LAYERS = ("num_hidden_layers", "n_layer", "encoder_layers", "decoder_layers")  # what configs call the number of layers
+MUCH_MORE = 2  # times the numbers that the weights hold: up to there what is missing is named tensor by tensor
 NO_LENGTH = 2048  # tokens, for a model that reads any number of them and does not say how many it was taught
 
 
@@ -78,9 +81,9 @@ def read_import(folder: Path, progress: Progress | None = None) -> Found:
     config = read_json(folder / "config.json", what="the config.json of a Hugging Face model", error=CheckpointError)
     if not isinstance(config, dict):
         raise CheckpointError(explain(f"{folder}/config.json holds no table", need="the config.json of a Hugging Face model"))
-    problems: list[str] = []
-    family, spec = sentence_of(config, problems)
     headers, wrong = look_over(folder)
+    problems = [] if wrong else too_deep(config, headers)
+    family, spec = (None, None) if problems else sentence_of(config, problems)
     problems += wrong
     foreign = None
     try:
@@ -90,9 +93,15 @@ def read_import(folder: Path, progress: Progress | None = None) -> Found:
             foreign = fitted(foreign, rows)
     except (TokenizerError, CheckpointError) as error:
         problems.append(str(error))
-    network = Network(spec, seed=None) if spec is not None else None
-    if network is not None and family is not None and headers and not wrong:
-        check_weights(family, network, headers, problems)
+    network = None
+    if spec is not None and family is not None and not wrong:
+        held = sum(math.prod(header.shape) for header in headers.values())
+        if spec.n_params() > MUCH_MORE * held:  # nothing of that size is built to name every tensor that it lacks
+            got = f"config.json says a model of {spec.n_params():,} parameters, and the weights are {held:,} numbers"
+            problems.append(explain(got, need="a config.json and weights of one model", hint="the folder as it was published"))
+        else:
+            network = Network(spec, seed=None)
+            check_weights(family, network, headers, problems)
     if problems or family is None or network is None or foreign is None:
         raise CheckpointError(listing([indented(each) for each in problems], f"{folder} cannot be imported"))
     fill(family, network, headers, progress, folder)
@@ -102,6 +111,17 @@ def read_import(folder: Path, progress: Progress | None = None) -> Found:
     if kinds != ["F32"]:
         notes.append(f"weights of {', '.join(kinds)} are kept as float32, which holds them exactly")
     return Found(folder, family, network, foreign, length, ", ".join(kinds), tuple(notes))
+
+
+def too_deep(config: Mapping[str, Any], headers: Mapping[str, Header]) -> list[str]:
+    """What says more layers than there are tensors, before anything is made for each of them."""
+    said = {key: config[key] for key in LAYERS if isinstance(config.get(key), int)}
+    need = "at least a tensor a layer"
+    return [
+        explain(f"config.json: {key} = {n:,}, and the weights are {len(headers):,} tensors", need=need)
+        for key, n in said.items()
+        if n > len(headers)
+    ]
 
 
 def indented(problem: str) -> str:

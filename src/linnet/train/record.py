@@ -22,7 +22,7 @@ def read_run(folder: Path) -> RunSpec:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """run.yaml: what was asked, what it came to ('resolved'), and the fingerprint of its prepared 'data'."""
+    """run.yaml: what was asked, what it came to ('resolved'), the fingerprint of its prepared 'data', and what goes with the 'weights' it began from."""
     table = read_yaml(Path(folder) / "run.yaml")
     if not isinstance(table, dict) or "resolved" not in table:
         raise ConfigError(explain(f"{folder}/run.yaml has no 'resolved' part", need="the run.yaml that linnet train wrote"))
