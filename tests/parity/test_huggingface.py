@@ -42,6 +42,10 @@ CONFIGS = {
         vocab_size=97, hidden_size=48, intermediate_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
         max_position_embeddings=40, num_local_experts=4, num_experts_per_tok=2, initializer_range=0.2,
     ),
+    "mixtral with one expert a token": lambda: transformers.MixtralConfig(
+        vocab_size=97, hidden_size=48, intermediate_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=40, num_local_experts=4, num_experts_per_tok=1, initializer_range=0.2,
+    ),
 }  # fmt: skip
 # their types of scaled positions, so short in training that every pair is on another part of the ramp
 SCALED = {

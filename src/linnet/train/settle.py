@@ -19,6 +19,7 @@ from linnet.data.prepared import Prepared, open_named
 from linnet.data.spec import Rows
 from linnet.data.walk import beginnings, tokens_a_pass
 from linnet.data.workplace import Progress
+from linnet.model.channel.moe import MoE
 from linnet.model.count import count
 from linnet.model.spec import Model
 from linnet.tokenizer import Tokenizer, train_tokenizer
@@ -75,8 +76,19 @@ def context_of(spec: RunSpec, sentence: Model) -> int:
     return wanted
 
 
+def check_routers(sentence: Model) -> None:
+    """Raise ConfigError for a mixture of experts whose router has no say in what comes out. One that was trained so can be imported."""
+    encoder = () if sentence.encoder is None else sentence.encoder.parts()
+    for part in (*sentence.decoder.parts(), *encoder):
+        if isinstance(part, MoE) and part.n_experts > 1 and part.top_k == 1 and part.normalise:
+            got = "top_k = 1 with weights that sum to one, so that each is 1 and the router learns nothing"
+            raise ConfigError(explain(got, need="a weight that says something", hint="normalise: false, or a larger top_k"))
+
+
 def check_sides(sentence: Model, rows: Rows) -> None:
-    """Raise ConfigError for pairs and a model that reads no source, and for a model that reads one and no pairs."""
+    """Raise ConfigError for pairs and a model that reads no source, and for a model that reads one and no pairs; and for a
+    router that would learn nothing."""
+    check_routers(sentence)
     if (sentence.encoder is not None) == (rows == "pairs"):
         return
     got, need = "pairs for a model that reads no source", "one with an encoder"
