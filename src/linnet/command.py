@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
 from linnet.asked import asked_of, change, passed_over
 from linnet.core.errors import CheckpointError, ConfigError, DataError, explain
 from linnet.core.extras import has, need
+from linnet.core.files import atomic_folder
 from linnet.core.names import nearest
 from linnet.core.spec import dump, load
 from linnet.data.batch import Batch
-from linnet.data.loader import as_batch, evaluation_batches
+from linnet.data.loader import evaluation_batches
 from linnet.data.pairs import Pairs
 from linnet.data.prepared import Prepared, open_prepared
 from linnet.data.records import holds_conversations
@@ -29,13 +32,16 @@ from linnet.evaluate.by_position import Bucket, by_position, doubling
 from linnet.evaluate.metrics import count_words, metrics
 from linnet.evaluate.passkey import Retrieval, passkey_table
 from linnet.evaluate.translation import translation_score
-from linnet.interop.native import load_model, make_manifest, save_model, template_of
+from linnet.generate.decode import EMBED
+from linnet.interop.native import Manifest, copy_terms, load_model, make_manifest, save_model, template_of
 from linnet.language_model import LanguageModel
+from linnet.model.causal import check_writes
 from linnet.model.describe import describe
 from linnet.model.graft import CLOSED, GRAFTS, InfiniGraft, grafted
+from linnet.model.network import Network
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
-from linnet.train.evaluation import final_metrics, measure_yardsticks, rows_at_once, token_window_losses
+from linnet.train.evaluation import final_metrics, measure_yardsticks, rows_at_once, token_window_losses, token_windows
 from linnet.train.finished import finished
 from linnet.train.record import check_same, locked, never_began, read_run
 from linnet.train.resume import prepared_before
@@ -182,9 +188,16 @@ def free_folder(name: str) -> Path:
     return folder
 
 
+def load_writer(folder: Path) -> tuple[Network, Tokenizer, Manifest]:
+    """A run's model, if what it says of a text is how likely the text is. Raises ConfigError for one that sees ahead."""
+    network, tokenizer, manifest = load_model(folder)
+    check_writes(network.spec, "to be scored on a text", hint=EMBED)
+    return network, tokenizer, manifest
+
+
 def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     """{"model": metrics with intervals, "yardsticks": rows}; yardsticks are trained on the run's training part."""
-    network, tokenizer, manifest = load_model(Path(folder))
+    network, tokenizer, manifest = load_writer(Path(folder))
     if network.encoder is not None and text is not None:
         raise DataError(
             explain("a text for a model that reads a source", need="--source and --target", hint="linnet eval --help")
@@ -209,10 +222,8 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     whole = "".join(texts)
     if not whole.strip():
         raise DataError(explain(f"{text} is empty", need="some text to score"))
-    ids = np.array([token for each in texts for token in [*tokenizer.encode(each), tokenizer.end_id]], dtype=np.int64)
-    nats, counts = token_window_losses(
-        network, np.concatenate(([tokenizer.end_id], ids)), context, end_id=tokenizer.end_id, document_mask=mask
-    )
+    ids, own = one_after_another(tokenizer, texts, manifest.begin)
+    nats, counts = token_window_losses(network, ids, context, end_id=tokenizer.end_id, document_mask=mask, scored=own)
     scores: dict[str, Any] = {
         "model": metrics(
             nats,
@@ -223,33 +234,24 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
         ).to_dict()
     }
     if prepared is not None:
-        scores["yardsticks"] = measure_yardsticks(prepared, whole, ids)
+        scores["yardsticks"] = measure_yardsticks(prepared, whole, ids[own])
     return scores
 
 
 def positions_run(folder: Path, text: Path | None = None, *, length: int | None = None) -> list[Bucket]:
     """Loss by position, in buckets that double: of the run's validation part, or of a text, in rows of `length` tokens (None: those of
     training). Positions are counted in a document where the run kept documents apart, else in a row."""
-    network, tokenizer, manifest = load_model(Path(folder))
+    network, tokenizer, manifest = load_writer(Path(folder))
     n, mask = length or manifest.context_length, manifest.document_mask
     longest = network.spec.max_length
     if longest is not None and n > longest:
         raise ConfigError(explain(f"--length {n} for a model of {longest} positions", need=f"at most {longest}"))
     if text is not None:
-        ids = [
-            i
-            for document in Files(path=str(text)).documents(seed=0)
-            for i in [tokenizer.end_id, *tokenizer.encode(document.text)]
-        ]
-        if len(ids) < 2:
+        texts = [document.text for document in Files(path=str(text)).documents(seed=0)]
+        if not any(map(tokenizer.encode, texts)):
             raise DataError(explain(f"{text} is empty", need="some text to score"))
-        whole = np.full((-(-(len(ids) - 1) // n), n + 1), tokenizer.end_id, np.int64)
-        for row, start in zip(whole, range(0, len(ids) - 1, n), strict=True):
-            row[: len(ids[start : start + n + 1])] = ids[start : start + n + 1]
-        batches: Iterable[Batch] = (
-            as_batch(whole[row : row + 1], tokenizer.end_id, document_mask=mask) for row in range(len(whole))
-        )
-        batches = _until(batches, len(ids) - 1, n)
+        ids, own = one_after_another(tokenizer, texts, manifest.begin)
+        batches: Iterable[Batch] = token_windows(ids[:-1], n, 1, end_id=tokenizer.end_id, document_mask=mask, scored=own)
     else:
         prepared = find_prepared(Path(folder), tokenizer, manifest.data)
         if prepared is None:
@@ -260,20 +262,28 @@ def positions_run(folder: Path, text: Path | None = None, *, length: int | None 
     return by_position(network, batches, doubling(n))
 
 
-def _until(batches: Iterable[Batch], tokens: int, length: int) -> Iterator[Batch]:
-    """Rows of which the last is scored only as far as its text goes."""
-    for row, batch in enumerate(batches):
-        batch.weights[:, max(0, tokens - row * length) :] = 0
-        yield batch
+def one_after_another(
+    tokenizer: Tokenizer, texts: Sequence[str], begin: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The ids of texts, each with the end token behind it, and which of them are to be predicted: not those before a text.
+
+    begin   what the model wants before every text; with none the end token stands before the first, as in training
+    """
+    ids, own = [] if begin else [tokenizer.end_id], [] if begin else [False]
+    for each in texts:
+        said = [*tokenizer.encode(each), tokenizer.end_id]
+        ids += [*begin, *said]
+        own += [False] * len(begin) + [True] * len(said)
+    return np.array(ids, dtype=np.int64), np.array(own, dtype=np.bool_)
 
 
 def passkey_run(folder: Path, lengths: Sequence[int], *, documents: int = 20, digits: int = 4) -> list[Retrieval]:
     """Keys that a run's model finds, by length and depth; see evaluate/passkey.py."""
-    network, tokenizer, _ = load_model(Path(folder))
+    network, tokenizer, manifest = load_writer(Path(folder))
     longest = network.spec.max_length
     if longest is not None and max(lengths) > longest:
         raise ConfigError(explain(f"--length {max(lengths)} for a model of {longest} positions", need=f"at most {longest}"))
-    return passkey_table(network, tokenizer, lengths, documents=documents, digits=digits)
+    return passkey_table(network, tokenizer, lengths, documents=documents, digits=digits, begin=manifest.begin)
 
 
 def adapt_run(
@@ -292,11 +302,10 @@ def adapt_run(
         raise ConfigError(explain(f"--graft {graft}", need="a graft that there is", hint=nearest(graft, GRAFTS)))
     how = load(InfiniGraft, {"segment": segment, "gate": CLOSED if gate is None else gate, "rule": rule}, name=f"--graft {graft}")
     target = folder.with_name(f"{folder.absolute().name}-{graft}") if out is None else Path(out)
-    if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
+    if os.path.lexists(target):
         raise ConfigError(explain(f"{target} is there already", need="a new folder", hint="--out another"))
     network, tokenizer, manifest = load_model(folder)
     new = grafted(network, graft, how, context_length=manifest.context_length)
-    target.mkdir(parents=True, exist_ok=True)
     made = make_manifest(
         new,
         tokenizer,
@@ -304,8 +313,12 @@ def adapt_run(
         document_mask=manifest.document_mask,
         data=manifest.data,
         template=template_of(manifest, folder),
+        begin=manifest.begin,
+        stop=manifest.stop,
     )
-    save_model(target, new, tokenizer, made)
+    with atomic_folder(target) as temporary:
+        save_model(temporary, new, tokenizer, made)
+        copy_terms(folder, temporary)
     return target, describe(new.spec)
 
 

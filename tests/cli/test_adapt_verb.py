@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from linnet.interop.native import load_model
+from linnet.command import adapt_run, one_after_another
+from linnet.core.errors import LinnetError
+from linnet.interop.native import load_model, read_manifest, save_model
 from linnet.model.mixer.infini import Infini
+from linnet.tokenizer.simple import byte_tokenizer
+from linnet.train.evaluation import token_windows
 from tiny_run import go, linnet, tiny, trained_copy
 
 SMALL = {"kind": "mistral", "n_layers": 1, "n_heads": 2, "d_model": 16, "context_length": 24, "window": 8}
@@ -25,7 +30,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_is_adapted_and_trained_on(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = linnet(capsys, "adapt", run, "--graft", "infini", "--out", tmp_path / "grafted")
     assert code == 0
-    assert f"weights: {tmp_path / 'grafted'}" in out
+    assert "weights: " not in out  # what is closed is not opened by training
+    assert f"linnet adapt {run} --graft infini --gate -2 --out {tmp_path / 'grafted'}-ajar" in out
     (old, _, _), (new, _, manifest) = load_model(run), load_model(tmp_path / "grafted")
     mixer = next(new.spec.decoder.sublayers()).mixer
     assert isinstance(mixer, Infini)
@@ -41,8 +47,9 @@ def test_a_run_is_adapted_and_trained_on(run: Path, tmp_path: Path, capsys: pyte
 
 
 def test_without_out_it_stands_beside_the_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, _ = linnet(capsys, "adapt", run, "--graft", "infini", "--segment", "4", "--gate", "-2", "--rule", "linear")
+    code, out, _ = linnet(capsys, "adapt", run, "--graft", "infini", "--segment", "4", "--gate", "-2", "--rule", "linear")
     assert code == 0
+    assert f"next      weights: {run.with_name('mistral-infini')} in a run file, then linnet train" in out
     network, _, _ = load_model(run.with_name("mistral-infini"))
     mixer = next(network.spec.decoder.sublayers()).mixer
     assert isinstance(mixer, Infini)
@@ -109,3 +116,61 @@ def test_options_that_do_not_go_together(tmp_path: Path, capsys: pytest.CaptureF
     code, _, error = linnet(capsys, "eval", trained_copy(tmp_path / "run"), *words)
     assert code == 2
     assert "needed" in error
+
+
+def with_more(run: Path, folder: Path) -> Path:
+    """A copy of a run as an import leaves one: it begins with an id, stops at others, and has a license and a template beside it."""
+    network, tokenizer, manifest = load_model(run)
+    folder.mkdir()
+    save_model(folder, network, tokenizer, replace(manifest, begin=[65], stop=[7, 9]))
+    (folder / "LICENSE").write_text("as you like")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    return folder
+
+
+def test_what_belongs_to_the_weights_goes_with_them(run: Path, tmp_path: Path) -> None:
+    adapt_run(with_more(run, tmp_path / "own"), "infini", tmp_path / "new")
+    manifest = read_manifest(tmp_path / "new")
+    assert (manifest.begin, manifest.stop) == ([65], [7, 9])
+    assert (tmp_path / "new" / "LICENSE").read_text() == "as you like"
+    assert (tmp_path / "new" / "chat_template.jinja").read_text() == "{{ messages }}"
+
+
+def test_a_text_begins_with_what_the_model_wants_before_it(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = with_more(run, tmp_path / "own")
+    network, tokenizer, _ = load_model(folder)
+    (tmp_path / "text.txt").write_text("Mia had a ball.")
+    ids = [*tokenizer.encode("Mia had a ball."), tokenizer.end_id]
+    with torch.no_grad():
+        scores = network.logits(network(torch.tensor([[65, *ids]])).hidden)[0, :-1].log_softmax(-1)
+    nats = -scores[torch.arange(len(ids)), torch.tensor(ids)]
+    code, out, _ = linnet(capsys, "eval", folder, tmp_path / "text.txt", "--json")
+    assert code == 0
+    assert json.loads(out)["model"]["nats_per_token"]["value"] == pytest.approx(float(nats.mean()), rel=1e-5)
+    code, out, _ = linnet(capsys, "eval", folder, tmp_path / "text.txt", "--by-position", "--json")
+    assert code == 0
+    found = json.loads(out)["by_position"]
+    assert found[0]["value"] == pytest.approx(float(nats[0]), rel=1e-5)
+    assert sum(bucket["tokens"] for bucket in found) == len(ids) - 1, "the end token is not asked for"
+
+
+def test_no_text_is_to_foresee_what_begins_the_next() -> None:
+    tokenizer, end = byte_tokenizer(), byte_tokenizer().end_id
+    ids, own = one_after_another(tokenizer, ["a", "bc"], [65])
+    assert (ids.tolist(), own.tolist()) == ([65, 97, end, 65, 98, 99, end], [False, True, True, False, True, True, True])
+    ids, own = one_after_another(tokenizer, ["a", "bc"], [])
+    assert (ids.tolist(), own.tolist()) == ([end, 97, end, 98, 99, end], [False, True, True, True, True, True])
+    windows = list(token_windows(ids, 2, 1, end_id=end, document_mask=False, scored=ids != 98))
+    assert [batch.weights.tolist() for batch in windows] == [[[1, 1]], [[0, 1]], [[1, 0]]]
+
+
+def test_a_full_disk_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("linnet.interop.native.write_tensors", full)
+        with pytest.raises(LinnetError, match="disk is full"):
+            adapt_run(run, "infini", tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+    adapt_run(run, "infini", tmp_path / "new")

@@ -47,6 +47,24 @@ def test_words_says_everything_that_a_run_file_can_say(
     assert "muon" in tiny_run.linnet(capsys, "words", "optimizer")[1]
 
 
+@pytest.mark.parametrize(
+    ("word", "family", "mixer"),
+    [("infini", "n_layers", "gate"), ("mamba", "n_layers", "d_conv"), ("longformer", "layer_windows", "n_global")],
+)
+def test_a_family_and_a_mixer_of_one_name_are_both_shown(
+    capsys: pytest.CaptureFixture[str], word: str, family: str, mixer: str
+) -> None:
+    code, page, _ = tiny_run.linnet(capsys, "words", word)
+    assert code == 0
+    first, _, second = page.partition(f"\nmixer.{word}  ")
+    assert first.startswith(f"{word}  ")
+    assert f"\n  {family} " in first
+    assert f"\n  {mixer} " in second
+    assert f"mixer.{word}  " not in tiny_run.linnet(capsys, "words", "llama")[1]
+    alone = tiny_run.linnet(capsys, "words", f"mixer.{word}")[1]
+    assert alone.startswith(f"mixer.{word}  ")
+
+
 def test_the_catalogue_has_every_family_and_table_that_a_run_file_can_hold() -> None:
     from linnet.core.spec import Spec, is_family, words
     from linnet.train.catalogue import GROUPS, tables

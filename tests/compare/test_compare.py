@@ -71,7 +71,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def compare(what: Sequence[str], out: Path, *, ledger: Path | None = None, **wish: Any) -> dict[str, Any]:
+def compare(what: Sequence[str], out: Path | None, *, ledger: Path | None = None, **wish: Any) -> dict[str, Any]:
     summary, _ = carry_out(Wish(what=tuple(what), **wish), out, ledger=ledger, console=Console(quiet=True))
     return summary
 
@@ -121,6 +121,21 @@ def test_other_text_other_tokens_and_other_rows_are_refused_all_at_once(tmp_path
     ):
         assert words in str(error.value)
     assert [entrant.name for entrant in entrants_of([first, *files(tmp_path, "qwen3")])] == ["gpt2", "qwen3"]
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    what = files(tmp_path, "gpt2", "translate")
+    with pytest.raises(ConfigError, match="with an encoder for text that has no source"):
+        compare(what, tmp_path / "out", tokens=1.0)
+    with pytest.raises(ConfigError, match="with model translate: a model with an encoder"):
+        entrants_of(what[:1], ["gpt2", "translate"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_entrant_that_cannot_read_prepared_tokens_is_refused_too(tmp_path: Path) -> None:
+    first, second = files(tmp_path, "gpt2", "translate", data={"prepared": str(tiny_run.trained_copy(tmp_path / "run"))})
+    with pytest.raises(ConfigError, match="translate: a model with an encoder"):
+        compare([first, second], tmp_path / "out", tokens=1.0)
 
 
 def test_what_differs_is_found_wherever_it_stands() -> None:
@@ -253,7 +268,7 @@ def test_what_is_finished_is_not_trained_again_and_more_can_be_asked_for(tmp_pat
     more = compare(both, out, tokens=3 * STEP, seeds=2)
     assert begun == ["llama-seed-0", "gpt2-seed-1", "llama-seed-1"]
     assert more["entrants"][0]["seeds"][0] == first["entrants"][0]["seeds"][0]
-    assert compare([str(out)], tmp_path / "elsewhere")["entrants"] == [
+    assert compare([str(out)], None)["entrants"] == [
         {**row, "decode_tokens_per_second": pytest.approx(row["decode_tokens_per_second"], rel=100)} for row in more["entrants"]
     ]
     assert len(begun) == 3
@@ -265,6 +280,99 @@ def test_what_is_finished_is_not_trained_again_and_more_can_be_asked_for(tmp_pat
             compare(both, out, **wish)
     with pytest.raises(ConfigError, match="it goes on as it was begun"):
         compare([str(out)], out, minutes=1.0)
+    with pytest.raises(ConfigError, match="with --out"):
+        compare([str(out)], tmp_path / "elsewhere")
+    assert compare([str(out)], out, seeds=3)["seeds"] == 3
+    assert begun[3:] == ["gpt2-seed-2", "llama-seed-2"]
+    kept = {name: (out / name).read_text() for name in ("compare.json", "compare.yaml")}
+    for what, seeds, words in (
+        (both[:1], 3, "holds llama-seed-0, llama-seed-1, llama-seed-2, which are not asked for"),
+        ([str(out)], 2, "holds gpt2-seed-2, llama-seed-2, which are not asked for"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            compare(what, out, seeds=seeds, **({} if what == [str(out)] else {"tokens": 3 * STEP}))
+    assert kept == {name: (out / name).read_text() for name in kept}
+
+
+def test_a_field_that_was_said_and_is_null_now_asks_for_another_run(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    out, what = tmp_path / "out", tmp_path / "gpt2.yaml"
+    model = {"kind": "gpt2", **SIZE}
+    tiny_run.write_yaml(what, tiny_run.tiny(model=model | {"d_ff": 16}))
+    compare([str(what)], out, tokens=STEP, seeds=1)
+    tiny_run.write_yaml(what, tiny_run.tiny(model=model))
+    with pytest.raises(ConfigError, match=r"model\.d_ff = None; the run has 16"):
+        compare([str(what)], out, tokens=STEP, seeds=1)
+
+
+def test_a_comparison_that_was_moved_goes_on(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    what, out, moved = files(tmp_path, "gpt2", "llama"), tmp_path / "out", tmp_path / "moved"
+    before = compare(what, out, tokens=6 * STEP, seeds=1)
+    run = out / "runs" / "llama-seed-0"
+    run.with_name("llama-seed-0.json").unlink()  # as if stopped: run.yaml is there, what came of it is not
+    for made in ("model.safetensors", "evaluation.json"):
+        (run / made).unlink()
+    out.rename(moved)
+    after = compare([str(moved)], moved)
+    assert [row["loss"] for row in after["entrants"]] == [row["loss"] for row in before["entrants"]]
+    for each in ("gpt2-seed-0", "llama-seed-0"):
+        spec = read_run(moved / "runs" / each)
+        assert Path(spec.data.prepared or "").is_dir()
+    with pytest.raises(ConfigError, match=r"data\.prepared = "):  # other tokens are another run
+        compare(files(tmp_path, "gpt2", data__sources=[{"kind": "stories", "count": 25}]), moved, tokens=6 * STEP, seeds=1)
+
+
+def test_a_name_that_is_a_path_and_the_folder_of_a_run_are_refused(tmp_path: Path) -> None:
+    what = tiny_run.write_yaml(tmp_path / "gpt2.yaml", tiny_run.tiny(name="../../esc"))
+    with pytest.raises(ConfigError, match=r"name = '../../esc'; needed: a name, not a path"):
+        compare([str(what)], tmp_path / "out", tokens=STEP)
+    run = tiny_run.trained_copy(tmp_path / "run")
+    before = sorted(run.iterdir())
+    with pytest.raises(ConfigError, match=r"where there is a run\.yaml"):
+        compare(files(tmp_path, "llama"), run, tokens=STEP)
+    (run / "run.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"where there is a manifest\.json"):
+        compare(files(tmp_path, "llama"), run, tokens=STEP)
+    assert sorted(run.iterdir()) == [path for path in before if path.name != "run.yaml"]
+
+
+def test_a_run_that_begins_from_weights_is_compared_with_one_that_does_not(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    start = str(tiny_run.trained_copy(tmp_path / "start"))
+    table = tiny_run.tiny(weights=start)
+    del table["model"], table["tokenizer"]
+    tuned = str(tiny_run.write_yaml(tmp_path / "tuned.yaml", table))
+    (plain,) = files(tmp_path, "gpt2", tokenizer={"kind": "file", "path": start})
+    (entrant,) = entrants_of([tuned])
+    assert (entrant.spec.train.context_length, entrant.spec.model.kind) == (24, "sentence")
+    first, second = compare([tuned, plain], tmp_path / "out", tokens=STEP, seeds=1)["entrants"]
+    assert (first["seeds"][0]["why"], second["seeds"][0]["why"]) == ("finished", "finished")
+    assert first["loss"]["value"] < second["loss"]["value"]
+    with pytest.raises(ConfigError, match="--models with weights"):
+        entrants_of([tuned], ["llama"])
+
+
+def test_weights_of_another_tokenizer_are_refused_before_anything_is_trained(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    start = tiny_run.trained_copy(tmp_path / "start")
+    tuned = tiny_run.write_yaml(tmp_path / "tuned.yaml", tiny_run.tiny(weights=str(start), tokenizer={"kind": "char"}))
+    with pytest.raises(LinnetError, match="weights: "):
+        compare([str(tuned)], tmp_path / "out", tokens=STEP, seeds=1)
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_a_comparison_that_was_stopped_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("linnet.compare.verb.race", stop)
+    monkeypatch.chdir(tmp_path)
+    for words, folder in (
+        ([*files(tmp_path, "gpt2"), "--tokens", "9", "--out", "ccd"], "ccd"),
+        (["ccd"], "ccd"),
+        ([*files(tmp_path, "gpt2"), "--tokens", "9"], "runs/compare"),
+    ):
+        code, printed, _ = tiny_run.linnet(capsys, "compare", *words)
+        assert (code, f"go on with: linnet compare {folder}\n" in printed) == (130, True), printed
 
 
 def test_a_run_that_diverges_is_shown_and_one_that_failed_is_tried_again(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
@@ -309,6 +417,18 @@ def test_what_differs_in_training_is_said(tmp_path: Path, quick: pytest.MonkeyPa
     )
     assert any(line.startswith("schedule: wsd") and line.endswith("for all") for line in lines)
     assert any(line.startswith("one seed: no intervals") for line in lines)
+
+
+def test_runs_that_end_in_their_warm_up_are_said(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    (first,) = files(tmp_path, "gpt2", schedule={"kind": "wsd", "warmup": 4})
+    (second,) = files(tmp_path, "llama", schedule={"kind": "wsd", "warmup": 3})
+    summary = compare([first, second], tmp_path / "out", tokens=3 * STEP, seeds=1)
+    (line,) = [line for line in conditions(summary) if line.startswith("warm-up: ")]
+    assert "after steps: gpt2 3 of 4. Rates" in line
+    summary["entrants"][0]["seeds"][0]["step"] = 4
+    assert not any(line.startswith("warm-up: ") for line in conditions(summary))
+    summary |= {"same": {"schedule": {"kind": "constant"}}, "own": {}}
+    assert not any(line.startswith("warm-up: ") for line in conditions(summary))
 
 
 def test_seconds_of_several_sittings_are_added_up() -> None:
@@ -426,6 +546,19 @@ def test_the_ledger_says_what_did_not_help(tmp_path: Path) -> None:
     assert ends["qwen3.py"] == "no difference shown, 1 of 2 lost"
     assert ends["mistral.py"] == "not known from one seed"
     assert (tmp_path / "page" / "known.json").is_file()
+    write_ledger(summary, tmp_path / "page.md", "known")  # the same question
+    for other in ({"budget": {"kind": "minutes", "value": 2}}, {"data": data | {"fingerprint": "another"}}):
+        with pytest.raises(ConfigError, match=r"known\.json is another comparison, at 1 minute of training"):
+            write_ledger(summary | other, tmp_path / "page.md", "known")
+    assert read_summary(tmp_path / "page" / "known.json")["budget"] == summary["budget"]
+
+
+def test_a_name_that_the_ledger_has_is_refused_before_anything_is_trained(tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    what, page = files(tmp_path, "gpt2"), tmp_path / "page.md"
+    compare(what, tmp_path / "a" / "same", tokens=STEP, seeds=1, ledger=page)
+    with pytest.raises(ConfigError, match=r"same\.json is another comparison, at 72 tokens"):
+        compare(what, tmp_path / "b" / "same", tokens=2 * STEP, seeds=1, ledger=page)
+    assert not (tmp_path / "b" / "same" / "runs").exists()
 
 
 def test_every_configuration_to_compare_reads_the_same_text_and_is_of_one_size() -> None:
@@ -441,8 +574,8 @@ def test_every_configuration_to_compare_reads_the_same_text_and_is_of_one_size()
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["kill", "interrupt"])
 def test_a_comparison_that_was_stopped_goes_on_with_what_is_missing(how: str, tmp_path: Path) -> None:
-    steps = 300
-    files(tmp_path, "gpt2", "llama", validation={"every": 100, "batches": 1}, checkpoint={"every": 20})
+    steps = 1500  # so many that none is done before it is noticed that one has begun
+    files(tmp_path, "gpt2", "llama", validation={"every": 500, "batches": 1}, checkpoint={"every": 20})
     words = [sys.executable, "-m", "linnet.cli.main", "compare", "gpt2.yaml", "llama.yaml", "--tokens", str(steps * STEP), "--seeds", "1", "--threads", "1", "--out", "out"]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     runs = tmp_path / "out" / "runs"

@@ -174,3 +174,15 @@ def test_hashes(tmp_path: Path) -> None:
     write_bytes(tmp_path / "a", b"abc")
     published = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
     assert sha256_file(tmp_path / "a") == sha256_bytes(b"abc") == published
+
+
+def test_a_folder_is_not_written_where_a_link_to_nothing_is(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError, match="never overwritten"), atomic_folder(tmp_path / "link"):
+        pass
+    assert names(tmp_path) == ["link"]
+
+
+def test_json_that_is_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"cannot be read \(Is a directory\); needed: a table"):
+        read_json(tmp_path, what="a table", error=CheckpointError)

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,6 +67,8 @@ def test_on_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) 
     (trained / "lines").write_text("zwei und drei\nvier\n", "utf-8")
     assert command(capsys, "generate", trained / "run", "--source", "vier und eins")[:2] == (0, "four and one\n")
     assert command(capsys, "generate", trained / "run", "--source-file", trained / "lines")[1] == "two and three\nfour\n"
+    code, out, _ = command(capsys, "train", trained / "run", "--resume")
+    assert f'linnet generate {trained / "run"} --source "TEXT"' in out
     code, _, said = command(capsys, "generate", trained / "run", "eins")
     assert code == 2
     assert "a model that reads a source" in said
@@ -75,6 +78,40 @@ def test_on_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) 
     code, _, said = command(capsys, "generate", trained / "run", "--source", "eins " * 30)
     assert code == 2
     assert "at most the model's context of 24" in said
+
+
+def test_options_count_or_are_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("generate", trained / "run", "--source", "vier und eins")
+    short = linnet.load(trained / "run").translate(["vier und eins"], max_tokens=1)[0]
+    assert command(capsys, *asked, "--max-tokens", "1")[:2] == (0, short + "\n")
+    assert short != "four and one"
+    code, out, said = command(capsys, *asked, "--temperature", "0.8", "--stop", "x", "-n", "2")
+    assert (code, out) == (2, "")
+    assert "--temperature, --stop, -n with a source" in said
+    assert "--beams, --length-penalty and --max-tokens" in said
+
+
+def test_search_without_a_source_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go(tmp_path / "run", tiny())
+    code, out, said = command(capsys, "generate", tmp_path / "run", "a", "--beams", "5")
+    assert (code, out) == (2, "")
+    assert "--beams without a source" in said
+
+
+def test_a_penalty_beyond_all_numbers_is_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("generate", trained / "run", "--source", "vier und eins", "--length-penalty")
+    assert command(capsys, *asked, "10")[0] == 0
+    for penalty in ("1e308", "inf", "nan", "10.1"):
+        code, out, said = command(capsys, *asked, penalty)
+        assert (code, out) == (2, ""), penalty
+        assert "length" in said
+    with pytest.raises(LinnetError, match="length_penalty"):
+        linnet.load(trained / "run").translate(["vier"], length_penalty=1e308)
+    code, _, said = command(
+        capsys, "eval", trained / "run", "--source", trained / "a.de", "--target", trained / "a.en", *asked[-1:], "1e308"
+    )
+    assert code == 2
+    assert "length" in said
 
 
 @pytest.mark.skipif(not has("sacrebleu"), reason="an extra")
@@ -99,6 +136,43 @@ def test_scores() -> None:
     assert translation_score(texts, texts[::-1]).bleu < 20
     with pytest.raises(LinnetError, match="2 translations and 1 references"):
         translation_score(texts, texts[:1])
+    alone = translation_score(texts[:1], texts[:1])
+    assert (round(alone.bleu, 6), alone.low, alone.high) == (100, None, None)
+
+
+@pytest.mark.skipif(not has("sacrebleu"), reason="an extra")
+def test_the_interval_is_that_of_resampled_sentences() -> None:
+    import sacrebleu
+
+    texts = [
+        f"{name} saw {n} green birds over the {place}"
+        for n, name in enumerate(("Mia", "Tom", "Eva"))
+        for place in ("sea", "house", "old wood")
+    ]
+    said = [text if number % 2 else text.replace("green birds", "a bird") for number, text in enumerate(texts)]
+    scored = translation_score(said, texts)
+    assert scored.low is not None
+    assert scored.high is not None
+    assert 0 < scored.low < scored.bleu < scored.high < 100
+    draws = np.random.default_rng(1)
+    scores = []
+    for _ in range(500):  # sacrebleu's own score of each draw
+        rows = draws.integers(0, len(texts), size=len(texts))
+        scores.append(sacrebleu.BLEU().corpus_score([said[row] for row in rows], [[texts[row] for row in rows]]).score)
+    low, high = np.quantile(scores, [0.025, 0.975])
+    assert scored.low == pytest.approx(low, abs=0.15 * (high - low))
+    assert scored.high == pytest.approx(high, abs=0.15 * (high - low))
+
+
+@pytest.mark.skipif(not has("sacrebleu"), reason="an extra")
+def test_one_sentence_is_scored_without_an_interval(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (("de", "zwei und drei\n"), ("en", "two and three\n")):
+        (tmp_path / name).write_text(text, "utf-8")
+    code, out, _ = command(capsys, "eval", trained / "run", "--source", tmp_path / "de", "--target", tmp_path / "en")
+    assert code == 0
+    assert "BLEU" in out
+    assert " to " not in out
+    assert "1 sentence in" in out
 
 
 def test_stopped_and_gone_on_with_it_is_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

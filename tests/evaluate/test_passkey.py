@@ -12,7 +12,8 @@ from torch import Tensor
 from linnet.core.errors import LinnetError
 from linnet.evaluate.passkey import document, ids_of, likeliest, passkey_table, retrieve, wilson
 from linnet.model import Network
-from linnet.tokenizer.simple import byte_tokenizer
+from linnet.tokenizer.base import END_OF_TEXT
+from linnet.tokenizer.simple import UNKNOWN, CharTokenizer, byte_tokenizer
 from linnet.zoo import Llama
 
 TOKENIZER = byte_tokenizer()
@@ -67,6 +68,28 @@ def test_documents_are_as_long_as_asked_in_tokens_and_end_with_the_key() -> None
         assert n == 8
     with pytest.raises(LinnetError, match=r"length = 60 .* at least"):
         document(TOKENIZER, 0, 0, 60, digits=4, depth=0.5)
+
+
+def test_what_begins_a_text_stands_before_it_and_is_part_of_its_length() -> None:
+    class Seen(Reader):
+        def __call__(self, tokens: Tensor) -> Any:
+            assert tokens[:, :2].tolist() == [[7, 9]] * len(tokens)
+            longest.append(tokens.shape[1] + 1)
+            return super().__call__(tokens)
+
+    longest: list[int] = []
+    assert accuracies(Seen(10_000), 400, begin=[7, 9]) == [1, 1, 1]
+    assert max(longest) <= 400
+
+
+def test_a_tokenizer_without_digits_is_refused() -> None:
+    """Else a model that answers every question with [UNK] finds every key."""
+    found = document(TOKENIZER, 0, 0, 500, digits=4, depth=0.5)
+    letters = sorted(set(found.prompt + found.answer) - set("0123456789"))
+    special = {END_OF_TEXT: 0, UNKNOWN: 1}
+    without = CharTokenizer({letter: number for number, letter in enumerate(letters, 2)}, special)
+    with pytest.raises(LinnetError, match=r"reads the key \d \d \d \d as .* write digits"):
+        ids_of(without, found)
 
 
 def test_it_is_what_greedy_decoding_says() -> None:

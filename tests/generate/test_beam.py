@@ -10,13 +10,17 @@ import pytest
 import torch
 
 from linnet.core.errors import LinnetError
+from linnet.core.spec import load
 from linnet.generate import beam as module
 from linnet.generate.beam import Beam, beam_search
 from linnet.generate.decode import Decoder
 from linnet.generate.sampler import Sampling
+from linnet.generate.translate import longest_answer, translate
 from linnet.interop.huggingface import import_network
 from linnet.model.network import Network
 from linnet.model.state import Source
+from linnet.tokenizer import train_tokenizer
+from linnet.tokenizer.spec import TokenizerSpec
 from linnet.zoo import GPT2, Llama, Translate
 
 V, END = 4, 0
@@ -128,6 +132,34 @@ def test_rows_do_not_depend_on_their_neighbours() -> None:
             network, torch.full((1, 1), END), Beam(n_beams=3), source=source.select(torch.tensor([row])), **options
         )
         assert [each.tokens for each in alone[0]] == [each.tokens for each in together[row]]
+
+
+def test_each_row_has_its_own_limit() -> None:
+    cut = 0
+    for seed in range(4):
+        network = translator(seed)
+        source = read(network, seed)
+        most = [2, 7, 1]
+        together = beam_search(network, torch.full((3, 1), END), Beam(n_beams=3), end_id=END, max_tokens=most, source=source)
+        for row in range(3):
+            one = {"end_id": END, "max_tokens": most[row], "source": source.select(torch.tensor([row]))}
+            alone = beam_search(network, torch.full((1, 1), END), Beam(n_beams=3), **one)
+            assert [each.tokens for each in alone[0]] == [each.tokens for each in together[row]]
+            assert all(len(each.tokens) <= most[row] for each in together[row])
+            cut += any(each.tokens[-1] != END for each in together[row])
+    assert cut > 2
+    with pytest.raises(LinnetError, match="or for each"):
+        beam_search(network, torch.full((3, 1), END), Beam(), end_id=END, max_tokens=[2, 3], source=source)
+
+
+def test_a_translation_does_not_depend_on_its_neighbours() -> None:
+    tokenizer = train_tokenizer(load(TokenizerSpec, {"kind": "byte"}), ())  # type: ignore[type-abstract]
+    network = Network(Translate(n_layers=1, n_heads=2, d_model=16).sentence(tokenizer.vocab_size), seed=0).eval().double()
+    sources = ["a", "a b c d e f g h"]
+    together = translate(network, tokenizer, sources, beam=Beam(n_beams=2))
+    alone = [translate(network, tokenizer, [each], beam=Beam(n_beams=2))[0] for each in sources]
+    assert [each.tokens for each in together] == [each.tokens for each in alone]
+    assert len(together[0].tokens) == longest_answer(2, None) < len(together[1].tokens)
 
 
 @pytest.mark.parametrize(("n_beams", "penalty"), [(4, 1.0), (3, 0.0)])

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 import linnet
 from linnet.core.errors import ConfigError, LinnetError
 from linnet.data.worlds.stories import story
+from linnet.generate.beam import Beam, beam_search
 from linnet.generate.decode import score_tokens
 from linnet.generate.generate import generate
 from linnet.generate.sampler import Sampling
@@ -34,8 +35,9 @@ from linnet.tokenizer.chat import ChatML, ChatTemplate, Llama3, Plain
 from linnet.tokenizer.load import load_tokenizer
 from linnet.tokenizer.simple import byte_tokenizer, train_char
 from linnet.tokenizer.spec import BPE
-from linnet.zoo import GPT2, Family, Linnet, Llama, MambaFamily, Mistral, Mixtral, Qwen3
+from linnet.zoo import GPT2, BitNet, Family, Linnet, Llama, LongformerFamily, MambaFamily, Marian, Mistral, Mixtral, Qwen3
 from linnet.zoo.deepseek import Deepseek
+from linnet.zoo.jamba import Jamba
 from tiny_run import linnet as command
 
 transformers = pytest.importorskip("transformers")
@@ -50,6 +52,10 @@ FAMILIES: dict[str, Family] = {
     "mixtral": Mixtral(**SMALL, n_heads=4, n_experts=4),
     "mamba": MambaFamily(**SMALL, d_state=6),
     "deepseek_v3": Deepseek(**SMALL, n_heads=4, n_experts=4, n_groups=2, top_groups=1, top_k=2, d_latent=16),
+    "bitnet": BitNet(**SMALL, n_heads=4),
+    "jamba": Jamba(**SMALL | {"n_layers": 4}, n_heads=4, d_state=6, n_experts=2),
+    "longformer": LongformerFamily(**SMALL, n_heads=4, window=5),
+    "marian": Marian(**SMALL, n_heads=4),
 }
 CHAT = ("<|im_start|>", "<|im_end|>")
 
@@ -71,6 +77,8 @@ def run_of(folder: Path, family: Family, tokenizer: Tokenizer, template: ChatTem
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_folder_is_the_run(family: str, tmp_path: Path) -> None:
+    if family == "bitnet":
+        pytest.importorskip("accelerate")  # without which transformers opens no ternary model
     run = run_of(tmp_path / "run", FAMILIES[family], bpe())
     found = export_run(run, tmp_path / "hf")
     assert {line.verdict for line in found.lines} == {"equal", "does not apply"}
@@ -82,6 +90,52 @@ def test_the_folder_is_the_run(family: str, tmp_path: Path) -> None:
     assert spelt_out(network.spec) == spelt_out(again.spec)
     assert same.fingerprint == tokenizer.fingerprint
     assert (other.context_length, other.begin, other.stop) == (manifest.context_length, [], [])
+
+
+@pytest.mark.parametrize("family", ["llama", "longformer", "marian"])
+def test_the_card_says_how_it_is_used(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of the model card run where it lies, and give what the run gives."""
+    run = run_of(tmp_path / "run", FAMILIES[family], bpe("<|first|>", "<|second|>"))
+    export_run(run, tmp_path / "hf")
+    card = (tmp_path / "hf" / "README.md").read_text("utf-8")
+    monkeypatch.chdir(tmp_path / "hf")
+    found: dict[str, Any] = {}
+    exec(card.split("```python\n")[1].split("```")[0], found)
+    model = linnet.load(run)
+    if family == "longformer":
+        expected = model.network.logits(model.network(found["ids"]).hidden)
+        assert (found["out"].logits - expected).abs().max() < 1e-4
+        assert (found["model"](found["ids"]).logits - expected).abs().max() > 1e-2, "what the card says would not matter"
+    elif family == "marian":
+        end = model.tokenizer.end_id
+        assert end != model.tokenizer.vocab_size - 1, "where an answer begins would not matter"
+        assert found["source"].tolist() == [[*model.tokenizer.encode("ein Hund"), end]]
+        read = model.network.read(found["source"])
+        most = 64  # as the card says
+        [[best]] = beam_search(model.network, torch.tensor([[end]]), Beam(n_beams=1), end_id=end, max_tokens=most, source=read)
+        assert found["said"] == model.tokenizer.decode([token for token in best.tokens if token != end])
+
+
+def test_a_translator_that_begins_elsewhere_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of(tmp_path / "run", FAMILIES["marian"], bpe())
+    spoil = edit("generation_config.json", lambda t: t.update(decoder_start_token_id=7))
+    write = exporting.write_export
+
+    def mutant(model: Any, folder: Path, **options: Any) -> None:
+        write(model, folder, **options)
+        spoil(folder)
+
+    monkeypatch.setattr(exporting, "write_export", mutant)
+    with pytest.raises(CertificateError, match=r"stop, read by transformers"):
+        export_run(run, tmp_path / "hf")
+
+
+def test_a_model_that_transformers_fails_at_is_refused(tmp_path: Path) -> None:
+    """A Jamba without attention is opened, but its state cannot be made: a line of the certificate, and not a traceback."""
+    run = run_of(tmp_path / "run", Jamba(**SMALL, n_heads=4, attention_period=5, attention_offset=4, n_experts=2), bpe())
+    with pytest.raises(CertificateError, match=r"reading, read by transformers: transformers cannot read the folder: \w+"):
+        export_run(run, tmp_path / "hf")
+    assert not (tmp_path / "hf").exists()
 
 
 @pytest.mark.parametrize("kind", ["chatml", "llama3", "plain", "other names", "pieces", "bytes", "characters"])

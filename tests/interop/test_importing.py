@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import linnet
 from linnet.core.errors import CheckpointError, LinnetError
+from linnet.interop.exporting import export_run
 from linnet.interop.importing import import_folder, read_import
 from linnet.tokenizer.chat import ChatML
 from tiny_run import linnet as command
@@ -209,6 +210,10 @@ BAD: dict[str, tuple[Any, tuple[str, ...]]] = {
     "field missing": (lambda f: edit(f / "config.json", hidden_size=...), ("hidden_size",)),
     "field of another kind": (lambda f: edit(f / "config.json", hidden_size="wide"), ("wide",)),
     "no config": (lambda f: (f / "config.json").unlink(), ("config.json",)),
+    "config is a folder": (
+        lambda f: ((f / "config.json").unlink(), (f / "config.json").mkdir()),
+        ("config.json cannot be read",),
+    ),
     "config is a list": (lambda f: (f / "config.json").write_text("[1]"), ("table",)),
     "missing": (lambda f: rewrite(f, lambda t: t.pop("model.norm.weight")), ("model.norm.weight is missing",)),
     "extra": (
@@ -263,6 +268,28 @@ def test_all_of_it_is_said_at_once(tmp_path: Path) -> None:
     assert all(word in str(caught.value) for word in ("model.norm.weight is missing", "extra is not expected", "normalizer"))
 
 
+def test_an_unknown_field_hides_no_tensor(tmp_path: Path) -> None:
+    make(tmp_path / "hf")
+    rewrite(tmp_path / "hf", lambda t: t.pop("model.norm.weight"))
+    edit(tmp_path / "hf" / "config.json", hidden_sizes=3)
+    with pytest.raises(CheckpointError) as caught:
+        read_import(tmp_path / "hf")
+    assert all(word in str(caught.value) for word in ("2 problems", "hidden_sizes = 3", "model.norm.weight is missing"))
+
+
+def test_hints_are_for_this_folder(tmp_path: Path) -> None:
+    """A family that is not known brings the list of them once; a tokenizer that is missing is not looked for in a run."""
+    make(tmp_path / "hf")
+    (tmp_path / "hf" / "tokenizer.json").unlink()
+    edit(tmp_path / "hf" / "config.json", model_type="xyz")
+    with pytest.raises(CheckpointError) as caught:
+        read_import(tmp_path / "hf")
+    said = str(caught.value)
+    assert said.count("mixtral") == 1
+    assert "has no tokenizer; needed: tokenizer.json, tokenizer.model" in said
+    assert "finished run" not in said
+
+
 def test_a_failure_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path / "hf")
 
@@ -288,3 +315,12 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text.txt").write_text("Once upon a time there was a bird.", "utf-8")
     code, out, err = command(capsys, "eval", tmp_path / "run", tmp_path / "text.txt")
     assert code == 0, err
+
+
+def test_a_link_to_nothing_is_no_place_to_write(tmp_path: Path) -> None:
+    make(tmp_path / "hf")
+    (tmp_path / "run").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(LinnetError, match="is there already"):
+        import_folder(tmp_path / "hf", tmp_path / "run")
+    with pytest.raises(LinnetError, match="is there already"):
+        export_run(tmp_path / "hf", tmp_path / "run")

@@ -123,7 +123,13 @@ SENTENCES = sentences()
 
 
 def is_causal(model: Model) -> bool:
-    return all(dump(sublayer.mixer).get("causal", True) for sublayer in model.decoder.sublayers())
+    return not any(looks_ahead(dump(sublayer.mixer)) for sublayer in model.decoder.sublayers())
+
+
+def looks_ahead(mixer: dict[str, Any]) -> bool:
+    """Whether a mixer, or one inside of it, is told not to be causal."""
+    inner = (part for part in mixer.values() if isinstance(part, dict))
+    return mixer.get("causal") is False or any(looks_ahead(part) for part in inner)
 
 
 CAUSAL = {name: model for name, model in SENTENCES.items() if is_causal(model)}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from linnet.core.errors import ConfigError, LinnetError
 from linnet.core.spec import dump, load
 from linnet.data.batch import Batch
-from linnet.model import Attention, Cross, Encoder, Model, Network, Repeat, Source, Stack, State
+from linnet.model import GLU, Attention, Cross, Encoder, Model, MoE, Network, Repeat, Source, Stack, State
 from linnet.model.mixer.cross import CrossLayer
 from linnet.model.position import SinusoidalLayer
 from linnet.objective.next_token import NextToken
@@ -150,6 +150,49 @@ def test_the_objective_reads_the_source_and_teaches_the_encoder() -> None:
     torch.testing.assert_close(loss, right)
     loss.backward()
     assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in network.encoder.parameters())
+
+
+def with_experts(mixer: MoE) -> Model:
+    """A translator whose encoder's channel mixers are these."""
+    spec = Translate(n_layers=2, n_heads=HEADS, d_model=D, d_ff=FF).sentence(VOCAB)
+    assert spec.encoder is not None
+    block = next(spec.encoder.stack.blocks())
+    last = block.sublayers[-1].replace(mixer=mixer)
+    stack = spec.encoder.stack.replace(layers=(Repeat(pattern=(block.replace(sublayers=(*block.sublayers[:-1], last)),)),))
+    return spec.replace(encoder=spec.encoder.replace(stack=stack))
+
+
+def test_experts_of_an_encoder_are_balanced_by_the_first_pass_that_looks() -> None:
+    network = Network(with_experts(MoE(expert=GLU(d_ff=8), n_experts=4, top_k=2, balance_weight=0.3)), seed=1)
+    source, target = Batch(ids(2, 6, 1), ids(2, 6, 1), torch.ones(2, 6)), ids(2, 7, 2)
+    loss = NextToken()(network, Batch(target, ids(2, 7, 3), torch.ones(2, 7), source=source))
+    read = network.read(source.tokens)
+    assert read.aux["loss/balance"] > 0
+    torch.testing.assert_close(loss.total - loss.logs["loss"][0], read.aux["loss/balance"] * 14)
+    assert {"balance", "routing_peak", "routing_entropy"} < set(loss.logs)
+    first = network(target[:, :4], state=network.new_state(2, source=read))
+    assert first.aux["loss/balance"] == read.aux["loss/balance"]
+    assert network(target[:, 4:], state=first.state).aux == {}
+    assert network.new_state(2, source=read).select(torch.tensor([1])).source.aux == {}
+
+
+def test_a_token_uses_few_of_the_experts_of_an_encoder() -> None:
+    mixer = MoE(expert=GLU(d_ff=8), n_experts=4, top_k=1, normalise=False)
+    spec = with_experts(mixer)
+    assert spec.n_params() - spec.n_active_params() == 3 * GLU(d_ff=8).n_params(D)
+
+
+def test_a_state_keeps_its_source_and_takes_no_other() -> None:
+    network, target = built(), ids(1, 4, 2)
+    read, other = network.read(ids(1, 5, 1)), network.read(ids(1, 5, 3))
+    with torch.no_grad():
+        right = network(target, source=read).hidden[:, 2:]
+        for begun in (network(target[:, :2], state=network.new_state(1), source=read), None):
+            state = network(target[:, :2], state=network.new_state(1, source=read)).state if begun is None else begun.state
+            torch.testing.assert_close(network(target[:, 2:], state=state).hidden, right)
+            torch.testing.assert_close(network(target[:, 2:], state=state, source=read).hidden, right)
+            with pytest.raises(LinnetError, match="a source beside a state that has another"):
+                network(target[:, 2:], state=state, source=other)
 
 
 def test_a_source_is_asked_for_and_refused() -> None:

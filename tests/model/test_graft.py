@@ -14,7 +14,7 @@ from linnet.model import MLP, Alibi, Attention, Infini, LayerNorm, Learned, Mode
 from linnet.model.graft import AJAR, CLOSED, InfiniGraft, graft, grafted
 from linnet.model.spec import Block, Sublayer
 from linnet.model.weights import model_tensors, restore_model
-from linnet.zoo import GPT2, Bert, Llama, MambaFamily, Mistral, Mixtral
+from linnet.zoo import GPT2, Bert, BitNet, Llama, MambaFamily, Mistral, Mixtral
 
 VOCAB, SEGMENT = 53, 6
 EXACT = 2e-6  # float32: rows are summed in another order; measured 5e-7
@@ -170,6 +170,9 @@ def one(attention: Attention, **others: Any) -> Model:
         (one(Attention(n_heads=4, position=Alibi())), ["alibi"]),
         (one(Attention(n_heads=4, scale=0.5)), ["scale = 0.5"]),
         (one(Attention(n_heads=4, bias=True, output_bias=False)), ["output_bias"]),
+        (one(Attention(n_heads=4, sub_norm=RMSNorm())), ["sub_norm"]),
+        (one(Attention(n_heads=4, persistent=4)), ["persistent = 4"]),
+        (BitNet(n_layers=1, n_heads=4, d_model=32).sentence(VOCAB), ["sub_norm"]),
         (one(Attention(n_heads=4, window=3)), ["window = 3", "--segment 3"]),
         (one(Attention(n_heads=4, scale=0.5, position=Alibi())), ["2 problems", "scale", "alibi"]),
         (one(Attention(n_heads=4), position=Learned(max_length=SEGMENT)), ["6 learned positions", "rope"]),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize, silu
 
 from linnet.core.errors import ConfigError
 from linnet.core.spec import load
@@ -47,6 +49,146 @@ def test_the_layer_is_its_formula_token_by_token(documents: Tensor | None, depth
 
     monkeypatch.setattr(module, "memory_context", by_token)
     assert (y - layer(x, Context(0, 14, positions, documents, documents))[0]).abs().max() < 1e-11
+
+
+def rms(x: Tensor, norm: Any) -> Tensor:
+    return x / (x.square().mean(-1, keepdim=True) + norm.eps).sqrt() * norm.weight
+
+
+def turned(x: Tensor, position: int) -> Tensor:
+    """Heads (H, K) by the angles of a place."""
+    half = x.shape[-1] // 2
+    angle = position * 10_000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
+    a, b = x[:, :half], x[:, half:]
+    return torch.cat((a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()), -1)
+
+
+def answer(memory: list[Tensor], x: Tensor) -> Tensor:
+    return memory[0] @ x if len(memory) == 1 else x + memory[1] @ silu(memory[0] @ x)
+
+
+def read_by_hand(layer: MemoryContextLayer, x: Tensor) -> Tensor:
+    """A document (T, D) by the weights alone: nothing of the layer runs. Grouped heads, rope, qk-norm, persistent tokens."""
+    spec, attention, memory, width = layer.spec, layer.attention, layer.memory, layer.attention.d_head
+    heads = range(spec.memory.n_heads)
+
+    def by_head(matrix: Any, x: Tensor, norm: Any = None) -> Tensor:
+        found = (matrix.weight @ x + matrix.bias).view(-1, width)
+        return found if norm is None else rms(found, norm)
+
+    def told(matrix: Any, x: Tensor) -> Tensor:
+        return silu(matrix.weight @ x).view(len(heads), -1)
+
+    now = [[w[h] for w in memory.initial] for h in heads]
+    pull = [[torch.zeros_like(w) for w in one] for one in now]
+    said = []
+    for t, token in enumerate(x):
+        if t % spec.segment == 0:
+            before, keys, values = now, [], []
+        if t % spec.memory.chunk == 0:
+            anchor = now
+        asked = normalize(told(memory.q, token), dim=-1)
+        heard = memory.o.weight @ torch.cat([answer(before[h], asked[h]) for h in heads])
+        for shown in (heard, token):
+            keys.append(turned(by_head(attention.k, shown, attention.k_norm), t))
+            values.append(by_head(attention.v, shown))
+        always = attention.persistent
+        plain = by_head(attention.q, token, attention.q_norm)
+        found = []
+        for head, (still, query) in enumerate(zip(plain, turned(plain, t), strict=True)):
+            group = head * spec.attention.groups // spec.attention.n_heads
+            scores = [still @ by_head(attention.k, one, attention.k_norm)[group] for one in always]
+            scores += [query @ key[group] for key in keys]
+            seen = [by_head(attention.v, one)[group] for one in always] + [value[group] for value in values]
+            found.append((torch.stack(scores) / width**0.5).softmax(0) @ torch.stack(seen))
+        joint = torch.cat(found)
+        y = attention.o.weight @ (joint if attention.sub_norm is None else rms(joint, attention.sub_norm)) + attention.o.bias
+        queries, ks = (normalize(told(matrix, y), dim=-1) for matrix in (memory.q, memory.k))
+        vs, gates = told(memory.v, y), (memory.gates.weight @ y).view(3, -1) + memory.gate_offset
+        rate, kept, forgotten = spec.memory.rate * gates[0].sigmoid(), gates[1].sigmoid(), gates[2].sigmoid()
+        answers, after = [], []
+        for h in heads:
+            at = [w.detach().requires_grad_() for w in anchor[h]]
+            slopes = torch.autograd.grad((answer(at, ks[h].detach()) - vs[h].detach()).square().sum(), at)
+            pull[h] = [kept[h] * s - rate[h] * g for s, g in zip(pull[h], slopes, strict=True)]
+            after.append([(1 - forgotten[h]) * w + s for w, s in zip(now[h], pull[h], strict=True)])
+            answers.append(answer(after[h], queries[h]))
+        now = after
+        gate = memory.o.weight @ torch.cat(answers)
+        said.append(rms(y, layer.mixer_norm) * torch.sigmoid(rms(gate, layer.gate_norm)))
+    return torch.stack(said).detach()
+
+
+def off_by_hand(depth: int) -> float:
+    """How far the layer is from its weights read by hand, in packed documents."""
+    memory = NeuralMemory(n_heads=2, chunk=2, depth=depth, rate=0.3)
+    spec = MemoryContext(attention=ATTENTION.replace(sub_norm=RMSNorm()), memory=memory, segment=4)
+    layer = filled(MemoryContextLayer(spec, 16)).double()
+    x = torch.randn(2, 14, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    positions = positions_within(DOCUMENTS, None, torch.zeros(2, dtype=torch.int64))
+    with torch.no_grad():
+        y, _ = layer(x, Context(0, 14, positions, DOCUMENTS, DOCUMENTS))
+    off = [
+        (y[row, places] - read_by_hand(layer, x[row, places])).abs().max()
+        for row in range(2)
+        for places in (DOCUMENTS[row] == document for document in DOCUMENTS[row].unique())
+    ]
+    return torch.stack(off).max().item()
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_the_layer_is_what_its_weights_say_read_by_hand(depth: int) -> None:
+    assert off_by_hand(depth) < 1e-6  # angles in float32
+
+
+def gates_the_other_way(patch: pytest.MonkeyPatch) -> None:
+    def mutant(self: Any, y: Tensor, z: Tensor) -> Tensor:
+        return self.gate_norm(self.memory.written(z, y.dtype)) * self.mixer_norm(y).sigmoid()
+
+    patch.setattr(MemoryContextLayer, "gated", mutant)
+
+
+def turns_no_answer(patch: pytest.MonkeyPatch) -> None:
+    turn = module.rotation_at
+
+    def mutant(positions: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+        return turn(torch.zeros_like(positions), *rest)
+
+    patch.setattr(module, "rotation_at", mutant)
+
+
+def without(part: str, norm: str) -> Callable[[pytest.MonkeyPatch], None]:
+    """A mutant that leaves out a norm in one of the parts."""
+
+    def mutate(patch: pytest.MonkeyPatch) -> None:
+        real = MemoryContextLayer.parts
+
+        def mutant(self: Any, x: Tensor) -> Any:
+            parts = real(self, x)
+
+            def call(*given: Tensor) -> Any:
+                with pytest.MonkeyPatch.context() as inner:
+                    inner.setitem(self.attention._modules, norm, None)
+                    return getattr(parts, part)(*given)
+
+            return parts._replace(**{part: call})
+
+        patch.setattr(MemoryContextLayer, "parts", mutant)
+
+    mutate.__name__ = f"{part}_without_{norm}"
+    return mutate
+
+
+@pytest.mark.parametrize(
+    "mutate",
+    [gates_the_other_way, turns_no_answer, without("shows", "k_norm"), without("found", "sub_norm")],
+    ids=lambda mutate: mutate.__name__,
+)
+def test_a_mutant_is_not_what_its_weights_say(
+    mutate: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutate(monkeypatch)
+    assert off_by_hand(1) > 1e-3
 
 
 def test_the_first_segment_hears_what_every_document_begins_with_and_the_second_the_first() -> None:

@@ -21,7 +21,7 @@ from linnet.model.weights import model_tensors, restore_model
 from linnet.objective.next_token import NextToken, next_token_loss
 from linnet.ops.memory_lookup import best_pairs_reference, half_scores, read_reference
 from linnet.ops.route import balance_loss, mix_reference, route
-from linnet.train.settle import check_sides
+from linnet.train.settle import check_learns
 from linnet.zoo import Mixtral
 
 V, D = 31, 16
@@ -143,8 +143,8 @@ def test_all_problems_at_once() -> None:
     one = MoE(expert=MLP(d_ff=4), n_experts=6, top_k=1)
     assert not one.problems(D), "which can be imported"
     with pytest.raises(ConfigError, match="the router learns nothing"):
-        check_sides(sentence(one), "windows")
-    check_sides(sentence(one.replace(normalise=False)), "windows")
+        check_learns(sentence(one))
+    check_learns(sentence(one.replace(normalise=False)))
     assert "of the 2 experts of 1 groups" in MoE(expert=MLP(d_ff=4), n_experts=6, top_k=3, n_groups=3).problems(D)[0]
     assert len(ProductKey(n_keys=2, top_k=5, d_key=7).problems(D)) == 2
     with pytest.raises(ConfigError, match="mlp"):
@@ -239,6 +239,49 @@ def test_a_bias_moves_by_the_sign_of_the_error_and_only_in_a_step() -> None:
     torch.testing.assert_close(layer.bias, 0.01 * torch.sign(counts.mean() - counts))
     assert layer.bias.any()
     assert not layer.loads.any()
+
+
+def with_padding(network: Network, rows: torch.Tensor, padding: int) -> tuple[dict[str, Any], torch.Tensor]:
+    """What the layers say of rows with so many places of padding after them, and the loads of a step."""
+    layer = next(m for m in network.modules() if isinstance(m, MoELayer))
+    tokens = torch.cat((rows, rows.new_full((len(rows), padding), 7)), 1)
+    documents = torch.cat((torch.zeros_like(rows), rows.new_full((len(rows), padding), -1)), 1)
+    network.before_step()
+    aux = network(tokens, documents=documents).aux
+    loads = torch.zeros(0) if layer.loads is None else layer.loads.clone()
+    network.after_step()
+    return aux, loads
+
+
+@pytest.mark.parametrize("balance", ["loss", "bias"])
+def test_padding_counts_for_nothing(balance: str) -> None:
+    network, rows = Network(sentence(BIASED.replace(balance=balance), n_layers=1), seed=1), batch().tokens
+    right, loads = with_padding(network, rows, 0)
+    network = Network(sentence(BIASED.replace(balance=balance), n_layers=1), seed=1)
+    aux, padded = with_padding(network, rows, 5)
+    torch.testing.assert_close(aux, right)
+    assert torch.equal(padded, loads)
+    if balance == "bias":
+        assert loads.sum() == rows.numel() * 2
+    nothing = network(rows, documents=torch.full_like(rows, -1)).aux
+    assert all(torch.isfinite(said).all() for said in nothing.values())
+
+
+def test_a_bias_moves_in_16_bits_as_in_32() -> None:
+    network = Network(sentence(BIASED.replace(bias_step=0.001), n_layers=1), seed=1)
+    layer = next(m for m in network.modules() if isinstance(m, MoELayer))
+    assert layer.bias is not None
+    layer.bias.fill_(0.77)
+    network.to(torch.bfloat16)
+    assert layer.router.weight.dtype == torch.bfloat16
+    assert torch.equal(layer.bias, torch.full((4,), 0.77))
+    network.before_step()
+    for _ in range(10):
+        network(batch(rows=20, n=20).tokens)
+    assert layer.loads.sum() == 10 * 20 * 20 * 2
+    network.after_step()
+    assert ((layer.bias - 0.77).abs() > 0.0009).any()
+    assert network.double().decoder.layers[0].sublayers[1].mixer.bias.dtype == torch.float64
 
 
 def test_recomputing_activations_moves_the_bias_alike() -> None:

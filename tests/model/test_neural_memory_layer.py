@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import silu
 
-from linnet.model import MLP, Attention, Block, Gated, Model, Network, NeuralMemory, Repeat, Stack, Sublayer
+from linnet.model import MLP, Attention, Block, Cross, Gated, Model, Network, NeuralMemory, Repeat, Stack, Sublayer
 from linnet.model.context import Context
 from linnet.model.mixer.gated import GatedLayer
 from linnet.model.mixer.neural_memory import NeuralMemoryLayer, Trained
@@ -45,6 +46,49 @@ def test_the_layer_is_its_formula_token_by_token(
     assert (y - layer(x, context(documents))[0]).abs().max() < 1e-11
 
 
+def read_by_hand(layer: NeuralMemoryLayer, x: torch.Tensor) -> torch.Tensor:
+    """A document (T, D) by the weights alone: nothing of the layer runs. Memories of one matrix."""
+    spec, heads = layer.spec, range(layer.spec.n_heads)
+    now = [layer.initial[0][h].detach() for h in heads]
+    pull, said = [torch.zeros_like(w) for w in now], []
+    for t, token in enumerate(x):
+        q, k, v = (silu(matrix.weight @ token).view(len(heads), -1) for matrix in (layer.q, layer.k, layer.v))
+        q, k = q / q.norm(dim=-1, keepdim=True), k / k.norm(dim=-1, keepdim=True)
+        rate, momentum, forgetting = ((layer.gates.weight @ token).view(3, -1) + layer.gate_offset).sigmoid()
+        anchor = now if t % spec.chunk == 0 else anchor
+        slopes = [2 * torch.outer(anchor[h] @ k[h] - v[h], k[h]) for h in heads]
+        pull = [momentum[h] * pull[h] - spec.rate * rate[h] * slopes[h] for h in heads]
+        now = [(1 - forgetting[h]) * now[h] + pull[h] for h in heads]
+        said.append(layer.o.weight @ torch.cat([now[h] @ q[h] for h in heads]))
+    return torch.stack(said)
+
+
+def off_by_hand() -> float:
+    layer = filled(NeuralMemoryLayer(NeuralMemory(n_heads=2, chunk=3, rate=0.3), 8)).double()
+    x = torch.randn(1, 9, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    with torch.no_grad():
+        return float((layer(x, context(None))[0][0] - read_by_hand(layer, x[0])).abs().max())
+
+
+def test_the_layer_is_what_its_weights_say_read_by_hand() -> None:
+    assert off_by_hand() < 1e-12
+
+
+@pytest.mark.parametrize("swapped", [("rate", "momentum"), ("momentum", "forgetting"), ("queries", "keys"), ("keys", "values")])
+def test_a_layer_that_takes_one_for_the_other_is_not(swapped: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    tell = NeuralMemoryLayer.tokens
+
+    def mutant(self: NeuralMemoryLayer, x: torch.Tensor) -> Any:
+        told, (a, b) = tell(self, x), swapped
+        if a == "rate":  # as the layer would have it: it squeezes the rate alone
+            rate = self.spec.rate * told.momentum.sigmoid()
+            return told._replace(rate=rate, momentum=(told.rate / self.spec.rate).logit())
+        return told._replace(**{a: getattr(told, b), b: getattr(told, a)})
+
+    monkeypatch.setattr(NeuralMemoryLayer, "tokens", mutant)
+    assert off_by_hand() > 1e-3
+
+
 def test_queries_and_keys_have_length_one_and_rates_a_limit() -> None:
     layer = filled(NeuralMemoryLayer(NeuralMemory(n_heads=2, rate=0.05), 8))
     tokens = layer.tokens(10 * torch.randn(2, 9, 8))
@@ -70,6 +114,13 @@ def test_gated_is_its_formula() -> None:
 def test_problems_are_told_through_a_gate() -> None:
     spec = Gated(mixer=Attention(n_heads=4), gate=NeuralMemory(n_heads=5))
     assert spec.problems(32) == ["gated: neural_memory: n_heads = 5 does not divide d_model = 32; needed: a divisor"]
+
+
+def test_a_gate_and_what_it_gates_may_look_at_a_source() -> None:
+    cross, attention = Cross(n_heads=2), Attention(n_heads=2)
+    assert Gated(mixer=cross, gate=attention).reads_source
+    assert Gated(mixer=attention, gate=cross).reads_source
+    assert not Gated(mixer=attention, gate=attention).reads_source
 
 
 def test_what_titans_are_made_of() -> None:

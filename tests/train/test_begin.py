@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 import torch
 
 from linnet.core.errors import CheckpointError, LinnetError, TokenizerError
-from linnet.core.spec import load
-from linnet.interop.native import load_model
+from linnet.core.spec import dump, load
+from linnet.interop.native import load_model, read_manifest, save_model, template_of
 from linnet.model.weights import model_tensors
+from linnet.tokenizer.chat import Plain
 from linnet.train.begin import begun_from, fill
 from linnet.train.record import read_run
 from linnet.train.spec import RunSpec
@@ -104,3 +107,48 @@ def test_weights_are_not_half_loaded(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="not part of this model"):
         fill(other, before)
     assert all(torch.equal(tensor, kept[name]) for name, tensor in model_tensors(other).items())
+
+
+def test_what_belongs_to_the_weights_goes_with_them(tmp_path: Path) -> None:
+    """Also when the run goes on after they are gone."""
+    import shutil
+
+    before = trained_copy(tmp_path / "before")
+    network, tokenizer, manifest = load_model(before)
+    save_model(
+        before, network, tokenizer, replace(manifest, begin=[65], stop=[7, 9], template=dump(Plain(user="Q", assistant="A")))
+    )
+    (before / "LICENSE").write_text("as you like")
+    (before / "chat_template.jinja").write_text("{{ messages }}")
+    table = longer(before, train__steps=4)
+    go(tmp_path / "after", table)
+    for name in ("model.safetensors", "manifest.json", "evaluation.json", "summary.json"):
+        (tmp_path / "after" / name).unlink()
+    shutil.rmtree(before)
+    go(tmp_path / "after", table, resume=True)
+    after = read_manifest(tmp_path / "after")
+    assert (after.begin, after.stop) == ([65], [7, 9])
+    assert template_of(after) == Plain(user="Q", assistant="A")
+    assert (tmp_path / "after" / "LICENSE").read_text() == "as you like"
+    assert (tmp_path / "after" / "chat_template.jinja").read_text() == "{{ messages }}"
+
+
+def test_a_template_that_is_taught_takes_the_place_of_theirs(tmp_path: Path) -> None:
+    before = trained_copy(tmp_path / "before")
+    network, tokenizer, manifest = load_model(before)
+    save_model(before, network, tokenizer, replace(manifest, stop=[7], template=dump(Plain(user="Q", assistant="A"))))
+    (before / "chat_template.jinja").write_text("{{ messages }}")
+    (tmp_path / "chats.jsonl").write_text(
+        "".join(
+            json.dumps(
+                {"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"It is {n}, as asked."}]}
+            )
+            + "\n"
+            for n in range(60)
+        )
+    )
+    source = {"kind": "conversations", "path": str(tmp_path / "chats.jsonl"), "template": {"kind": "plain"}}
+    go(tmp_path / "after", longer(before, train__steps=2, data={"sources": [source], "validation": 0.3}))
+    after = read_manifest(tmp_path / "after")
+    assert (template_of(after), after.stop) == (Plain(), [7])
+    assert not (tmp_path / "after" / "chat_template.jinja").exists()

@@ -28,11 +28,16 @@ def adapt(
     [b]linnet adapt runs/mistral --graft infini[/b]              closed gates: the same model
     [b]linnet adapt runs/mistral --graft infini --gate -2[/b]    gates ajar, to be trained on
 
-    Go on with a run file that says [b]weights: runs/mistral-infini[/b].
+    With gates ajar, go on with a run file that says [b]weights: runs/mistral-infini[/b].
     """
     from linnet.command import adapt_run
+    from linnet.model.graft import CLOSED
 
     folder, spec = adapt_run(model, graft, out, segment=segment, gate=gate, rule=rule)
     console = Console()
     console.print(Text(f"model     {folder}: {spec}"), soft_wrap=True)
-    console.print(Text(f"next      weights: {folder} in a run file, then linnet train"), soft_wrap=True)
+    if gate is None or gate <= CLOSED:
+        words = f"linnet adapt {model} --graft {graft} --gate -2 --out {folder}-ajar"
+        console.print(Text(f"gates     closed: no training opens them; to train, first: {words}"), soft_wrap=True)
+    else:
+        console.print(Text(f"next      weights: {folder} in a run file, then linnet train"), soft_wrap=True)

@@ -28,8 +28,10 @@ def compare(
     minutes: Annotated[float | None, typer.Option(help="The budget of each run: minutes in the training loop.")] = None,
     flops: Annotated[float | None, typer.Option(help="… or FLOPs of training, e.g. 1e13.")] = None,
     tokens: Annotated[float | None, typer.Option(help="… or tokens that are trained on, e.g. 1e6.")] = None,
-    seeds: Annotated[int, typer.Option(help="Runs of each, which differ in their seed; intervals need two, better three.")] = 3,
-    out: Annotated[Path, typer.Option(help="The folder of the comparison.")] = Path("runs/compare"),
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs of each, which differ in their seed (3); intervals need two, better three.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder of the comparison (runs/compare).")] = None,
     baseline: Annotated[str | None, typer.Option(help="What the others are compared with (the first).")] = None,
     at_once: Annotated[int, typer.Option("--at-once", help="Runs that are trained side by side.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Threads of each run; without it they share all cores.")] = None,
@@ -50,7 +52,7 @@ def compare(
     Runs are ordinary run folders. Those that are finished are not trained again.
     Ends with 1 where a run failed; one that diverged is a result, and shown as such.
     """
-    from linnet.compare.verb import Wish, carry_out
+    from linnet.compare.verb import Wish, carry_out, place_of
 
     console = Console(quiet=quiet)
     wish = Wish(
@@ -68,7 +70,7 @@ def compare(
     try:
         summary, written = carry_out(wish, out, ledger=ledger, console=console)
     except KeyboardInterrupt:
-        console.print(Text(f"stopped and saved; go on with: linnet compare {out}"), soft_wrap=True)
+        console.print(Text(f"stopped and saved; go on with: linnet compare {place_of(wish, out)}"), soft_wrap=True)
         raise typer.Exit(130) from None
     show(console, summary)
     for path in written:

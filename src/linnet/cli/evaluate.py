@@ -27,7 +27,9 @@ def evaluate(
     ] = None,
     target: Annotated[Path | None, typer.Option(help="What they are in the other language, line by line.")] = None,
     beams: Annotated[int, typer.Option(min=1, help="With --source: beginnings kept at a time; 1 is greedy.")] = 5,
-    length_penalty: Annotated[float, typer.Option(min=0, help="With --source: above 0, longer texts are preferred.")] = 1.0,
+    length_penalty: Annotated[
+        float, typer.Option(min=0, max=10, help="With --source: above 0, longer texts are preferred.")
+    ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a model, beside n-grams and xz on the same text.
@@ -79,8 +81,11 @@ def evaluate(
         if as_json:
             print(json.dumps(scored, indent=2))
             return
-        print(f"BLEU {scored['bleu']:.2f} ({scored['low']:.2f} to {scored['high']:.2f})   chrF {scored['chrf']:.2f}", end="   ")
-        print(f"{scored['sentences']:,} sentences in {scored['seconds']:.1f} s\n{scored['signature']}")
+        spread = "" if scored["low"] is None else f" ({scored['low']:.2f} to {scored['high']:.2f})"
+        print(f"BLEU {scored['bleu']:.2f}{spread}   chrF {scored['chrf']:.2f}", end="   ")
+        print(
+            f"{scored['sentences']:,} sentence{'s' if scored['sentences'] != 1 else ''} in {scored['seconds']:.1f} s\n{scored['signature']}"
+        )
         return
     scores = evaluate_run(model, text)
     if as_json:

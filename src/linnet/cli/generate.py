@@ -37,6 +37,34 @@ def refuse_beside_source(prompt: str, source: str | None, source_file: Path | No
         raise ConfigError(explain(got, need="one of them"))
 
 
+SAMPLING = (
+    "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "stop", "stop_token", "n", "seed",
+)  # fmt: skip
+SEARCH = ("beams", "length_penalty")
+
+
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was written, even if what was written is its default."""
+    found = context.get_parameter_source(name)
+    return found is not None and found.name == "COMMANDLINE"
+
+
+def refuse_options_of_another_kind(context: typer.Context, *, source: bool) -> None:
+    """Raise ConfigError for options that say how to draw a text beside a source, and for those of beam search without one."""
+    from linnet.core.errors import ConfigError, explain
+
+    names = [name for name in (SAMPLING if source else SEARCH) if was_given(context, name)]
+    if names:
+        got = f"{', '.join(map(option, names))} {'with' if source else 'without'} a source"
+        need = "of the options, --beams, --length-penalty and --max-tokens alone: it is a search, no drawing"
+        raise ConfigError(explain(got, need=need if source else "--source TEXT for a search"))
+
+
+def option(name: str) -> str:
+    """As it is written on the command line."""
+    return "-n" if name == "n" else "--" + name.replace("_", "-")
+
+
 def sources_of(source: str | None, source_file: Path | None) -> list[str]:
     """The texts that a model is to read: one, or those of a file or of standard input, one a line. Raises DataError."""
     from linnet.data.pairs import lines_of
@@ -48,11 +76,14 @@ def sources_of(source: str | None, source_file: Path | None) -> list[str]:
 
 
 def generate(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="A run folder.")],
     prompt: Annotated[
         str, typer.Argument(help="What to go on from; [b]-[/b] reads it from standard input; empty begins a new document.")
     ] = "",
-    max_tokens: Annotated[int, typer.Option(min=1, help="Write at most so many tokens.")] = 256,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="Write at most so many tokens; with a source, unless given, ten more than twice its own.")
+    ] = 256,
     temperature: Annotated[
         float, typer.Option(min=0, help="0 takes the likeliest token; 1 draws from the model as it is.")
     ] = 0.8,
@@ -82,7 +113,9 @@ def generate(
         Path | None, typer.Option(help="A file of such texts, one a line; a line is written for each.")
     ] = None,
     beams: Annotated[int, typer.Option(min=1, help="With a source: beginnings kept at a time; 1 is greedy.")] = 5,
-    length_penalty: Annotated[float, typer.Option(min=0, help="With a source: above 0, longer texts are preferred.")] = 1.0,
+    length_penalty: Annotated[
+        float, typer.Option(min=0, max=10, help="With a source: above 0, longer texts are preferred.")
+    ] = 1.0,
 ) -> None:
     """Write text with a trained model; one text is streamed as it comes.
 
@@ -92,16 +125,23 @@ def generate(
     """
     import linnet
     from linnet.core.errors import LinnetError, explain
+    from linnet.generate.decode import EMBED
+    from linnet.model.causal import check_writes
 
     if source is not None or source_file is not None:
         refuse_beside_source(prompt, source, source_file)
-        for line in linnet.load(model).translate(sources_of(source, source_file), beams=beams, length_penalty=length_penalty):
+        refuse_options_of_another_kind(context, source=True)
+        most = max_tokens if was_given(context, "max_tokens") else None
+        texts = sources_of(source, source_file)
+        for line in linnet.load(model).translate(texts, beams=beams, length_penalty=length_penalty, max_tokens=most):
             print(line)
         return
-    prompt = given(prompt)
     writer = linnet.load(model)
+    check_writes(writer.network.spec, "to write", hint=EMBED)
+    prompt = given(prompt)
     if writer.network.encoder is not None:
         raise LinnetError(explain("a model that reads a source, and none", need="a text for it", hint='--source "ein Hund"'))
+    refuse_options_of_another_kind(context, source=False)
     options = {
         "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty,
         "presence_penalty": presence_penalty, "frequency_penalty": frequency_penalty, "stop": tuple(stop or ()), "stop_tokens": tuple(stop_token or ()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.text import Text
 
 from linnet.cli.began import began
 from linnet.cli.options import Minutes, Set, Steps, What
+
+if TYPE_CHECKING:
+    from linnet.interop.native import Manifest
 
 
 def train(
@@ -51,8 +54,14 @@ def train(
     if result.why == "interrupted":
         raise typer.Exit(130)
     summarise(console, result.folder)
-    verb = "chat" if read_manifest(result.folder).template is not None else "generate"
-    console.print(Text(f"next      linnet {verb} {result.folder}"), soft_wrap=True)
+    console.print(Text(f"next      linnet {using(read_manifest(result.folder), result.folder)}"), soft_wrap=True)
+
+
+def using(manifest: Manifest, folder: Path) -> str:
+    """The words after `linnet` by which a model is used."""
+    if manifest.model.get("encoder") is not None:
+        return f'generate {folder} --source "TEXT"'
+    return f"{'chat' if manifest.template is not None else 'generate'} {folder}"
 
 
 def summarise(console: Console, folder: Path) -> None:

@@ -24,12 +24,12 @@ def words(
 
     [b]linnet words[/b]          all parts, and the words that fit them
     [b]linnet words train[/b]    one part: its fields, and what each takes
-    [b]linnet words llama[/b]    one word, in the same way
+    [b]linnet words llama[/b]    one word, in the same way; all that are called so
     """
     from linnet.core.errors import ConfigError, explain
     from linnet.core.names import nearest
     from linnet.core.spec import json_schema
-    from linnet.train.catalogue import GROUPS, tables
+    from linnet.train.catalogue import GROUPS, SENTENCE, tables
     from linnet.train.spec import RunSpec
 
     if schema:
@@ -46,7 +46,11 @@ def words(
         hint = nearest(word, {*known, *GROUPS})
         raise ConfigError(explain(f"no word {word!r}", need="a part or a word of a run file", hint=hint))
     if name in known:
-        show_table(console, name, known[name])
+        same = [each for each in known if each not in SENTENCE and each.endswith(f".{name}")]  # mamba is a family and a mixer
+        for number, each in enumerate([name, *same]):
+            if number:
+                console.print()
+            show_table(console, each, known[each])
     else:
         show_group(console, name, GROUPS[name])
 

@@ -20,6 +20,7 @@ import linnet
 from linnet.compare.pages import conditions, ranked, spread, troubles
 from linnet.compare.question import Budget
 from linnet.compare.summary import GOOD, read_summary
+from linnet.core.errors import ConfigError, explain
 from linnet.core.files import write_json, write_text
 from linnet.core.meanings import first_line
 from linnet.core.spec import Spec, load, word_of
@@ -40,13 +41,34 @@ This page is made by [`linnet compare`](techniques/comparing.md) `--ledger`; do 
 
 
 def write_ledger(summary: Mapping[str, Any], page: Path, name: str) -> list[Path]:
-    """Keep a comparison beside the page under a name, and make the page of all that are kept there; gives what was written."""
+    """Keep a comparison beside the page under a name, and make the page of all that are kept there; gives what was written.
+    Raises ConfigError where another comparison has the name."""
     page = Path(page)
-    kept = page.with_suffix("") / f"{name}.json"
+    kept = kept_at(page, name)
+    check_kept(kept, Budget(**summary["budget"]), summary["data"].get("fingerprint"))
     entrants = [{key: value for key, value in row.items() if key != "curves"} for row in summary["entrants"]]
     write_json(kept, {**summary, "entrants": entrants})
     write_text(page, ledger_page(page))
     return [kept, page]
+
+
+def kept_at(page: Path, name: str) -> Path:
+    """Where a comparison is kept beside the page."""
+    return page.with_suffix("") / f"{name}.json"
+
+
+def check_kept(kept: Path, budget: Budget, fingerprint: str | None) -> None:
+    """Raise ConfigError where a comparison at another budget, or of other tokens, is kept there: its numbers would be lost."""
+    if not kept.is_file():
+        return
+    before = read_summary(kept)
+    had = Budget(**before["budget"])
+    if had != budget or before["data"].get("fingerprint") != fingerprint:
+        got = f"{kept} is another comparison, at {had}{', on other tokens' if had == budget else ''}"
+        hint = (
+            f"a folder of another name, or linnet compare OTHER-NAME.json --ledger {kept.parent}.md with a copy of compare.json"
+        )
+        raise ConfigError(explain(got, need="a name of its own for each", hint=hint))
 
 
 def ledger_page(page: Path) -> str:
@@ -134,20 +156,22 @@ def papers(cls: type) -> str:
     return ", ".join(dict.fromkeys(CITED.findall(paragraph))) or NOTHING
 
 
-def where_tested(family: type, new: list[type[Spec]]) -> list[str]:
+def where_tested(family: type[Spec], new: list[type[Spec]]) -> list[str]:
     """Where a family is compared with another implementation, or else a word tested that is new in it, the one of the fewest families
-    first; in each folder the file that names it most. And the laws, which run over all."""
+    first; in each folder the file that is called after it, or after what it is compared with, or names it most. And the laws, which run over all."""
     zoo = [file.read_text("utf-8") for file in (root() / "src" / "linnet" / "zoo").glob("*.py")]
     rare = sorted(new, key=lambda word: sum(word.__name__ in text for text in zoo))
     tries = [("parity", family), *((folder, word) for word in rare for folder in ("model", "ops")), ("zoo", family)]
     for folder, cls in tries:
         named = re.compile(rf"\b{cls.__name__}\b")
+        called = (f"test_{cls.model_fields['kind'].default}", "test_huggingface")
         counted = [
-            (len(named.findall(file.read_text("utf-8"))), file) for file in sorted((root() / "tests" / folder).glob("test_*.py"))
+            (file.stem == called[0], file.stem == called[1], len(named.findall(file.read_text("utf-8"))), file)
+            for file in sorted((root() / "tests" / folder).glob("test_*.py"))
         ]
-        most = max((count for count, _ in counted), default=0)
-        if most:
-            return [next(file for count, file in counted if count == most).relative_to(root()).as_posix(), LAWS]
+        naming = [each for each in counted if each[2]]
+        if naming:
+            return [max(naming, key=lambda each: each[:3])[3].relative_to(root()).as_posix(), LAWS]
     return [LAWS]
 
 

@@ -119,6 +119,7 @@ def conditions(summary: Mapping[str, Any]) -> list[str]:
         f"text: {', '.join(data['sources']) or 'prepared'}; {data['train_tokens']:,} tokens to train on, {data['validation_tokens']:,} to "
         f"validate, {data['vocab_size']:,} ids: the same for all",
     ]
+    lines += [f"warm-up: {each}" for each in still_warming(summary)]
     lines += [f"{part}: {said(value)}, for all" for part, value in summary["same"].items()]
     for part, each in summary["own"].items():
         lines.append(f"{part}: what each run file says ({'; '.join(f'{name}: {said(value)}' for name, value in each.items())})")
@@ -133,6 +134,23 @@ def conditions(summary: Mapping[str, Any]) -> list[str]:
     one = "one seed: no intervals" if summary["seeds"] == 1 else "± : 95 % intervals over seeds (Student; differences: Welch)"
     lines.append(f"{one}; another text is another question")
     return lines
+
+
+def still_warming(summary: Mapping[str, Any]) -> list[str]:
+    """A line where runs took fewer steps than their warm-up has: which ones, and how many."""
+    short_of = []
+    for row in summary["entrants"]:
+        schedule = summary["same"].get("schedule") or summary["own"].get("schedule", {}).get(row["name"]) or {}
+        warmup = schedule.get("warmup") or 0
+        steps = sorted(seed["step"] for seed in row["seeds"] if seed.get("step") is not None and seed["step"] < warmup)
+        if steps:
+            short_of.append(f"{row['name']} {' and '.join(map(str, steps))} of {warmup}")
+    if not short_of:
+        return []
+    return [
+        f"not over when runs ended, after steps: {', '.join(short_of)}. Rates never came to their peak: this is how training begins, and says "
+        "nothing of how it goes on"
+    ]
 
 
 def said(value: Any) -> str:

@@ -23,6 +23,7 @@ from linnet.core.names import nearest
 from linnet.core.spec import dump, load, words
 from linnet.data.prepared import DRAWING
 from linnet.model.count import Cost, count
+from linnet.train.begin import begun_from
 from linnet.train.settle import check_model, context_of
 from linnet.train.spec import RunSpec
 from linnet.zoo import Decoder, Family
@@ -124,9 +125,13 @@ def entrants_of(what: Sequence[str], models: Sequence[str] = (), changes: Sequen
 
 
 def of_file(what: str, changes: Sequence[str]) -> Entrant:
-    """The entrant that a run file asks for; it is called as the file is, unless it says another name."""
+    """The entrant that a run file asks for; it is called as the file is, unless it says another name. What a run that begins from
+    weights leaves open is theirs. Raises ConfigError for a name that cannot be a folder's."""
     asked = ask(what, set=changes)
-    return Entrant(asked.spec.name or asked.name, asked.spec)
+    name = asked.spec.name or asked.name
+    if Path(name).name != name or "\\" in name:
+        raise ConfigError(explain(f"{what}: name = {name!r}", need="a name, not a path", hint="one without / and \\"))
+    return Entrant(name, begun_from(asked.spec))
 
 
 def of_family(what: str, kind: str, changes: Sequence[str]) -> Entrant:
@@ -144,6 +149,9 @@ def of_family(what: str, kind: str, changes: Sequence[str]) -> Entrant:
         check_model(spec, table)
     except ConfigError as error:
         raise ConfigError(f"{called} with model {kind}: {error}") from None
+    if spec.weights is not None:
+        got = f"--models with weights: {spec.weights}"
+        raise ConfigError(explain(got, need="no weights, which fit one model alone", hint="run files, one a model"))
     return Entrant(kind, spec)
 
 

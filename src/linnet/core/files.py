@@ -184,7 +184,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     `folder` must not exist: a folder cannot be replaced in one step, so callers give each version its own name.
     """
     folder = Path(folder)
-    if folder.exists():
+    if os.path.lexists(folder):  # a link to nothing, too
         raise FileExistsError(f"{folder} exists; a finished folder is never overwritten")
     make_folder(folder.parent)
     temporary = temporary_name(folder)
@@ -232,5 +232,7 @@ def read_json(path: Path, *, what: str, error: type[LinnetError] = LinnetError) 
         return json.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError as problem:
         raise error(explain(f"{path} does not exist", need=what)) from problem
+    except OSError as problem:  # a folder, or a file of somebody else
+        raise error(explain(f"{path} cannot be read ({problem.strerror})", need=what)) from problem
     except (ValueError, RecursionError) as problem:  # no JSON, no UTF-8, a number of thousands of digits, nested too deeply
         raise error(explain(f"{path} is not valid JSON ({problem})", need=what, hint="an undamaged copy of it")) from problem

@@ -73,14 +73,19 @@ def document(tokenizer: Tokenizer, seed: int, index: int, length: int, *, digits
     return found
 
 
-def ids_of(tokenizer: Tokenizer, found: Passkey) -> tuple[list[int], int]:
+def ids_of(tokenizer: Tokenizer, found: Passkey, begin: Sequence[int] = ()) -> tuple[list[int], int]:
     """The tokens of a document and how many of them, the last ones, are the key. No end token before it: in training a document
     that is kept apart from others does not see it.
 
     Prompt and answer are encoded apart, as they would be where a model goes on by itself; the full stop after the key is not asked for.
+    Raises LinnetError for a tokenizer that has no tokens for digits: a model that says it does not know them would have said every key.
     """
     answer = list(tokenizer.encode(found.answer.removesuffix(".")))
-    return [*tokenizer.encode(found.prompt), *answer], len(answer)
+    read = tokenizer.decode(answer)
+    if "".join(read.split()) != found.key:
+        got = f"a tokenizer that reads the key{found.answer.removesuffix('.')} as {read.strip()!r}"
+        raise LinnetError(explain(got, need="one that can write digits", hint="a model with a byte-level tokenizer"))
+    return [*begin, *tokenizer.encode(found.prompt), *answer], len(answer)
 
 
 @torch.inference_mode()
@@ -93,11 +98,12 @@ def retrieve(
     documents: int = 40,
     digits: int = 4,
     seed: int = 0,
+    begin: Sequence[int] = (),
 ) -> Retrieval:
-    """Ask for the keys of some documents of one length and depth."""
-    cases = [
-        ids_of(tokenizer, document(tokenizer, seed, index, length, digits=digits, depth=depth)) for index in range(documents)
-    ]
+    """Ask for the keys of some documents of one length and depth. `begin` are ids that stand before every text, part of its length."""
+    room = length - len(begin)
+    found = [document(tokenizer, seed, index, room, digits=digits, depth=depth) for index in range(documents)]
+    cases = [ids_of(tokenizer, each, begin) for each in found]
     right, said, asked = 0, 0, 0
     for rows in _alike(cases, max(1, TOKENS_AT_ONCE // length)):
         tokens = torch.tensor([ids for ids, _ in rows], device=network.device)
@@ -132,10 +138,11 @@ def passkey_table(
     documents: int = 40,
     digits: int = 4,
     seed: int = 0,
+    begin: Sequence[int] = (),
 ) -> list[Retrieval]:
     """Every length with every depth."""
     return [
-        retrieve(network, tokenizer, length, depth, documents=documents, digits=digits, seed=seed)
+        retrieve(network, tokenizer, length, depth, documents=documents, digits=digits, seed=seed, begin=begin)
         for length in lengths
         for depth in depths
     ]

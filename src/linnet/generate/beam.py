@@ -11,6 +11,7 @@ greedy decoding.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from torch import Tensor
 
 from linnet.core.errors import LinnetError, explain
 from linnet.core.spec import Spec
+from linnet.generate.decode import EMBED
+from linnet.model.causal import check_writes
 from linnet.model.network import Network
 from linnet.model.state import Source
 
@@ -32,7 +35,7 @@ class Beam(Spec):
     """
 
     n_beams: int = Field(default=5, ge=1)
-    length_penalty: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    length_penalty: float = Field(default=1.0, ge=0, le=10, allow_inf_nan=False)
 
 
 class Hypothesis(NamedTuple):
@@ -63,19 +66,22 @@ class Row:
 
 @torch.inference_mode()
 def beam_search(
-    network: Network, prompts: Tensor, beam: Beam, *, end_id: int, max_tokens: int, source: Source | None = None
+    network: Network, prompts: Tensor, beam: Beam, *, end_id: int, max_tokens: int | Sequence[int], source: Source | None = None
 ) -> list[list[Hypothesis]]:
     """The hypotheses of each prompt, at most n_beams, best first; those that had not ended after max_tokens are among them.
 
-    prompts   (B, T) ids, at least one each; of pairs the end token alone
-    source    what `network.read` gave, for a network with an encoder
+    prompts      (B, T) ids, at least one each; of pairs the end token alone
+    max_tokens   of each row, or of all; a row ends at its own, whatever the others do
+    source       what `network.read` gave, for a network with an encoder
     """
-    if prompts.dim() != 2 or prompts.shape[1] == 0 or max_tokens < 1:
+    longest = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else list(max_tokens)
+    if prompts.dim() != 2 or prompts.shape[1] == 0 or len(longest) != len(prompts) or min(longest, default=1) < 1:
         got = f"prompts of shape {tuple(prompts.shape)} and max_tokens = {max_tokens}"
-        raise LinnetError(explain(got, need="(rows, tokens) with a token at least, and at least 1"))
+        raise LinnetError(explain(got, need="(rows, tokens) with a token at least, and at least 1, for all rows or for each"))
+    check_writes(network.spec, "to write", hint=EMBED)
     limit, k, device = network.spec.max_length, beam.n_beams, network.device
     if limit is not None:
-        max_tokens = min(max_tokens, limit - prompts.shape[1] + 1)
+        longest = [min(most, limit - prompts.shape[1] + 1) for most in longest]
     rows = [Row(beam, []) for _ in prompts]
     hidden, state, _ = network(prompts, state=network.new_state(len(prompts), source=source))
     logits = network.logits(hidden[:, -1]).repeat_interleave(k, 0)  # (B·k, V)
@@ -88,14 +94,15 @@ def beam_search(
     )  # all beams are the same as yet: one counts
     scores[:, 0] = 0.0
     texts: list[list[tuple[int, ...]]] = [[()] * k for _ in prompts]
-    for length in range(1, max_tokens + 1):
+    for length in range(1, max(longest, default=0) + 1):
         texts, scores, origins, going = continued(logits, scores, texts, [rows[row] for row in alive], end_id, length)
-        if length == max_tokens:
-            for place in going:  # they had not ended
+        for place in going:
+            if length == longest[alive[place]]:  # they had not ended
                 for tokens, logprob in zip(texts[place], scores[place].tolist(), strict=True):
                     if logprob > -math.inf:
                         rows[alive[place]].add(tokens, logprob)
-        if length == max_tokens or not going:
+        going = [place for place in going if length < longest[alive[place]]]
+        if not going:
             break
         came_from = (origins + torch.arange(len(origins), device=device)[:, None] * k)[going].flatten()
         alive, texts, scores = [alive[place] for place in going], [texts[place] for place in going], scores[going]

@@ -17,9 +17,12 @@ from torch import Tensor
 
 from linnet.core.errors import LinnetError, explain
 from linnet.generate.sampler import Sampler, Sampling, count_tokens
+from linnet.model.causal import check_writes
 from linnet.model.network import Network
 from linnet.model.one_token import OneToken, one_token
 from linnet.model.state import State
+
+EMBED = "linnet.generate.embed, which makes vectors of texts"
 
 
 class Decoder:
@@ -49,6 +52,7 @@ class Decoder:
             raise LinnetError(
                 explain("an empty prompt", need="at least one token a row", hint="the end token, which documents follow")
             )
+        check_writes(network.spec, "to write", hint=EMBED)
         self.network, self.sampler = network, Sampler(sampling)
         self.generators = list(generators) if generators is not None else None
         limit = network.spec.max_length
@@ -149,6 +153,7 @@ def score_tokens(
     context_length    a longer text is read in windows that do not overlap, as `linnet eval` does; None: the model's own limit
     fresh_documents   the first token is an end token, and what follows it is a document of its own, as in training
     """
+    check_writes(network.spec, "to say how likely a text is", hint=EMBED)
     limit = min((n for n in (context_length, network.spec.max_length) if n is not None), default=len(tokens))
     parts = []
     for start in range(0, len(tokens) - 1, max(1, limit)):

@@ -71,7 +71,7 @@ def translate(
             with torch.inference_mode():
                 read = network.read(batch.tokens, documents=batch.documents)
             begin = torch.full((len(group), 1), tokenizer.end_id, device=network.device)
-            most = max_tokens or longest_answer(max(len(ids[number]) for number in group), context_length)
+            most = [max_tokens or longest_answer(len(ids[number]), context_length) for number in group]
             found = beam_search(network, begin, beam, end_id=tokenizer.end_id, max_tokens=most, source=read)
             for number, hypotheses in zip(group, found, strict=True):
                 best = hypotheses[0]

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -25,6 +25,7 @@ from linnet.core.extras import has
 from linnet.core.files import sha256_file, write_json, write_text
 from linnet.core.version import __version__
 from linnet.data.prepared import open_prepared
+from linnet.generate.beam import Beam, beam_search
 from linnet.generate.generate import generate
 from linnet.generate.sampler import Sampling
 from linnet.interop.chat_jinja import CONVERSATIONS, text_of
@@ -32,17 +33,17 @@ from linnet.interop.huggingface import spelt_out
 from linnet.interop.importing import Found, read_import
 from linnet.interop.sample_texts import sample_texts
 from linnet.interop.tensors import Progress
+from linnet.model.causal import writes
 from linnet.model.network import Network
 from linnet.model.weights import model_tensors
 
 if TYPE_CHECKING:
     from linnet.interop.exporting import Model
-    from linnet.interop.readers import ByTokenizers, ByTransformers
+    from linnet.interop.readers import ByTransformers
 
 TOLERANCE = 1e-4  # of logits in float32: other orders of the same sums
 N_GREEDY = 64
 PROMPTS = ("Once upon a time", "The", "1 2 3")
-R = TypeVar("R")
 Verdict = Literal["equal", "differs", "not checked", "does not apply"]
 
 
@@ -113,11 +114,6 @@ def escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def writes(network: Network) -> bool:
-    """Whether a network sees only what stands before, and so can write."""
-    return all(getattr(sublayer.mixer, "causal", True) for sublayer in network.spec.decoder.sublayers())
-
-
 def certify(model: Model, folder: Path, *, progress: Progress | None = None) -> Certificate:
     """Read an exported folder back, by everyone who is here, and compare it with the model."""
     tell = progress or (lambda what, done, total: None)
@@ -128,43 +124,25 @@ def certify(model: Model, folder: Path, *, progress: Progress | None = None) -> 
     by_linnet(certificate, model, folder)
     texts = sample_texts(model.tokenizer, validation_text(model))
     tell("comparing: tokenizers", 1, 3)
-    reader = read_by(certificate, "tokenizers", ("tokens", "specials"), lambda: tokenizers_reader(folder))
-    if reader is not None:
-        by_tokenizers(certificate, model, texts, reader)
+    read_by(certificate, "tokenizers", ("tokens", "specials"), lambda: by_tokenizers(certificate, model, texts, folder))
     tell("comparing: transformers", 2, 3)
-    theirs = read_by(
-        certificate, "transformers", ("tokens", "logits", "specials", "template", "stop"), lambda: transformers_reader(folder)
-    )
-    if theirs is not None:
-        with theirs.quiet():
-            by_transformers(certificate, model, texts, theirs)
+    lines = ("tokens", "logits", "specials", "template", "stop")
+    read_by(certificate, "transformers", lines, lambda: with_transformers(certificate, model, texts, folder))
     tell("comparing", 3, 3)
     return certificate
 
 
-def read_by(certificate: Certificate, library: str, lines: Sequence[str], read: Callable[[], R]) -> R | None:
-    """What reads the folder; None where the library is not here, or cannot read it, which is a line by itself."""
+def read_by(certificate: Certificate, library: str, lines: Sequence[str], compare: Callable[[], None]) -> None:
+    """Let a library read the folder and compare it. Where it is not here, `lines` are left; where it cannot read the folder, or fails
+    at what the model is asked, that is a line by itself."""
     if not has(library):
         for what in lines:
             certificate.left(what, library, f"{library} is not installed")
-        return None
+        return
     try:
-        return read()
+        compare()
     except Exception as error:
         certificate.add("reading", library, f"{library} cannot read the folder: {type(error).__name__}: {error}", "")
-        return None
-
-
-def tokenizers_reader(folder: Path) -> ByTokenizers:
-    from linnet.interop.readers import ByTokenizers
-
-    return ByTokenizers(folder)
-
-
-def transformers_reader(folder: Path) -> ByTransformers:
-    from linnet.interop.readers import ByTransformers
-
-    return ByTransformers(folder)
 
 
 # ── linnet ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -223,9 +201,10 @@ def weights_problem(model: Model, found: Found) -> str | None:
 
 
 @torch.no_grad()
-def scores_of(network: Network, ids: torch.Tensor) -> torch.Tensor:
-    """Logits (B, T, V), or hidden states of a model without a head."""
-    hidden = network(ids).hidden
+def scores_of(network: Network, ids: torch.Tensor, source: torch.Tensor | None = None) -> torch.Tensor:
+    """Logits (B, T, V), or hidden states of a model without a head. A model with an encoder reads `source`, or else the same ids."""
+    read = None if network.encoder is None else network.read(ids if source is None else source)
+    hidden = network(ids, source=read).hidden
     return hidden if is_headless(network) else network.logits(hidden)
 
 
@@ -251,9 +230,12 @@ def n_greedy(model: Model, prompt: Sequence[int]) -> int:
 
 
 def greedy(model: Model, network: Network, prompts: Sequence[Sequence[int]], stops: Sequence[int]) -> list[list[int]]:
-    """The likeliest tokens after each prompt, up to and with where it stops."""
+    """The likeliest tokens after each prompt, up to and with where it stops; of a translator, to each prompt as a source."""
     found = []
     for prompt in prompts:
+        if network.encoder is not None:
+            found.append(greedy_answer(model, network, prompt))
+            continue
         written = generate(
             network,
             model.tokenizer,
@@ -268,16 +250,35 @@ def greedy(model: Model, network: Network, prompts: Sequence[Sequence[int]], sto
     return found
 
 
+def greedy_answer(model: Model, network: Network, source: Sequence[int]) -> list[int]:
+    """The likeliest tokens that a translator gives to a source: one beam. Its end token alone stops it."""
+    end, most = model.tokenizer.end_id, n_greedy(model, source)
+    with torch.inference_mode():
+        read = network.read(torch.tensor([list(source)]))
+    [found] = beam_search(network, torch.tensor([[end]]), Beam(n_beams=1), end_id=end, max_tokens=most, source=read)
+    return list(found[0].tokens)
+
+
 # ── tokenizers and transformers ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def by_tokenizers(certificate: Certificate, model: Model, texts: Sequence[str], reader: ByTokenizers) -> None:
+def by_tokenizers(certificate: Certificate, model: Model, texts: Sequence[str], folder: Path) -> None:
     """The `tokenizers` library's ids."""
-    tokenizer = model.tokenizer
+    from linnet.interop.readers import ByTokenizers
+
+    reader, tokenizer = ByTokenizers(folder), model.tokenizer
     problem = first_difference(texts, lambda text: tokenizer.encode(text, special="token"), reader.ids)
     problem = problem or first_difference(texts, tokenizer.encode, reader.ids_of_plain_text)
     certificate.add("tokens", "tokenizers", problem, f"{len(texts)} texts, with special tokens and as plain text")
     certificate.add("specials", "tokenizers", specials_problem(model, reader.specials()), f"{len(tokenizer.special):,} names")
+
+
+def with_transformers(certificate: Certificate, model: Model, texts: Sequence[str], folder: Path) -> None:
+    from linnet.interop.readers import ByTransformers
+
+    reader = ByTransformers(folder)
+    with reader.quiet():
+        by_transformers(certificate, model, texts, reader)
 
 
 def by_transformers(certificate: Certificate, model: Model, texts: Sequence[str], reader: ByTransformers) -> None:
@@ -286,7 +287,7 @@ def by_transformers(certificate: Certificate, model: Model, texts: Sequence[str]
     problem = first_difference(texts, lambda text: tokenizer.encode(text, special="token"), reader.ids)
     certificate.add("tokens", version, problem, f"{len(texts)} texts")
     ids = random_ids(model)
-    apart = float((reader.scores(ids) - scores_of(model.network, ids)).abs().max())
+    apart = float((reader.scores(ids, **model.family.beside(ids)) - scores_of(model.network, ids)).abs().max())
     fits = apart <= TOLERANCE  # NaN does not
     certificate.add(
         "logits",
@@ -324,7 +325,11 @@ def greedy_problem(model: Model, prompt: Sequence[int], ours: Sequence[int], the
         return None
     place = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     if place < min(len(ours), len(theirs)):
-        logits = scores_of(model.network, torch.tensor([[*prompt, *ours[:place]]]))[0, -1]
+        if model.network.encoder is None:
+            logits = scores_of(model.network, torch.tensor([[*prompt, *ours[:place]]]))[0, -1]
+        else:
+            begun = torch.tensor([[model.tokenizer.end_id, *ours[:place]]])
+            logits = scores_of(model.network, begun, torch.tensor([list(prompt)]))[0, -1]
         if float(logits[ours[place]] - logits[theirs[place]]) <= 2 * TOLERANCE:
             return None
     return f"greedy texts part after {place} tokens: {list(ours[place : place + 3])} and {list(theirs[place : place + 3])}"

@@ -9,6 +9,7 @@ The folder is written under a temporary name, read back and compared (interop/ce
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,12 +23,12 @@ from linnet.core.files import atomic_folder, read_json, write_json, write_text
 from linnet.core.names import nearest
 from linnet.core.version import __version__
 from linnet.core.yaml import read_yaml
-from linnet.interop.certificate import Certificate, certify, writes
+from linnet.interop.certificate import Certificate, certify, is_headless
 from linnet.interop.chat_jinja import jinja_of
 from linnet.interop.huggingface import export_network, families
-from linnet.interop.importing import LICENSES
-from linnet.interop.native import Manifest, load_model, template_of
+from linnet.interop.native import Manifest, licenses_of, load_model, template_of
 from linnet.interop.tensors import LARGEST_FILE, Progress, write_parts
+from linnet.model.causal import writes
 from linnet.model.describe import describe
 from linnet.model.network import Network
 from linnet.model.weights import model_tensors, restore_model
@@ -84,7 +85,7 @@ def export_run(
     line of the certificate failed: nothing is left at `out` then.
     """
     run, out = Path(run), Path(out)
-    if out.exists():
+    if os.path.lexists(out):
         raise LinnetError(explain(f"{out} is there already", need="a name that is free", hint="--out another"))
     if dtype not in DTYPES:
         raise LinnetError(explain(f"--dtype {dtype}", need=f"one of {', '.join(DTYPES)}", hint=nearest(dtype, DTYPES)))
@@ -111,8 +112,7 @@ def read_run_model(run: Path, dtype: str) -> Model:
         if lost:
             got = f"{lost[0]} has numbers that {dtype} cannot hold"
             raise LinnetError(explain(got, need="a wider one", hint="--dtype bfloat16, or float32"))
-    license = tuple(file for pattern in LICENSES for file in sorted(run.glob(pattern)) if file.is_file())
-    return Model(run, network, rounded, tokenizer, manifest, template_of(manifest, run), family, dtype, license)
+    return Model(run, network, rounded, tokenizer, manifest, template_of(manifest, run), family, dtype, licenses_of(run))
 
 
 def family_said(run: Path) -> str | None:
@@ -142,7 +142,7 @@ def family_for(network: Network, context_length: int, *, prefer: str | None) -> 
         explain(
             f"a model that Hugging Face has no family for: {describe(network.spec)}{said}",
             need=f"a sentence of {', '.join(sorted(known))}",
-            hint="--set model=llama when it is trained",
+            hint=f"--set model={'llama' if network.encoder is None else 'marian'} when it is trained",
         )
     )
 
@@ -152,6 +152,8 @@ def write_export(model: Model, folder: Path, *, largest: int = LARGEST_FILE, pro
     config, tensors = export_network(model.network, model.family, model.manifest.context_length)
     begin, stops = model.manifest.begin, list(model.stops)
     ids = {"bos_token_id": begin[0] if begin else None, "eos_token_id": stops[0] if len(stops) == 1 else stops}
+    if model.network.encoder is not None:  # an answer begins with the end token, and may end where it likes
+        ids |= {"decoder_start_token_id": model.tokenizer.end_id, "forced_eos_token_id": None}
     write_json(folder / "config.json", config | ids | {"torch_dtype": model.dtype})
     write_parts(
         folder, {name: each.to(DTYPES[model.dtype]) for name, each in tensors.items()}, largest=largest, progress=progress
@@ -246,8 +248,17 @@ def card(model: Model) -> str:
         'tokenizer = AutoTokenizer.from_pretrained(".")', "```", "", "## License", "", terms, "",
     ]  # fmt: skip
     if not writes(model.network):
-        lines[2] = "pipeline_tag: feature-extraction"
-        lines = [line.replace("AutoModelForCausalLM", "AutoModel") for line in lines]
+        headless = is_headless(model.network)
+        lines[2] = f"pipeline_tag: {'feature-extraction' if headless else 'fill-mask'}"
+        kind = "AutoModel" if headless else "AutoModelForMaskedLM"
+        lines = [line.replace("AutoModelForCausalLM", kind) for line in lines]
+    if model.network.encoder is not None:
+        lines[2] = "pipeline_tag: translation"
+        lines = [line.replace("AutoModelForCausalLM", "AutoModelForSeq2SeqLM") for line in lines]
+    if model.family.usage:
+        loaded = lines.index("```", lines.index("```python"))
+        lines[loaded:loaded] = ["", *model.family.usage]
+        lines.insert(lines.index("```python") + 1, "import torch")
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ from linnet.core.files import read_json
 from linnet.interop.chat_jinja import matching
 from linnet.tokenizer.bpe_tokenizer import BPETokenizer
 from linnet.tokenizer.chat import ChatTemplate
-from linnet.tokenizer.load import load_tokenizer
+from linnet.tokenizer.load import content_of, load_tokenizer
 from linnet.tokenizer.pieces import Piece, PieceTokenizer
 from linnet.tokenizer.sentencepiece import load_sentencepiece, looks_like_sentencepiece
 from linnet.tokenizer.simple import ByteTokenizer, CharTokenizer
@@ -63,6 +63,9 @@ def read_foreign(folder: Path, config: Mapping[str, Any]) -> Foreign:
     tokenizer: TableTokenizer
     begin: tuple[int, ...] | None = None
     if not path.is_file():
+        if content_of(folder) is None:
+            need = "tokenizer.json, tokenizer.model, vocab.txt, or GPT-2's vocab.json and merges.txt"
+            raise TokenizerError(explain(f"{folder} has no tokenizer", need=need, hint="all files of the model, in one folder"))
         tokenizer = load_tokenizer(folder)
     else:
         try:

@@ -35,13 +35,8 @@ def family_of(config: Mapping[str, Any]) -> type[HuggingFace]:
     known = families()
     kind = config.get("model_type")
     if kind not in known:
-        raise ConfigError(
-            explain(
-                f"a Hugging Face model of type {kind!r}",
-                need=f"one of {', '.join(sorted(known))}",
-                hint=nearest(str(kind), known),
-            )
-        )
+        got = f"a Hugging Face model of type {kind!r}"
+        raise ConfigError(explain(got, need="a family that linnet has", hint=nearest(str(kind), known)))
     return known[kind]
 
 

@@ -9,8 +9,8 @@ missing, left over or of another shape, a tokenizer of another size. Nothing of 
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,16 +27,15 @@ from linnet.core.spec import dump, refusal
 from linnet.core.yaml import to_yaml
 from linnet.interop.foreign_tokenizer import Foreign, fitted, read_foreign, table_of
 from linnet.interop.huggingface import family_of, tied_names
-from linnet.interop.native import make_manifest, save_model
+from linnet.interop.native import JINJA, copy_terms, make_manifest, save_model
 from linnet.interop.tensors import Header, Progress, each_tensor, look_over, wrong_dtypes
 from linnet.model.network import Network
 from linnet.model.spec import Model
 from linnet.model.weights import model_tensors, restore_model
-from linnet.zoo.family import HuggingFace
+from linnet.zoo.family import HuggingFace, NotCovered
 
 LENGTHS = ("max_position_embeddings", "n_positions")  # what configs call the context length
 NO_LENGTH = 2048  # tokens, for a model that reads any number of them and does not say how many it was taught
-LICENSES = ("LICENSE*", "LICENCE*", "NOTICE*")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def import_folder(folder: Path, out: Path, progress: Progress | None = None) -> 
     Raises LinnetError with everything that does not fit, or where there is something at `out` already; then nothing is written.
     """
     out = Path(out)
-    if out.exists():
+    if os.path.lexists(out):
         raise LinnetError(explain(f"{out} is there already", need="a name that is free", hint="--out another"))
     found = read_import(folder, progress)
     with atomic_folder(out) as temporary:
@@ -111,7 +110,10 @@ def indented(problem: str) -> str:
 
 
 def sentence_of(config: dict[str, Any], problems: list[str]) -> tuple[type[HuggingFace] | None, Model | None]:
-    """The family and the sentence of a config.json; None where there is none, and why among the problems."""
+    """The family and the sentence of a config.json; None where there is none, and why among the problems.
+
+    A config with fields that linnet does not know is a problem; the sentence is that of the others, so that weights are looked over, too.
+    """
     family = None
     try:
         family = family_of(config)
@@ -120,6 +122,10 @@ def sentence_of(config: dict[str, Any], problems: list[str]) -> tuple[type[Huggi
         problems.append(f"config.json has no {error.args[0]}, which a {config.get('model_type')} needs")
     except ValidationError as error:
         problems.append(str(refusal(error, name="config.json")))
+    except NotCovered as error:
+        problems.append(f"config.json: {error}")
+        if error.unknown:
+            return sentence_of({key: value for key, value in config.items() if key not in error.unknown}, problems)
     except ConfigError as error:
         problems.append(f"config.json: {error}")
     except (TypeError, AttributeError, ZeroDivisionError) as error:
@@ -160,8 +166,8 @@ def fill(
 
 
 def context_of(config: Mapping[str, Any], spec: Model, folder: Path, notes: list[str]) -> int:
-    """How many tokens the model reads: what its config says, else its tokenizer's, else a guess that is said."""
-    said = next((config[key] for key in LENGTHS if isinstance(config.get(key), int)), None) or spec.max_length
+    """How many tokens the model reads: as many as it has positions, else what its config says, else its tokenizer's, else a guess that is said."""
+    said = spec.max_length or next((config[key] for key in LENGTHS if isinstance(config.get(key), int)), None)
     if said:
         return int(said)
     length = table_of(folder / "tokenizer_config.json").get("model_max_length")
@@ -187,11 +193,8 @@ def write_import(found: Found, folder: Path) -> None:
     about = f"# The sentence of {found.folder.name}, written out: `model:` of a run file that trains one of this shape.\n"
     write_text(folder / "model.yaml", about + to_yaml({"model": {"kind": "sentence", "model": dump(found.spec)}}))
     if foreign.jinja is not None:
-        write_text(folder / "chat_template.jinja", foreign.jinja)
-    for pattern in LICENSES:
-        for file in sorted(found.folder.glob(pattern)):
-            if file.is_file():
-                shutil.copyfile(file, folder / file.name)
+        write_text(folder / JINJA, foreign.jinja)
+    copy_terms(found.folder, folder, template=False)
     sources = sorted(
         path for path in found.folder.iterdir() if path.is_file() and path.suffix in (".json", ".safetensors", ".model", ".txt")
     )

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from linnet.core.errors import CheckpointError, ConfigError, TokenizerError, explain, listing
-from linnet.core.files import atomic_path, read_json, sha256_bytes, sha256_file, write_json, write_tensors
+from linnet.core.files import atomic_path, read_json, sha256_bytes, sha256_file, write_bytes, write_json, write_tensors
 from linnet.core.refusals import kind_of
 from linnet.core.spec import dump, load
 from linnet.core.version import __version__
@@ -33,6 +33,8 @@ from linnet.tokenizer.load import load_tokenizer
 
 FORMAT = 1
 WEIGHTS, TOKENIZER, MANIFEST = "model.safetensors", "tokenizer.json", "manifest.json"
+JINJA = "chat_template.jinja"  # of an import, in words that linnet has none for
+LICENSES = ("LICENSE*", "LICENCE*", "NOTICE*")
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,18 @@ def save_model(folder: Path, network: Network, tokenizer: Tokenizer, manifest: M
     facts = {"sha256": sha256_file(folder / WEIGHTS), "bytes": (folder / WEIGHTS).stat().st_size}
     table = asdict(manifest) | {"weights": facts}
     write_json(folder / MANIFEST, table | {"sha256": seal(table)})
+
+
+def licenses_of(folder: Path) -> tuple[Path, ...]:
+    """The files that say under what terms the weights in `folder` may be used."""
+    return tuple(file for pattern in LICENSES for file in sorted(Path(folder).glob(pattern)) if file.is_file())
+
+
+def copy_terms(model: Path, folder: Path, *, template: bool = True) -> None:
+    """Copy into `folder` what goes wherever a model's weights go: its licenses and, with `template`, its chat template."""
+    jinja = Path(model) / JINJA
+    for file in (*licenses_of(model), *([jinja] if template and jinja.is_file() else [])):
+        write_bytes(Path(folder) / file.name, file.read_bytes())
 
 
 def seal(table: dict[str, Any]) -> str:

@@ -78,9 +78,9 @@ class ByTransformers:
         return self.tokenizer.eos_token_id
 
     @torch.no_grad()
-    def scores(self, ids: Tensor) -> Tensor:
-        """Logits (B, T, V); hidden states of a model without a head."""
-        out = self.model(ids)
+    def scores(self, ids: Tensor, **beside: Tensor) -> Tensor:
+        """Logits (B, T, V); hidden states of a model without a head. `beside`: what it has to be given beside the ids."""
+        out = self.model(ids, **beside)
         return out.logits if hasattr(out, "logits") else out.last_hidden_state
 
     def conversation(self, turns: Sequence[Turn]) -> str:
@@ -95,10 +95,11 @@ class ByTransformers:
 
     @torch.no_grad()
     def greedy(self, prompt: Sequence[int], n: int) -> list[int]:
-        """The likeliest tokens after a prompt, up to and with where it stops."""
+        """The likeliest tokens after a prompt, up to and with where it stops; a translator's, to the prompt as a source."""
         ids = torch.tensor([list(prompt)])
-        written = self.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=n, do_sample=False)
-        return [int(each) for each in written[0, len(prompt) :]]
+        written = self.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=n, do_sample=False, num_beams=1)
+        before = 1 if self.model.config.is_encoder_decoder else len(prompt)
+        return [int(each) for each in written[0, before:]]
 
 
 @contextlib.contextmanager

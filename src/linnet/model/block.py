@@ -19,6 +19,11 @@ from linnet.ops.program import Program, lower
 Aux = dict[str, Tensor]
 
 
+def added(some: Aux, more: Aux) -> Aux:
+    """All of both; what has one name is added up."""
+    return some | {name: some[name] + value if name in some else value for name, value in more.items()}
+
+
 class SublayerLayer(nn.Module):
     """x + mixer(norm(x)), or one of the other places for the norm (see model/spec.py)."""
 
@@ -27,6 +32,7 @@ class SublayerLayer(nn.Module):
         self.place, self.dropout = spec.place, dropout
         self.mixes_tokens = isinstance(spec.mixer, TokenMixer)
         self.mixer = spec.mixer.build(d_model)
+        self.mixer_counts = getattr(self.mixer, "counts_places", False)
         self.norm = spec.norm.build(d_model) if spec.norm is not None else None
         self.norm_after = spec.norm.build(d_model) if spec.norm is not None and spec.place == "sandwich" else None
 
@@ -41,7 +47,7 @@ class SublayerLayer(nn.Module):
         if self.mixes_tokens:
             y, state = self.mixer(y, context, state)
         else:
-            y, aux = self.mixer(y)
+            y, aux = self.mixer(y, context.real()) if self.mixer_counts else self.mixer(y)
         if self.norm_after is not None:
             y = self.norm_after(y)
         if self.dropout:
@@ -74,8 +80,7 @@ class BlockLayer(nn.Module):
         for sublayer, state in zip(self.sublayers, states, strict=True):
             x, state, more = sublayer(x, context, state)
             after.append(state)
-            for name, value in more.items():
-                aux[name] = aux[name] + value if name in aux else value
+            aux = added(aux, more)
         return x, after, aux
 
     def lower(self, program: Program, x: Tensor) -> Tensor:
@@ -119,8 +124,7 @@ class StackLayer(nn.Module):
             else:
                 x, more_states, more = layer(x, context, here)
             after.extend(more_states)
-            for name, value in more.items():
-                aux[name] = aux[name] + value if name in aux else value
+            aux = added(aux, more)
         if self.final_norm is not None:
             x = self.final_norm(x)
         return x, tuple(after), aux

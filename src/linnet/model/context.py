@@ -165,6 +165,11 @@ class Context:
         """Which of these tokens and of all keys so far see and are seen by all: those that are marked, else the first n of each document."""
         return self.begins(n) if self.marked is None else (self.marked, self.marked)
 
+    def real(self) -> Tensor | None:
+        """(B, T) bool: which places are no padding; None: all."""
+        documents = self.documents
+        return None if documents is None else self.once("real", lambda: documents != -1)
+
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Inverted dropout (1207.0580) from this pass's own generator; the rate is met to within 1 / 131,072.
 

@@ -11,13 +11,11 @@ With the gate closed, g is below what float32 can add, and the graft is the orig
 beyond its segment: the same logits for texts of at most one segment, the same ones as attention within segments for
 longer ones. Closed gates are hardly reached by gradients (sigmoid' is g, too): to be trained they are opened a little.
 
-Deliberately not carried: what Infini-attention has no word for. A scale of its own, ALiBi, attention that looks ahead,
-and a window shorter than the segment are refused, all problems at once.
+Deliberately not carried: what Infini-attention has no word for. A scale of its own, ALiBi, attention that looks ahead, a norm
+before the output, persistent tokens, and a window shorter than the segment are refused, all problems at once.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from pydantic import Field
@@ -29,7 +27,8 @@ from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.infini import Infini
 from linnet.model.network import Network
 from linnet.model.position import Alibi
-from linnet.model.spec import Mixer, Model, Stack
+from linnet.model.rewrite import rewritten
+from linnet.model.spec import Model, Stack, Sublayer
 from linnet.model.weights import model_tensors, restore_model
 from linnet.ops.compressive_memory import Rule
 
@@ -72,7 +71,13 @@ def graft(model: Model, name: str, how: InfiniGraft | None = None, *, context_le
         problems.append(f"{model.max_length} learned positions; needed: more than segment = {segment}, or rope")
     if problems:
         raise ConfigError(listing(problems, f"this attention cannot become {name}"))
-    return rewritten(model, lambda mixer: as_infini(mixer, segment, how) if type(mixer) is Attention else mixer)
+
+    def infini(part: Spec) -> Spec:
+        if isinstance(part, Sublayer) and type(part.mixer) is Attention:
+            return part.replace(mixer=as_infini(part.mixer, segment, how))
+        return part
+
+    return model.replace(decoder=rewritten(model.decoder, infini))
 
 
 def attentions(stack: Stack) -> list[Attention]:
@@ -91,6 +96,10 @@ def cannot_carry(spec: Attention, segment: int) -> list[str]:
         found.append(f"scale = {spec.scale:g}; needed: 1 / √(width of a head), the default")
     if spec.writes_bias != spec.bias:
         found.append(f"bias = {spec.bias} with output_bias = {spec.output_bias}; needed: biases on all four matrices or on none")
+    if spec.sub_norm is not None:
+        found.append("sub_norm, a norm before the output's matrix; needed: none")
+    if spec.persistent:
+        found.append(f"persistent = {spec.persistent} learned tokens; needed: 0")
     if spec.window is not None and spec.window < segment:
         found.append(
             f"window = {spec.window} within segment = {segment}, which would see more than the model did; "
@@ -113,20 +122,6 @@ def as_infini(spec: Attention, segment: int, how: InfiniGraft) -> Infini:
         bias=spec.bias,
         linear=spec.linear,
     )
-
-
-def rewritten(model: Model, change: Callable[[Mixer], Mixer]) -> Model:
-    """The sentence with each mixer of its decoder changed; all that surrounds them is as it was."""
-    layers = tuple(
-        repeat.replace(
-            pattern=tuple(
-                block.replace(sublayers=tuple(sublayer.replace(mixer=change(sublayer.mixer)) for sublayer in block.sublayers))
-                for block in repeat.pattern
-            )
-        )
-        for repeat in model.decoder.layers
-    )
-    return model.replace(decoder=model.decoder.replace(layers=layers))
 
 
 def grafted(network: Network, name: str, how: InfiniGraft | None = None, *, context_length: int) -> Network:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from linnet.core.errors import LinnetError, explain
-from linnet.model.block import StackLayer
+from linnet.model.block import StackLayer, added
 from linnet.model.context import Context, document_begins
 from linnet.model.init import initialise
 from linnet.model.linear import LinearLayer
@@ -70,7 +70,7 @@ class Network(nn.Module):
 
         documents   (B, T) int: only equal numbers see each other, positions count within them; -1 is padding
         generator   where dropout draws from; None: no dropout
-        source      what `read` gave, for a network with an encoder; where the state has one, that
+        source      what `read` gave, for a network with an encoder; the state that comes back keeps it for later passes
         types       (B, T) the kind of each place, for a network that has several; None: the first
         marked      (B, T) bool: the places that see and are seen by all of their document; None: the first ones of each, as the layers say
         """
@@ -84,7 +84,9 @@ class Network(nn.Module):
         x = self._embedded(tokens, context, self.position, self.embedding_norm, types)  # (B, T, D)
         states = state.layers if state is not None else (None,) * self.n_sublayers
         hidden, layers, aux = self.decoder(x, context, states)
-        after = None if carried is None else replace(carried, layers=layers)
+        if context.source is not None:
+            aux = added(aux, context.source.aux)
+        after = None if carried is None else replace(carried, layers=layers, source=heard(context.source))
         return Output(hidden, after, aux)
 
     def read(self, tokens: Tensor, *, documents: Tensor | None = None, generator: torch.Generator | None = None) -> Source:
@@ -96,11 +98,14 @@ class Network(nn.Module):
             raise LinnetError(explain("a source for a network without an encoder", need="tokens alone"))
         context, _ = self.context(tokens, documents, None, generator)
         x = self._embedded(tokens, context, self.encoder.position, self.encoder.embedding_norm)  # (B, S, D)
-        hidden, _, _ = self.encoder.stack(x, context, (None,) * self.encoder.stack.n_sublayers)
-        return Source(hidden, context.documents)
+        hidden, _, aux = self.encoder.stack(x, context, (None,) * self.encoder.stack.n_sublayers)
+        return Source(hidden, context.documents, aux)
 
     def _source_of(self, source: Source | None, state: State | None) -> Source | None:
         if state is not None and state.source is not None:
+            if source is not None and source.hidden is not state.source.hidden:
+                got = "a source beside a state that has another, whose keys may be made already"
+                raise LinnetError(explain(got, need="one source", hint="leave source out, or begin with a new state"))
             return state.source
         if (source is None) != (self.encoder is None):
             got, need = ("no source", "one") if source is None else ("a source", "tokens alone: it has no encoder")
@@ -226,6 +231,9 @@ class Network(nn.Module):
                 explain(f"tokens of shape {tuple(tokens.shape)}", need="(rows, tokens)", hint="tokens[None] for one row")
             )
         batch, n = tokens.shape
+        if n == 0:
+            got = f"no tokens, in {batch} row{'' if batch == 1 else 's'}"
+            raise LinnetError(explain(got, need="at least one a row", hint="the id that ends a text: a new one begins after it"))
         first = 0 if state is None else state.length
         held = None if state is None else state.documents
         if documents is None and held is None:
@@ -274,6 +282,11 @@ class EncoderLayer(nn.Module):
         self.position = spec.position.build(d_model) if spec.position is not None else None
         self.embedding_norm = spec.embedding_norm.build(d_model) if spec.embedding_norm is not None else None
         self.stack = StackLayer(spec.stack, d_model, dropout)
+
+
+def heard(source: Source | None) -> Source | None:
+    """A source for later passes, without what it wants in the loss of the first."""
+    return source if source is None or not source.aux else replace(source, aux={})
 
 
 def is_plain(embedding: nn.Module) -> bool:

@@ -113,6 +113,11 @@ class TokenMixer(Mixer):
         """Whether some places see and are seen by all, which a pass may name."""
         return False
 
+    @property
+    def sees_ahead(self) -> bool:
+        """Whether a place sees what comes after it."""
+        return not getattr(self, "causal", True)
+
 
 class ChannelMixer(Mixer):
     """Family: mixers within a place."""
@@ -205,6 +210,10 @@ class Stack(Spec):
     def has_global_places(self) -> bool:
         """Whether anything in it has places that see and are seen by all."""
         return any(isinstance(sublayer.mixer, TokenMixer) and sublayer.mixer.has_global_places for sublayer in self.sublayers())
+
+    def sees_ahead(self) -> bool:
+        """Whether a place in it sees what comes after."""
+        return any(isinstance(sublayer.mixer, TokenMixer) and sublayer.mixer.sees_ahead for sublayer in self.sublayers())
 
     def n_params(self, d_model: Width) -> int:
         final = self.final_norm.n_params(d_model) if self.final_norm is not None else 0
@@ -328,7 +337,9 @@ class Model(Spec):
 
     def n_active_params(self) -> int:
         """Those of them that one token uses: all, but for what its layers do not choose (experts, rows of a memory)."""
-        idle = (s.mixer.n_params(self.d_model) - s.mixer.n_active_params(self.d_model) for s in self.decoder.sublayers())
+        stacks = (self.decoder,) if self.encoder is None else (self.decoder, self.encoder.stack)
+        mixers = (sublayer.mixer for stack in stacks for sublayer in stack.sublayers())
+        idle = (mixer.n_params(self.d_model) - mixer.n_active_params(self.d_model) for mixer in mixers)
         return self.n_params() - sum(idle)
 
     @property

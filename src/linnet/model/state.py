@@ -12,7 +12,7 @@ right for ever: a beam, a rejected draft or a cached prompt need no code in the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, runtime_checkable
 from weakref import WeakSet
 
@@ -241,18 +241,20 @@ class Source:
 
     hidden      (B, S, D)
     documents   (B, S) int64: a place of the decoder sees those of its own document, -1 is padding; None: all of them
+    aux         what the encoder's layers want in the loss or log, for the first pass that looks at it
     """
 
     hidden: Tensor
     documents: Tensor | None = None
+    aux: dict[str, Tensor] = field(default_factory=dict)
 
     def select(self, rows: Tensor) -> Source:
-        """Those of some rows, in any order; a copy."""
+        """Those of some rows, in any order; a copy, which wants nothing in the loss: that was of all rows."""
         return Source(self.hidden[rows], None if self.documents is None else self.documents[rows])
 
     def detach(self) -> Source:
         """The same numbers, cut off from the graph."""
-        return replace(self, hidden=self.hidden.detach())
+        return Source(self.hidden.detach(), self.documents)
 
     def nbytes(self) -> int:
         """Bytes of what it holds."""

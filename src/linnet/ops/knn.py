@@ -49,6 +49,7 @@ def recall(q: Tensor, k: Tensor, v: Tensor, begin: Tensor, end: Tensor, *, top_k
     Costs 2 · K products for each place between the first begin and the last end of such a group of queries, and 2 · K
     for each one chosen; a group holds at most `NUMBERS` numbers (or one query).
     """
+    k, v = k.to(q.dtype), v.to(q.dtype)  # under autocast a state may hold them in another type
     if own_backward(q):
         return _Recall.apply(q, k, v, begin, end, top_k, scale)
     return _recalled(q, k, v, begin, end, top_k, scale)[0]

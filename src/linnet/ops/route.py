@@ -134,7 +134,8 @@ def balance_loss(scores: Tensor, chosen: Tensor) -> Tensor:
     """
     n_experts = scores.shape[-1]
     chosen_share = load(chosen, n_experts).to(scores.dtype) / max(1, chosen.numel())  # (E,)
-    return n_experts * (chosen_share * shares(scores).mean(0)).sum()
+    mean = shares(scores).sum(0) / max(1, len(scores))  # (E,), zeros where there is no token
+    return n_experts * (chosen_share * mean).sum()
 
 
 def shares(scores: Tensor) -> Tensor:

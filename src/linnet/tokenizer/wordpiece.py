@@ -3,17 +3,20 @@
     "Unaffable!"  →  unaffable !  →  una ##ffa ##ble !
 
 Text loses its spaces, and with `lowercase` its capitals and accents: decoding gives words with one space between them.
+
+What is an accent or a punctuation mark is what the `tokenizers` library takes for one, whose tables are of several versions of
+Unicode: `wordpiece_classes.txt` has its answers for every character (scripts/unicode_classes.py).
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
-
-import regex
+from typing import Any, NamedTuple
 
 from linnet.core.errors import TokenizerError, explain, listing
 from linnet.tokenizer.bpe_tokenizer import remember
@@ -23,10 +26,7 @@ from linnet.tokenizer.vocabulary import TableTokenizer, is_name
 INSIDE = "##"  # in front of a token that goes on with a word
 UNKNOWN, END = "[UNK]", "[SEP]"
 LONGEST_WORD = 100  # characters; a longer one is unknown
-IDEOGRAPH = regex.compile(
-    "[\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f\U0002b740-\U0002b81f"
-    "\U0002b820-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f]"
-)  # a word by itself
+CLASSES_FILE = Path(__file__).with_name("wordpiece_classes.txt")
 
 
 class WordPieceTokenizer(TableTokenizer):
@@ -103,23 +103,63 @@ def load_wordpiece(path: Path | str, *, lowercase: bool | None = None) -> WordPi
     return WordPieceTokenizer({name: i for i, name in enumerate(names)}, lowercase=lowercase)
 
 
+class Characters(NamedTuple):
+    """Patterns of what is done to characters, in this order, and the lower case of those that have one.
+
+    gone        left out: controls, formats, private ones
+    space       becomes a space
+    ideograph   becomes a word by itself
+    composed    a run of what canonical decomposition takes apart or moves
+    accent      left out where capitals are
+    word        a punctuation mark, or a run of anything else but spaces
+    """
+
+    gone: re.Pattern[str]
+    space: re.Pattern[str]
+    ideograph: re.Pattern[str]
+    composed: re.Pattern[str]
+    accent: re.Pattern[str]
+    word: re.Pattern[str]
+    lower: dict[int, int]
+
+
+@cache
+def characters() -> Characters:
+    """What the file says."""
+    ranges: defaultdict[str, str] = defaultdict(str)
+    lower: dict[int, int] = {}
+    for line in CLASSES_FILE.read_text("utf-8").splitlines()[1:]:
+        start, end, *what = line.split()
+        first, last = int(start, 16), int(end, 16)
+        if len(what) == 1:
+            ranges[what[0]] += f"\\U{first:08x}-\\U{last:08x}"
+        else:
+            step, distance = map(int, what)
+            lower |= {code: code + distance for code in range(first, last + 1, step)}
+    mark = ranges["mark"]
+    return Characters(
+        gone=re.compile(f"[{ranges['gone']}]"),
+        space=re.compile(f"[{ranges['space']}]"),
+        ideograph=re.compile(f"[{ranges['ideograph']}]"),
+        composed=re.compile(f"[{ranges['composed']}]+"),
+        accent=re.compile(f"[{ranges['accent']}]"),
+        word=re.compile(f"[{mark}]|[^ {mark}]+"),
+        lower=lower,
+    )
+
+
 def words_of(text: str, *, lowercase: bool) -> list[str]:
     """Words, single ideographs, single punctuation marks: BERT's basic tokenizer."""
-    text = "".join(" " if is_space(c) else c for c in text if not is_control(c))
-    text = IDEOGRAPH.sub(r" \g<0> ", text)
-    if lowercase:
-        text = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn").lower()
-    words: list[str] = regex.findall(r"[!-/:-@\[-`{-~\p{P}]|[^\s!-/:-@\[-`{-~\p{P}]+", text)
-    return words
-
-
-def is_space(character: str) -> bool:
-    return character in " \t\n\r" or unicodedata.category(character) == "Zs"
-
-
-def is_control(character: str) -> bool:
-    """NUL, U+FFFD, and all that Unicode calls control, format, private or unassigned; tabs and line ends are spaces."""
-    return character in "\0\ufffd" or (character not in "\t\n\r" and unicodedata.category(character).startswith("C"))
+    of = characters()
+    text = of.space.sub(" ", of.gone.sub("", text))
+    if lowercase and text.isascii():
+        text = text.lower()
+    elif not text.isascii():
+        text = of.ideograph.sub(r" \g<0> ", text)
+        if lowercase:
+            text = of.composed.sub(lambda run: unicodedata.normalize("NFD", run[0]), text)
+            text = of.accent.sub("", text).translate(of.lower)  # each by itself: Σ is σ at the end of a word, too
+    return of.word.findall(text)
 
 
 def check_tokens(tokens: Mapping[str, int]) -> list[str]:

@@ -20,13 +20,14 @@ from linnet.model.spec import Model
 from linnet.model.weights import model_tensors, restore_model
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.spec import TokenizerFile
+from linnet.train.settle import check_task
 from linnet.train.spec import RunSpec
 from linnet.zoo import Sentence
 
 
 def begun_from(spec: RunSpec) -> RunSpec:
     """The run with what it leaves open filled in from the folder whose weights it begins with. Raises CheckpointError
-    where the weights do not fit a model that it names, before any text is read."""
+    where the weights do not fit a model that it names, ConfigError where the model cannot learn what it reads, before any text is read."""
     if spec.weights is None:
         return spec
     folder = Path(spec.weights)
@@ -42,10 +43,18 @@ def begun_from(spec: RunSpec) -> RunSpec:
     if spec.train.context_length is None:
         filled["train"] = spec.train.replace(context_length=manifest.context_length)
     spec = spec.replace(**filled)
+    sentence = spec.model.sentence(manifest.vocab_size)
+    check_task(spec, sentence)
     with torch.device("meta"):
-        empty = Network(spec.model.sentence(manifest.vocab_size), seed=None)
+        empty = Network(sentence, seed=None)
     fill(empty, folder)
     return spec
+
+
+def belongings(folder: Path) -> dict[str, Any]:
+    """What goes with the weights in `folder` wherever they go: what begins a text, where writing stops, how conversations are written."""
+    own = read_manifest(folder)
+    return {"begin": own.begin, "stop": own.stop, "template": own.template}
 
 
 def check_tokens(folder: Path, tokenizer: Tokenizer) -> None:

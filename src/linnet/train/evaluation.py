@@ -123,24 +123,46 @@ def first_rows(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
 
 
 def token_window_losses(
-    network: Network, tokens: NDArray[np.int64], context: int, *, end_id: int, document_mask: bool
+    network: Network,
+    tokens: NDArray[np.int64],
+    context: int,
+    *,
+    end_id: int,
+    document_mask: bool,
+    scored: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The same for tokens (N,) in memory: each but the first is predicted once."""
-    rows = rows_at_once(context)
+    """The same for tokens (N,) in memory: each but the first is predicted once.
 
-    def batches() -> Iterator[Batch]:
-        for first in range(0, len(tokens) - 1, rows * context):
-            piece = tokens[first : first + rows * context + 1]
-            n = len(piece) - 1
-            whole = np.full((-(-n // context), context + 1), end_id, np.int64)
-            for row in range(len(whole)):
-                part = piece[row * context : (row + 1) * context + 1]
-                whole[row, : len(part)] = part
-            batch = as_batch(whole, end_id, document_mask=document_mask)
-            batch.weights.view(-1)[n:] = 0
-            yield batch
+    scored   (N,) which of them count; None: all
+    """
+    return score_batches(
+        network, token_windows(tokens, context, rows_at_once(context), end_id=end_id, document_mask=document_mask, scored=scored)
+    )
 
-    return score_batches(network, batches())
+
+def token_windows(
+    tokens: NDArray[np.int64],
+    context: int,
+    rows: int,
+    *,
+    end_id: int,
+    document_mask: bool,
+    scored: NDArray[np.bool_] | None = None,
+) -> Iterator[Batch]:
+    """Tokens (N,) in batches of `rows` rows of `context` tokens, of which the last row counts only as far as they go; see above."""
+    for first in range(0, len(tokens) - 1, rows * context):
+        piece = tokens[first : first + rows * context + 1]
+        n = len(piece) - 1
+        whole = np.full((-(-n // context), context + 1), end_id, np.int64)
+        for row in range(len(whole)):
+            part = piece[row * context : (row + 1) * context + 1]
+            whole[row, : len(part)] = part
+        batch = as_batch(whole, end_id, document_mask=document_mask)
+        weights = batch.weights.view(-1)
+        weights[n:] = 0
+        if scored is not None:
+            weights[:n] *= torch.from_numpy(scored[first + 1 : first + n + 1])
+        yield batch
 
 
 def validator(

@@ -26,16 +26,17 @@ from rich.console import Console
 
 from linnet.core.errors import ConfigError, explain
 from linnet.core.files import explained_disk_errors, sweep, write_json, write_text
-from linnet.core.spec import dump, refusal
+from linnet.core.spec import dump, load, refusal
 from linnet.core.yaml import to_yaml
 from linnet.data.loader import batches_of, weights_of
 from linnet.data.mixture import Mixture, as_course, mixture_of
-from linnet.interop.native import make_manifest, save_model
+from linnet.interop.native import copy_terms, make_manifest, save_model
 from linnet.model.count import count, packed_bytes
 from linnet.model.describe import describe
 from linnet.model.network import Network
 from linnet.model.training_programs import TrainingPrograms
-from linnet.train.begin import begun_from, check_tokens, fill
+from linnet.tokenizer.chat import ChatTemplate
+from linnet.train.begin import begun_from, belongings, check_tokens, fill
 from linnet.train.checkpoint import Checkpoint
 from linnet.train.clock import Clock
 from linnet.train.compiling import compiled
@@ -48,10 +49,10 @@ from linnet.train.machine import describe_machine, keep_freed_memory, measure_pe
 from linnet.train.precision import Precision
 from linnet.train.probe import probe
 from linnet.train.progress import TrainingProgress, clock_text
-from linnet.train.record import check_same, locked, read_run
+from linnet.train.record import check_same, locked, read_record, read_run
 from linnet.train.resume import newest, prepared_before, progress_of, restore, restore_best, save
 from linnet.train.sample import sampler
-from linnet.train.settle import check_sides, context_of, read_data, seconds_for_training, settle
+from linnet.train.settle import check_learns, check_sides, context_of, read_data, seconds_for_training, settle
 from linnet.train.spec import RunSpec
 from linnet.train.talk import Talk
 
@@ -161,7 +162,7 @@ class Run:
     def size_up(self) -> None:
         """Settle what was left open, write it down, estimate what the run will need."""
         try:
-            self.spec.model.sentence(self.prepared.tokenizer.vocab_size)
+            check_learns(self.spec.model.sentence(self.prepared.tokenizer.vocab_size))
         except ValidationError as error:  # numbers that are each right and do not go together
             raise refusal(error, "model") from None
         self.peak_flops = measure_peak(self.device, self.precision.dtype)
@@ -185,10 +186,12 @@ class Run:
         self.read_rows = rows_in_a_run(self.micro, self.precision)
         check_room(self.folder, self.cost, self.micro, self.context, self.device.type)
         if not self.goes_on:  # from here on the folder holds a run; what was wrong with the question was said before
-            write_text(
-                self.folder / "run.yaml",
-                to_yaml({"asked": self.asked, "resolved": dump(spec), "data": self.prepared.fingerprint}),
-            )
+            record = {"asked": self.asked, "resolved": dump(spec), "data": self.prepared.fingerprint}
+            if spec.weights is not None:  # which may be gone when the run ends
+                record["weights"] = belongings(Path(spec.weights))
+            write_text(self.folder / "run.yaml", to_yaml(record))
+            if spec.weights is not None:
+                copy_terms(Path(spec.weights), self.folder, template=self.prepared.spec.taught is None)
         with self.talk.status("timing a few steps"):
             probed = probe(
                 self.sentence,
@@ -333,13 +336,19 @@ class Run:
         network.eval()
         network.programs = None
         keep_freed_memory(False)  # there is no next step
+        kept = read_record(self.folder).get("weights") or {}
+        template = prepared.spec.taught
+        if template is None and kept.get("template") is not None:
+            template = load(ChatTemplate, kept["template"], path="weights.template", name=f"{self.folder}/run.yaml")
         manifest = make_manifest(
             network,
             prepared.tokenizer,
             context_length=self.context,
             document_mask=mask,
             data=prepared.fingerprint,
-            template=prepared.spec.taught,
+            template=template,
+            begin=kept.get("begin", ()),
+            stop=kept.get("stop", ()),
         )
         save_model(self.folder, network, prepared.tokenizer, manifest)
         with self.talk.status("reading the validation part once more, with intervals"):

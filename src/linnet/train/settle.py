@@ -19,6 +19,7 @@ from linnet.data.prepared import Prepared, open_named
 from linnet.data.spec import Rows
 from linnet.data.walk import beginnings, tokens_a_pass
 from linnet.data.workplace import Progress
+from linnet.model.causal import check_writes
 from linnet.model.channel.moe import MoE
 from linnet.model.count import count
 from linnet.model.spec import Model
@@ -30,7 +31,7 @@ from linnet.train.estimate import estimate
 from linnet.train.optimizers import Muon
 from linnet.train.precision import Precision
 from linnet.train.spec import RunSpec
-from linnet.zoo import Decoder
+from linnet.zoo import Decoder, Sentence
 
 DEFAULT_CONTEXT = 256
 SOME_VOCABULARY = 512  # any will do where only shapes are looked at
@@ -86,9 +87,7 @@ def check_routers(sentence: Model) -> None:
 
 
 def check_sides(sentence: Model, rows: Rows) -> None:
-    """Raise ConfigError for pairs and a model that reads no source, and for a model that reads one and no pairs; and for a
-    router that would learn nothing."""
-    check_routers(sentence)
+    """Raise ConfigError for pairs and a model that reads no source, and for a model that reads one and no pairs."""
     if (sentence.encoder is not None) == (rows == "pairs"):
         return
     got, need = "pairs for a model that reads no source", "one with an encoder"
@@ -131,16 +130,36 @@ def is_sized(spec: RunSpec, asked: Any) -> bool:
 
 
 def check_model(spec: RunSpec, asked: Any) -> None:
-    """Raise ConfigError where numbers of a family that are each right do not go together, before any text is read.
+    """Raise ConfigError, before any text is read, where numbers of a family that are each right do not go together, and for a
+    model that cannot be trained on what the run reads.
 
-    Where a size is yet to be chosen there is nothing to check; a written-out sentence was checked when it was read.
+    A written-out sentence was checked when it was read; where a size is yet to be chosen, its numbers are not looked at.
     """
-    if not isinstance(spec.model, Decoder) or (spec.train.minutes is not None and not is_sized(spec, asked)):
-        return
     try:
-        spec.model.sentence(SOME_VOCABULARY)
-    except ValidationError as error:
-        raise refusal(error, "model", "the model") from None
+        sentence = spec.model.model if isinstance(spec.model, Sentence) else spec.model.sentence(SOME_VOCABULARY)
+    except (ValidationError, ConfigError) as error:
+        if spec.train.minutes is not None and not is_sized(spec, asked):
+            return
+        if isinstance(error, ValidationError):
+            raise refusal(error, "model", "the model") from None
+        raise
+    if spec.weights is None:  # else the model is that of the weights, which begin.py looks at
+        check_task(spec, sentence)
+
+
+def check_task(spec: RunSpec, sentence: Model) -> None:
+    """Raise ConfigError for a model that cannot learn what the run asks of it; of prepared tokens what they are is not known yet."""
+    check_learns(sentence)
+    if spec.data.prepared is None:
+        check_sides(sentence, spec.data.rows)
+
+
+def check_learns(sentence: Model) -> None:
+    """Raise ConfigError for a model that sees what it is to predict, whose loss falls to nothing and means nothing, and for a
+    router that would learn nothing."""
+    check_routers(sentence)
+    hint = "causal: true, or another family, such as model: llama; what sees both ways is imported (linnet import), and makes vectors of texts"
+    check_writes(sentence, "to learn to predict the next token", hint=hint)
 
 
 def regularise(spec: RunSpec, asked: Any, passes: float) -> tuple[RunSpec, str]:

@@ -212,6 +212,7 @@ class HuggingFace:
     model_type: ClassVar[str]
     architecture: ClassVar[str]
     ignored: ClassVar[tuple[str, ...]] = ()
+    usage: ClassVar[tuple[str, ...]] = ()  # lines of Python for the model card: how `beside` is given, in words of `transformers`
 
     @classmethod
     @abstractmethod
@@ -229,6 +230,11 @@ class HuggingFace:
         """The name map."""
 
     @classmethod
+    def beside(cls, ids: Tensor) -> dict[str, Tensor]:
+        """What `transformers` has to be given beside ids (B, T) to compute what ours does: what no config.json says."""
+        return {}
+
+    @classmethod
     def full(cls, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Their tensors as full numbers: for a family whose weights may be packed."""
         return tensors
@@ -237,6 +243,14 @@ class HuggingFace:
     def rules_for(cls, model: Model, names: Collection[str]) -> list[Rule]:
         """The name map for weights that have these names: for a family whose weights are found under more than one spelling."""
         return cls.rules(model)
+
+
+class NotCovered(ConfigError):
+    """A foreign config that linnet does not cover. `unknown`: the fields that it has no meaning for, where nothing else is wrong."""
+
+    def __init__(self, message: str, unknown: Collection[str]) -> None:
+        super().__init__(message)
+        self.unknown = frozenset(unknown)
 
 
 def expect(config: dict[str, Any], known: dict[str, Any], family: str) -> dict[str, Any]:
@@ -251,17 +265,17 @@ def expect(config: dict[str, Any], known: dict[str, Any], family: str) -> dict[s
         "label2id", "problem_type", "chunk_size_feed_forward", "task_specific_params", "pretraining_tp", "initializer_range", "sep_token_id",
         "cross_attention_hidden_size", "add_cross_attention", "is_decoder", "max_window_layers", "return_dict_in_generate",
     }  # fmt: skip
-    problems = []
+    problems, unknown = [], []
     for key, value in config.items():
         if key in known:
             if known[key] is not ... and value != known[key]:
                 problems.append(f"{key} = {value!r}; needed: {known[key]!r}")
         elif key not in bookkeeping and not key.startswith("_"):
             problems.append(f"{key} = {value!r} is not known; {nearest(key, known)}")
+            unknown.append(key)
     if problems:
-        raise ConfigError(
-            explain(f"a {family} config that linnet does not cover: " + "; ".join(problems), need=f"a plain {family}")
-        )
+        got = f"a {family} config that linnet does not cover: " + "; ".join(problems)
+        raise NotCovered(explain(got, need=f"a plain {family}"), unknown if len(unknown) == len(problems) else ())
     return config
 
 

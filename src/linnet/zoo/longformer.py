@@ -4,14 +4,17 @@
 
 Which places are global is no part of the model and none of its config.json: the first `n_global` of each text where a pass says
 nothing, and those that it marks otherwise (`network(tokens, marked=…)`: the words of a question). Hugging Face's model has none
-unless it is told, so what it gives without a `global_attention_mask` is what ours gives with no place marked.
+unless it is told, so what it gives without a `global_attention_mask` is what ours gives with no place marked. It also counts no
+position at the id of padding, which in our vocabularies is a token like others: `beside` says both.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from linnet.core.errors import ConfigError, explain
 from linnet.core.rules import Rule
@@ -53,6 +56,13 @@ class LongformerFamily(WithHeads, HuggingFace):
         r"(longformer\.)?embeddings\.position_ids",  # 0, 1, 2 …
         r"(longformer\.)?pooler\.dense\.(weight|bias)",
         r"lm_head\.decoder\.(weight|bias)",  # the tied ones
+    )
+    usage: ClassVar[tuple[str, ...]] = (
+        "# the first token sees and is seen by all of the text, and every id counts as a place: no config.json can say so",
+        'ids = tokenizer("Once upon a time", return_tensors="pt").input_ids',
+        f"positions = torch.arange(ids.shape[1]).expand_as(ids) + {PADDING + 1}",
+        "first = torch.zeros_like(ids).index_fill(1, torch.tensor([0]), 1)",
+        "out = model(ids, global_attention_mask=first, position_ids=positions)",
     )
 
     @classmethod
@@ -131,6 +141,11 @@ class LongformerFamily(WithHeads, HuggingFace):
             "type_vocab_size": model.n_token_types, "layer_norm_eps": norm.eps, "hidden_act": "gelu", "tie_word_embeddings": True,
             "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
         }  # fmt: skip
+
+    @classmethod
+    def beside(cls, ids: Tensor) -> dict[str, Tensor]:
+        places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        return {"global_attention_mask": (places == 0).long(), "position_ids": places + PADDING + 1}
 
     @classmethod
     def rules(cls, model: Model) -> list[Rule]:

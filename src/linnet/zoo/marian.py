@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from linnet.core.errors import ConfigError, explain
 from linnet.core.rules import Rule, spell
@@ -44,6 +45,11 @@ class Marian(Translate, HuggingFace):
     ignored: ClassVar[tuple[str, ...]] = (
         r"model\.(encoder|decoder)\.embed_positions\.weight",  # sines and cosines
         r"model\.(encoder|decoder)\.embed_tokens\.weight",  # the shared one
+    )
+    usage: ClassVar[tuple[str, ...]] = (
+        "# a source ends in the end token",
+        'source = tokenizer("ein Hund" + tokenizer.eos_token, return_tensors="pt").input_ids',
+        "said = tokenizer.decode(model.generate(source, max_new_tokens=64)[0], skip_special_tokens=True)",
     )
 
     @classmethod
@@ -116,6 +122,10 @@ class Marian(Translate, HuggingFace):
             "tie_word_embeddings": True, "dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0,
             "decoder_start_token_id": model.vocab_size - 1, "pad_token_id": model.vocab_size - 1,
         }  # fmt: skip
+
+    @classmethod
+    def beside(cls, ids: Tensor) -> dict[str, Tensor]:
+        return {"decoder_input_ids": ids}
 
     @classmethod
     def rules(cls, model: Model) -> list[Rule]:

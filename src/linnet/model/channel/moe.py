@@ -14,7 +14,7 @@ Nothing is dropped and no expert is padded. Noise on the router, capacity factor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -115,10 +115,12 @@ class MoE(ChannelMixer):
 
 class MoELayer(nn.Module):
     """`bias` (E,) is a buffer: saved with the weights, moved by `after_step` and by no gradient; it is there with balance: bias alone.
-    `loads` (E,) counts the choices of one step of training, and is zero between steps."""
+    `loads` (E,) counts the choices of one step of training, and is zero between steps. Both have at least 32 bits in a network of any
+    type: a step of a bias, or one token among thousands, is less than 16 bits can tell."""
 
+    counts_places = True  # its `forward` is told which ones are real
     bias: Tensor | None
-    loads: Tensor
+    loads: Tensor | None
 
     def __init__(self, spec: MoE, d_model: int) -> None:
         super().__init__()
@@ -131,7 +133,14 @@ class MoELayer(nn.Module):
         self.register_buffer("loads", torch.zeros(spec.n_experts) if by_bias else None, persistent=False)
         self.counts = False
 
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        before = (self.bias, self.loads)
+        super()._apply(fn, recurse)
+        self.bias, self.loads = (precisely(was, now) for was, now in zip(before, (self.bias, self.loads), strict=True))
+        return self
+
+    def forward(self, x: Tensor, real: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """x (B, T, D); real (B, T) bool: places that count for the balance and the log, None: all."""
         spec, flat = self.spec, x.reshape(-1, x.shape[-1])  # (N, D)
         chosen, weights, scores = route(
             self.router(flat), spec.top_k, score=spec.score, normalise=spec.normalise, scale=spec.scale, bias=self.bias,
@@ -140,7 +149,9 @@ class MoELayer(nn.Module):
         y = mix(flat, [said_by(expert) for expert in self.experts], chosen, weights).view_as(x)
         if self.shared is not None:
             y = y + self.shared(x)[0]
-        return y, self._aux(chosen, scores) if torch.is_grad_enabled() else {}
+        if not torch.is_grad_enabled():
+            return y, {}
+        return y, self._aux(chosen, scores) if real is None else self._aux(chosen[real.flatten()], scores[real.flatten()])
 
     def _aux(self, chosen: Tensor, scores: Tensor) -> dict[str, Tensor]:
         """What is added to the loss, a token, and pairs (sum, count) for the log; counts the load for the biases."""
@@ -148,7 +159,7 @@ class MoELayer(nn.Module):
         found = {}
         with torch.no_grad():
             counts = load(chosen, spec.n_experts).to(scores.dtype)  # (E,)
-            if self.counts:
+            if self.counts and self.loads is not None:
                 self.loads += counts.to(self.loads.dtype)
             peak = counts.max() * spec.n_experts / max(1, chosen.numel())
             found["routing_peak"] = torch.stack((peak, torch.ones_like(peak)))
@@ -166,10 +177,17 @@ class MoELayer(nn.Module):
     @torch.no_grad()
     def after_step(self) -> None:
         """Move each bias towards an even load (2408.15664, algorithm 1), and count no more."""
-        if self.counts and self.bias is not None:
+        if self.counts and self.bias is not None and self.loads is not None:
             self.bias += self.spec.bias_step * torch.sign(self.loads.mean() - self.loads)
             self.loads.zero_()
         self.counts = False
+
+
+def precisely(was: Tensor | None, now: Tensor | None) -> Tensor | None:
+    """What counts, where it was moved to, but in no type of fewer bits than 32."""
+    if was is None or now is None or now.dtype.itemsize >= 4:
+        return now
+    return was.to(now.device, torch.promote_types(was.dtype, torch.float32))
 
 
 def said_by(expert: nn.Module) -> Callable[[Tensor], Tensor]:

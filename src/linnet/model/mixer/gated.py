@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from linnet.model.context import Context
 from linnet.model.mixer.attention import Attention
 from linnet.model.mixer.convolution import Convolution
+from linnet.model.mixer.cross import Cross
 from linnet.model.mixer.neural_memory import NeuralMemory
 from linnet.model.norm import RMSNorm
 from linnet.model.position import Rope
@@ -45,11 +46,20 @@ class Gated(TokenMixer):
             cls(mixer=attention, gate=memory),
             cls(mixer=attention.replace(window=6), gate=memory.replace(depth=2, n_heads=2), norm=None),
             cls(mixer=memory, gate=Convolution()),
+            cls(mixer=Cross(n_heads=4), gate=attention),
         )
+
+    @property
+    def reads_source(self) -> bool:
+        return self.mixer.reads_source or self.gate.reads_source
 
     @property
     def has_global_places(self) -> bool:
         return self.mixer.has_global_places or self.gate.has_global_places
+
+    @property
+    def sees_ahead(self) -> bool:
+        return self.mixer.sees_ahead or self.gate.sees_ahead
 
     def problems(self, d_model: int) -> list[str]:
         return [f"gated: {problem}" for part in (self.mixer, self.gate) for problem in part.problems(d_model)]

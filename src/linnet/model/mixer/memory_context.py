@@ -62,6 +62,7 @@ class MemoryContext(TokenMixer):
             cls(attention=attention.replace(d_head=6, persistent=1), memory=memory.replace(depth=2, rate=0.05), segment=9),
             cls(attention=attention, memory=NeuralMemory(chunk=1, n_heads=1), segment=1, norm=LayerNorm()),
             cls(attention=attention.replace(kernel="sdpa", persistent=2)),
+            cls(attention=attention.replace(d_head=6, sub_norm=RMSNorm()), memory=memory, segment=3),
         )
 
     def problems(self, d_model: int) -> list[str]:
@@ -193,7 +194,8 @@ class MemoryContextLayer(nn.Module):
             return k, v
 
         def found(y: Tensor) -> tuple[Tensor, Tokens]:
-            written = attention.o(y.transpose(1, 2).flatten(2))  # (B, T, D)
+            y = y.transpose(1, 2).flatten(2)  # (B, T, H·K)
+            written = attention.o(y if attention.sub_norm is None else attention.sub_norm(y))  # (B, T, D)
             return written, memory.tokens(written)
 
         always = attention.always_seen(x)

@@ -13,6 +13,7 @@ after each sublayer, that is no difference. Keys and values are remembered in pl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -107,24 +108,30 @@ class XLState:
 
     live      as they are: the segment under way learns through them
     stopped   the same numbers, made of inputs through which nothing learns; None as long as no gradients were recorded
-    r         (H, L + M, K) what each distance looks like, of no row: made by the first step without gradients, for all later ones
+    r         (H, L + M, K) what each distance looks like, of no row: made by the first step without gradients, for later ones
+    made_of   how often the weights had been written to when r was made: after that it is made anew
     """
 
     live: KeyValue
     stopped: KeyValue | None = None
     r: Tensor | None = None
+    made_of: int = 0
 
     def select(self, rows: Tensor) -> XLState:
-        return XLState(self.live.select(rows), None if self.stopped is None else self.stopped.select(rows), self.r)
+        return self._each(lambda held: held.select(rows))
 
     def reclaim(self) -> XLState:
-        return XLState(self.live.reclaim(), None if self.stopped is None else self.stopped.reclaim(), self.r)
+        return self._each(KeyValue.reclaim)
 
     def detach(self) -> XLState:
-        return XLState(self.live.detach(), None if self.stopped is None else self.stopped.detach(), self.r)
+        return self._each(KeyValue.detach)
 
     def nbytes(self) -> int:
-        return self.live.nbytes() + (0 if self.stopped is None else self.stopped.nbytes())
+        held = self.live.nbytes() + (0 if self.stopped is None else self.stopped.nbytes())
+        return held + (0 if self.r is None else self.r.nbytes)
+
+    def _each(self, change: Callable[[KeyValue], KeyValue]) -> XLState:
+        return replace(self, live=change(self.live), stopped=None if self.stopped is None else change(self.stopped))
 
 
 class XLLayer(nn.Module):
@@ -189,16 +196,17 @@ class XLLayer(nn.Module):
         before = state.stopped
         if before is None and torch.is_grad_enabled() and self.spec.memory:
             before = state.live  # so far nothing was recorded: there is nothing to stop
-        return XLState(append(state.live, live), None if before is None else append(before, stopped), state.r)
+        return replace(state, live=append(state.live, live), stopped=None if before is None else append(before, stopped))
 
     def _distances(self, n: int, like: Tensor, state: XLState | None) -> tuple[Tensor, XLState | None]:
         """r (H, n, K) of the distances 0 … n - 1, and the state that remembers them where nothing learns."""
         remember = state is not None and not torch.is_grad_enabled()
-        if state is not None and remember and state.r is not None:
+        now = sum(weight._version for weight in self.r.parameters() if not weight.is_inference())
+        if state is not None and remember and state.r is not None and state.made_of == now:
             return state.r[:, :n], state
         made = self.spec.segment + self.spec.memory if remember else n
         r = self.r(distance_waves(made, self.d_model, like)).view(made, -1, self.d_head).transpose(0, 1)
-        return r[:, :n], replace(state, r=r) if state is not None and remember else state
+        return r[:, :n], replace(state, r=r, made_of=now) if state is not None and remember else state
 
     def _in_one_piece(
         self,

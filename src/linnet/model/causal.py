@@ -1,0 +1,25 @@
+"""Whether a model sees only what stands before, without which it cannot write, and its loss is not that of a language model.
+
+    p(x_1 … x_n) = Π_t p(x_t | x_1 … x_{t-1})        a model that sees x_{t+1} at place t has read the answer
+
+An encoder may see its whole source; what counts is the decoder.
+"""
+
+from __future__ import annotations
+
+from linnet.core.errors import ConfigError, explain
+from linnet.model.network import Network
+from linnet.model.spec import Model
+
+
+def writes(network: Network) -> bool:
+    """Whether a network sees only what stands before, and so can write."""
+    return not network.spec.decoder.sees_ahead()
+
+
+def check_writes(model: Model, to: str, *, hint: str) -> None:
+    """Raise ConfigError for a model that sees ahead. `to`: what it is asked to do; `hint`: what can be done instead."""
+    if model.decoder.sees_ahead():
+        raise ConfigError(
+            explain(f"a model that sees what comes next, {to}", need="one that sees only what stands before", hint=hint)
+        )
