@@ -19,7 +19,7 @@ import linnet
 from linnet.core.errors import ConfigError
 from linnet.core.meanings import meanings
 from linnet.core.spec import FAMILY_MARK, Spec, dump, is_family, json_schema, load, word_of, words
-from linnet.model import Attention, Head, Init, Model, RMSNorm, Stack
+from linnet.model import Attention, Head, Init, Model, MoE, RMSNorm, Rope, Stack
 from linnet.model.spec import ChannelMixer, Mixer, Norm, Part, TokenMixer
 from linnet.train.spec import RunSpec
 from linnet.zoo import Family, Llama
@@ -337,3 +337,14 @@ def test_json_schema_holds_every_word_and_every_reference_leads_somewhere(cls: t
         assert {"Attention", "MLP", "GLU", "RMSNorm", "LayerNorm", "Rope", "Alibi", "Learned", "Sinusoidal", "Dense"} <= set(
             schema["$defs"]
         )
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_a_number_that_is_not_finite_is_refused(number: float) -> None:
+    given: list[tuple[type[Spec], str, dict[str, Any]]] = [
+        (Attention, "scale", {"n_heads": 4}), (Rope, "base", {}), (RMSNorm, "eps", {}),
+        (MoE, "scale", {"expert": {"kind": "glu", "d_ff": 8}, "n_experts": 4, "top_k": 2}), (Llama, "rope_base", {}),
+    ]  # fmt: skip
+    for word, name, rest in given:
+        with pytest.raises(ConfigError, match=f"{name}: got {number}; needed: a finite number"):
+            load(word, rest | {name: number})

@@ -37,6 +37,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "no experts": {"first_k_dense_replace": 3},
     "experts only": {"first_k_dense_replace": 0, "n_shared_experts": 2, "norm_topk_prob": False, "rms_norm_eps": 1e-3},
     "yarn": {"rope_parameters": YARN},
+    "one expert": {"num_experts_per_tok": 1, "topk_group": 1, "norm_topk_prob": True},
 }
 FAMILIES = {
     "plain": Deepseek(n_layers=3, n_heads=4, d_model=48, n_experts=8, n_groups=4, top_groups=2, d_latent=16, context_length=96),
@@ -173,3 +174,19 @@ def test_refusals() -> None:
         Deepseek.to_hf(Deepseek(scale=0.3).sentence(97), 64)
     with pytest.raises(ConfigError, match="n_dense = 5 of n_layers = 2; needed: no more than there are"):
         Deepseek(n_layers=2, n_dense=5).sentence(97)
+
+
+def test_no_shared_expert(tmp_path: Path, hold: Hold) -> None:
+    """Theirs holds matrices of no width then; ours holds none."""
+    model = transformers.DeepseekV3ForCausalLM(transformers.DeepseekV3Config(**TINY | {"n_shared_experts": 0})).eval()
+    randomise(model, BUFFERS)
+    model.save_pretrained(tmp_path / "theirs")
+    ours = read_folder(tmp_path / "theirs")
+    with torch.no_grad():
+        expected, got = model(tokens()).logits, ours.logits(ours(tokens()).hidden)
+    assert expected.std() > 0.1, "logits too flat to tell models apart"
+    hold("10 theirs here", (got - expected).abs().max().item(), TOLERANCE)
+    write_folder(tmp_path / "ours", ours, Deepseek, 96)
+    again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours", local_files_only=True).eval()
+    with torch.no_grad():
+        hold("10 ours there", (again(tokens()).logits - expected).abs().max().item(), TOLERANCE)

@@ -104,7 +104,10 @@ def import_(
             tensor = tensor[list(rule.order)]
         for name, part in zip(rule.names, tensor.split(rows, 0), strict=True):
             ours[name] = part.contiguous()
-    extra = [name for name in theirs if name not in used and not any(re.fullmatch(pattern, name) for pattern in ignore)]
+    unused = [
+        name for name, tensor in theirs.items() if name not in used and tensor.numel()
+    ]  # of a part of no width nothing is left
+    extra = [name for name in unused if not any(re.fullmatch(pattern, name) for pattern in ignore)]
     problems += [f"{name} is not expected; {nearest(name, (r.theirs for r in rules))}" for name in extra]
     unfilled = [name for name in shapes if not any(name in rule.names for rule in rules)]
     problems += [f"no rule fills our {name}" for name in unfilled]

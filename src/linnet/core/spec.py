@@ -54,9 +54,9 @@ def is_family(cls: type[BaseModel]) -> bool:
 
 
 class Spec(BaseModel):
-    """A frozen, strict, comparable value. Subclass it with plain annotated fields."""
+    """A frozen, strict, comparable value of finite numbers. Subclass it with plain annotated fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
     _words: ClassVar[dict[str, type[Spec]]]  # on a family: kind → class
 

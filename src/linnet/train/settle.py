@@ -20,6 +20,7 @@ from linnet.data.spec import Rows
 from linnet.data.walk import beginnings, tokens_a_pass
 from linnet.data.workplace import Progress
 from linnet.model.causal import check_writes
+from linnet.model.channel.moe import MoE
 from linnet.model.count import count
 from linnet.model.spec import Model
 from linnet.tokenizer import Tokenizer, train_tokenizer
@@ -74,6 +75,15 @@ def context_of(spec: RunSpec, sentence: Model) -> int:
             )
         )
     return wanted
+
+
+def check_routers(sentence: Model) -> None:
+    """Raise ConfigError for a mixture of experts whose router has no say in what comes out. One that was trained so can be imported."""
+    encoder = () if sentence.encoder is None else sentence.encoder.parts()
+    for part in (*sentence.decoder.parts(), *encoder):
+        if isinstance(part, MoE) and part.n_experts > 1 and part.top_k == 1 and part.normalise:
+            got = "top_k = 1 with weights that sum to one, so that each is 1 and the router learns nothing"
+            raise ConfigError(explain(got, need="a weight that says something", hint="normalise: false, or a larger top_k"))
 
 
 def check_sides(sentence: Model, rows: Rows) -> None:
@@ -145,7 +155,9 @@ def check_task(spec: RunSpec, sentence: Model) -> None:
 
 
 def check_learns(sentence: Model) -> None:
-    """Raise ConfigError for a model that sees what it is to predict: its loss falls to nothing, and means nothing."""
+    """Raise ConfigError for a model that sees what it is to predict, whose loss falls to nothing and means nothing, and for a
+    router that would learn nothing."""
+    check_routers(sentence)
     hint = "causal: true, or another family, such as model: llama; what sees both ways is imported (linnet import), and makes vectors of texts"
     check_writes(sentence, "to learn to predict the next token", hint=hint)
 

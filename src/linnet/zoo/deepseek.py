@@ -57,7 +57,7 @@ class Deepseek(WithHeads, HuggingFace):
     d_ff: int | None = Field(default=None, ge=1)
     n_experts: int = Field(default=16, ge=1)
     top_k: int = Field(default=3, ge=1)
-    n_shared: int = Field(default=1, ge=1)
+    n_shared: int = Field(default=1, ge=0)
     d_expert: int | None = Field(default=None, ge=1)
     n_groups: int = Field(default=1, ge=1)
     top_groups: int = Field(default=1, ge=1)
@@ -188,7 +188,7 @@ class Deepseek(WithHeads, HuggingFace):
         routed = [
             Rule(f"{ours}1.mixer.router.weight", f"{mlp}gate.weight"),
             Rule(f"{ours}1.mixer.bias", f"{mlp}gate.e_score_correction_bias"),
-            *glu_rules(f"{ours}1.mixer.shared.", f"{mlp}shared_experts."),
+            *(glu_rules(f"{ours}1.mixer.shared.", f"{mlp}shared_experts.") if experts.n_shared else ()),
         ]
         for e in range(experts.n_experts):
             routed += glu_rules(f"{ours}1.mixer.experts.{e}.", f"{mlp}experts.{e}.")

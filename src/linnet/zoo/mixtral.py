@@ -25,7 +25,7 @@ class Mixtral(LlamaShape):
     kind: Literal["mixtral"] = "mixtral"
     rope_base: float = Field(default=1_000_000.0, gt=1)
     n_experts: int = Field(default=8, ge=1)
-    top_k: int = Field(default=2, ge=2)
+    top_k: int = Field(default=2, ge=1)
     balance_weight: float = Field(default=0.01, ge=0)
     model_type: ClassVar[str] = "mixtral"
     architecture: ClassVar[str] = "MixtralForCausalLM"

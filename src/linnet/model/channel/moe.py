@@ -85,9 +85,6 @@ class MoE(ChannelMixer):
         elif self.top_k <= self.n_experts and self.top_k > self.top_groups * (self.n_experts // self.n_groups):
             got = f"top_k = {self.top_k} of the {self.top_groups * (self.n_experts // self.n_groups)} experts of {self.top_groups} groups"
             found.append(explain(got, need="as many experts in the groups that are asked", hint="a larger top_groups"))
-        if self.top_k == 1 and self.normalise:
-            got = "top_k = 1 with weights that sum to one, so that each is 1 and the router learns nothing"
-            found.append(explain(got, need="a weight that says something", hint="normalise: false"))
         return found + self.expert.problems(d_model)
 
     @property
