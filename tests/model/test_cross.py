@@ -152,6 +152,16 @@ def test_the_objective_reads_the_source_and_teaches_the_encoder() -> None:
     assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in network.encoder.parameters())
 
 
+@pytest.mark.parametrize("with_state", [True, False])
+def test_no_tokens_are_refused_in_words(with_state: bool) -> None:
+    network, nothing = built(), ids(2, 0, 1)
+    read = network.read(ids(2, 5, 1))
+    with pytest.raises(LinnetError, match="no tokens, in 2 rows; needed: at least one a row"):
+        network(nothing, state=network.new_state(2, source=read)) if with_state else network(nothing, source=read)
+    with pytest.raises(LinnetError, match="no tokens, in 2 rows"):
+        network.read(nothing)
+
+
 def with_experts(mixer: MoE) -> Model:
     """A translator whose encoder's channel mixers are these."""
     spec = Translate(n_layers=2, n_heads=HEADS, d_model=D, d_ff=FF).sentence(VOCAB)

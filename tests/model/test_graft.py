@@ -192,3 +192,9 @@ def test_learned_positions_with_biases_are_carried() -> None:
 def test_an_unknown_graft_is_named_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"infnii.*did you mean 'infini'"):
         graft(Llama(**SIZE).sentence(VOCAB), "infnii", context_length=24)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_graft_of_a_network_that_trains_trains(training: bool) -> None:
+    new = with_infini(trained(Llama(**SIZE).sentence(VOCAB)).train(training))
+    assert {module.training for module in new.modules()} == {training}

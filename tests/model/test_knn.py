@@ -139,3 +139,26 @@ def test_a_mutant_is_caught(mutant: Callable[..., object], monkeypatch: pytest.M
     assert error(SPEC) < 1e-6
     monkeypatch.setattr(KNNLayer, "_memory", mutant)
     assert error(SPEC) > 1e-3
+
+
+def test_a_state_of_another_type_under_autocast_is_read_and_learned_from() -> None:
+    """A norm that learns gives float32 under autocast, values come in bfloat16, and the tails hold what they began with."""
+    layer = KNN(n_heads=2, segment=3, top_k=2, capacity=8).build(8)
+    with torch.no_grad():
+        for i, matrix in enumerate((layer.q, layer.k, layer.v, layer.o)):
+            matrix.weight.copy_(draw(8, 8, seed=i))
+    x = draw(1, 9, 8).float()
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        layer.zero_grad()
+        state, ys = layer.new_state(1, x), []
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            for start in (0, 5):
+                piece = x[:, start : start + 5]
+                n = piece.shape[1]
+                y, state = layer(piece, Context(start, n, torch.arange(start, start + n)), state)
+                ys.append(y.float())
+        torch.cat(ys, 1).square().sum().backward()
+        found.append((torch.cat(ys, 1).detach(), layer.q.weight.grad.clone(), layer.gate.grad.clone()))
+    for got, right in zip(found[1], found[0], strict=True):
+        assert (got - right).abs().max() < 0.1 * right.abs().max()

@@ -55,7 +55,8 @@ def read_by_hand(layer: NeuralMemoryLayer, x: torch.Tensor) -> torch.Tensor:
         q, k, v = (silu(matrix.weight @ token).view(len(heads), -1) for matrix in (layer.q, layer.k, layer.v))
         q, k = q / q.norm(dim=-1, keepdim=True), k / k.norm(dim=-1, keepdim=True)
         rate, momentum, forgetting = ((layer.gates.weight @ token).view(3, -1) + layer.gate_offset).sigmoid()
-        anchor = now if t % spec.chunk == 0 else anchor
+        if t % spec.chunk == 0:
+            anchor = now
         slopes = [2 * torch.outer(anchor[h] @ k[h] - v[h], k[h]) for h in heads]
         pull = [momentum[h] * pull[h] - spec.rate * rate[h] * slopes[h] for h in heads]
         now = [(1 - forgetting[h]) * now[h] + pull[h] for h in heads]

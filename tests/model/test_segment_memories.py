@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,6 +150,22 @@ def test_the_state_does_not_grow(spec: Infini | XL) -> None:
         _, state = layer(torch.zeros(1, 16, WIDTH), Context(16 * i, 16, torch.arange(16 * i, 16 * i + 16)), state)
         sizes.append(state.nbytes())
     assert max(sizes[30:]) <= max(sizes[:30])
+
+
+def test_what_distances_look_like_follows_the_weights_and_is_counted() -> None:
+    layer, x = built(XL(n_heads=2, segment=4, memory=4)), text(12)
+    first, second = Context(0, 6, torch.arange(6)), Context(6, 6, torch.arange(6, 12))
+    with torch.no_grad():
+        _, state = layer(x[:, :6], first, layer.new_state(2, x))
+        assert state.nbytes() == state.live.nbytes() + state.r.nbytes
+        before = layer(x[:, 6:], second, state)[0]
+        layer.r.weight.mul_(-2)
+        forgetful = replace(state, r=None)
+        got, after = layer(x[:, 6:], second, state)
+        assert torch.equal(got, layer(x[:, 6:], second, forgetful)[0])
+        assert (got - before).abs().max() > 1e-3
+        assert after.select(torch.tensor([0])).r is after.r, "made once, for all rows"
+        assert layer(x[:, 6:], second, after)[1].r is after.r, "and for all later steps"
 
 
 def test_what_does_not_fit_is_said() -> None:
