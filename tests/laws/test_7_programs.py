@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from passes import has_program
-from sentences import CAUSAL, SENTENCES, VOCAB, build, tokens
+from sentences import CAUSAL, SENTENCES, VOCAB, build, describe, tokens
 from torch import Tensor, nn
 
 import laws
@@ -25,6 +25,7 @@ from linnet.model.state import Tail
 from linnet.ops import kernels
 from linnet.ops.kernels import MOST_ROWS, VECTORS, kernels_available, limit_vectors, vectors_in_use
 from linnet.ops.one_token_program import Memory, OneTokenProgram
+from linnet.zoo import Linnet
 
 pytestmark = [
     pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}"),
@@ -35,7 +36,7 @@ ROUNDING = 2e-5  # as for laws 3 to 6
 ROPE = "attention n_heads=4 position=rope"
 WINDOW = "attention n_heads=4 window=5 position=rope"
 CONVOLUTION = "convolution"
-LINNET = "linnet n_layers=2 n_heads=4 n_kv_heads=2 d_model=32 d_head=6 d_ff=24 dropout=0.25"
+LINNET = describe(Linnet.examples()[1])
 
 
 def decodes_by_program(name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from passes import apart, gradients, has_program, used
-from sentences import CAUSAL, SENTENCES, build, tokens
+from sentences import CAUSAL, SENTENCES, build, describe, tokens
 from torch import Tensor
 
 import laws
@@ -23,13 +23,14 @@ from linnet.model.context import Context
 from linnet.model.training_programs import TrainingPrograms
 from linnet.ops.kernels import VECTORS, Matmul, kernels_available, limit_vectors, vectors_in_use
 from linnet.ops.training_program import TrainingProgram
+from linnet.zoo import Linnet
 
 pytestmark = pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}")
 Patch = pytest.MonkeyPatch
 ROUNDING = 2e-5  # as for laws 3 to 6
 ROPE = "attention n_heads=4 position=rope"
 WINDOW = "attention n_heads=4 window=5 position=rope"
-LINNET = "linnet n_layers=2 n_heads=4 n_kv_heads=2 d_model=32 d_head=6 d_ff=24 dropout=0.25"
+LINNET = describe(Linnet.examples()[1])
 ROWS, LENGTH = 3, 18
 DOCUMENTS = torch.tensor([[0] * 7 + [1] * 11, [4] * 18, [-1] * 2 + [0] * 9 + [3] * 7])
 
