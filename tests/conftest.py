@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import defaultdict
 from dataclasses import astuple
 from functools import partial
@@ -37,6 +39,13 @@ def shared_data() -> Path:
 def _one_thread() -> None:
     """Tiny models gain nothing from threads, and on a busy machine threads that wait for each other lose a lot."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _commands_begin_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that a test runs in this process began with the test, not when its module was first loaded."""
+    if (main := sys.modules.get("linnet.cli.main")) is not None:
+        monkeypatch.setattr(main, "BEGAN", time.perf_counter())
 
 
 @pytest.fixture

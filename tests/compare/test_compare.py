@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -579,7 +580,10 @@ def test_a_comparison_that_was_stopped_goes_on_with_what_is_missing(how: str, tm
     words = [sys.executable, "-m", "linnet.cli.main", "compare", "gpt2.yaml", "llama.yaml", "--tokens", str(steps * STEP), "--seeds", "1", "--threads", "1", "--out", "out"]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     runs = tmp_path / "out" / "runs"
-    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where the tests were started in the background
+    with subprocess.Popen(
+        words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=heard
+    ) as process:
         wait_until(lambda: racing.last_line(runs / "llama-seed-0" / "timings.jsonl").get("step", 0) > 30, process)
         process.send_signal(signal.SIGKILL if how == "kill" else signal.SIGINT)
         process.wait(timeout=120)

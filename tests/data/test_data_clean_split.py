@@ -132,7 +132,9 @@ def test_specs_round_trip_and_refuse() -> None:
     )
     assert load(DataSpec, dump(spec)) == spec
     assert spec.names() == ["a", "stories", "stdin"]
-    assert set(words(Source)) == {"files", "stdin", "stories", "python_docs", "wikipedia", "warc", "hub", "conversations"}
+    assert set(words(Source)) == {
+        "files", "stdin", "stories", "python_docs", "wikipedia", "warc", "hub", "conversations", "pairs", "passkey",
+    }  # fmt: skip
     assert set(words(CleanStep)) == {
         "newlines",
         "control",
