@@ -36,10 +36,10 @@ MEASURED: list[Measured] = []
 
 
 def insist(law: str, error: float, tolerance: float, subject: str = "") -> None:
-    """Write the error down and insist on it."""
-    MEASURED.append(Measured(law, subject, error, tolerance))
+    """Insist on the error, and write it down."""
     assert not math.isnan(error), f"{law}: not a number"
     assert error <= tolerance, f"{law}: {error:.2e} is more than {tolerance:.0e}"
+    MEASURED.append(Measured(law, subject, error, tolerance))
 
 
 def furthest(got: Sequence[Tensor], right: Sequence[Tensor]) -> float:
