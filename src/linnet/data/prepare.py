@@ -156,6 +156,7 @@ class Preparation:
         for split in SPLITS:
             sweep(self.work.built / split)
             sync_folder(self.work.built / split)
+        sweep(self.work.built)
         try:
             os.replace(self.work.built, target)
         except OSError:
