@@ -165,10 +165,9 @@ def check_same_text(entrants: Sequence[Entrant]) -> None:
         for part in ("data", "tokenizer", "objective", "seed"):
             for path, here, there in differences(dump(getattr(first.spec, part)), dump(getattr(other.spec, part)), part):
                 problems.append(f"{path}: {here!r} in {first.name}, {there!r} in {other.name}")
-        for entrant, before in ((other, first),):
-            here, there = (each.spec.train.context_length or each.spec.model.reads for each in (before, entrant))
-            if here != there:
-                problems.append(f"tokens read at a time: {here} in {before.name}, {there} in {entrant.name}")
+        here, there = (each.spec.train.context_length or each.spec.model.reads for each in (first, other))
+        if here != there:
+            problems.append(f"tokens read at a time: {here} in {first.name}, {there} in {other.name}")
     if problems:
         more = [f"… and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
         heading = "losses on different text, or in different tokens, cannot be compared"

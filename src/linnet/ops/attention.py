@@ -32,6 +32,12 @@ def seen_from(first: Tensor | None, n_queries: int, n_keys: int, device: torch.d
     return seen if first is None else seen & (keys >= first.minimum(places)[:, :, None])  # (B, T, S)
 
 
+def within_triangle(allowed: Tensor | None, n_queries: int, n_keys: int, device: torch.device) -> Tensor:
+    """`allowed`, and of that only what does not lie ahead."""
+    triangle = seen_from(None, n_queries, n_keys, device)
+    return triangle if allowed is None else allowed & triangle
+
+
 def attention_reference(
     q: Tensor,
     k: Tensor,
@@ -47,17 +53,21 @@ def attention_reference(
     q (B, H, T, K), k (B, G, S, K), v (B, G, S, V), allowed (T, S) or (B, T, S) bool, bias (H, T, S) → (B, H, T, V).
     causal: the lower triangle, for T = S.
     """
-    groups = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)  # (B, H, S, K)
-    score = q @ k.transpose(-2, -1) * scale  # (B, H, T, S)
+    score = scores_reference(q, k, allowed=allowed, causal=causal, bias=bias, scale=scale)
+    return score.softmax(-1) @ v.repeat_interleave(q.shape[1] // k.shape[1], 1)
+
+
+def scores_reference(q: Tensor, k: Tensor, *, allowed: Tensor | None, causal: bool, bias: Tensor | None, scale: float) -> Tensor:
+    """Every score, -inf where nothing may be seen: shapes as there → (B, H, T, S)."""
+    k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)  # (B, H, S, K)
+    score = q @ k.transpose(-2, -1) * scale
     if bias is not None:
         score = score + bias.to(score.dtype)
     if causal:
-        triangle = seen_from(None, q.shape[2], k.shape[2], q.device)
-        allowed = triangle if allowed is None else allowed & triangle
+        allowed = within_triangle(allowed, q.shape[2], k.shape[2], q.device)
     if allowed is not None:
         score = score.masked_fill(~(allowed if allowed.dim() == 2 else allowed[:, None]), float("-inf"))
-    return score.softmax(-1) @ v
+    return score
 
 
 def attention(
@@ -77,8 +87,7 @@ def attention(
         return y[..., :d_value]
     mask = allowed if allowed is None or allowed.dim() == 2 else allowed[:, None]  # (T, S) or (B, 1, T, S)
     if causal and (mask is not None or bias is not None):  # kernels take a mask or their own triangle, never both
-        triangle = seen_from(None, n_queries, k.shape[2], q.device)
-        mask, causal = (triangle if mask is None else mask & triangle), False
+        mask, causal = within_triangle(mask, n_queries, k.shape[2], q.device), False
     if bias is not None:
         mask = bias if mask is None else bias.masked_fill(~mask, float("-inf"))
         mask = mask.to(q.dtype)

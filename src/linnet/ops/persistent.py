@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from linnet.ops.attention import Kernel, attention, seen_from
+from linnet.ops.attention import Kernel, attention, scores_reference, within_triangle
 from linnet.ops.backward import own_backward
 
 
@@ -45,18 +45,10 @@ def attention_with_reference(
 ) -> Tensor:
     """q (B, H, T, K), k and v (B, G, S, K), allowed (T, S) or (B, T, S) bool, bias (H, T, S) → (B, H, T, K); causal as there."""
     shared = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(shared, 1), v.repeat_interleave(shared, 1)  # (B, H, S, K)
     keys, values = (x.repeat_interleave(shared, 0).expand(len(q), -1, -1, -1) for x in persistent[1:])  # (B, H, P, K)
-    score = q @ k.transpose(-2, -1) * scale  # (B, H, T, S)
-    if bias is not None:
-        score = score + bias.to(score.dtype)
-    if causal:
-        triangle = seen_from(None, q.shape[2], k.shape[2], q.device)
-        allowed = triangle if allowed is None else allowed & triangle
-    if allowed is not None:
-        score = score.masked_fill(~(allowed if allowed.dim() == 2 else allowed[:, None]), float("-inf"))
+    score = scores_reference(q, k, allowed=allowed, causal=causal, bias=bias, scale=scale)  # (B, H, T, S)
     always = persistent.queries @ keys.transpose(-2, -1) * scale  # (B, H, T, P)
-    return torch.cat((always, score), -1).softmax(-1) @ torch.cat((values, v), 2)
+    return torch.cat((always, score), -1).softmax(-1) @ torch.cat((values, v.repeat_interleave(shared, 1)), 2)
 
 
 def attention_with(
@@ -75,8 +67,7 @@ def attention_with(
     n, width = keys.shape[1], q.shape[3]
     keys, values = keys.expand(len(q), -1, -1, -1), values.expand(len(q), -1, -1, -1)  # (B, G, P, K)
     if causal:
-        triangle = seen_from(None, q.shape[2], k.shape[2], q.device)
-        allowed = triangle if allowed is None else allowed & triangle
+        allowed = within_triangle(allowed, q.shape[2], k.shape[2], q.device)
     if allowed is not None:
         allowed = pad(allowed, (n, 0), value=True)
     if bias is not None:

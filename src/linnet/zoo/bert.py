@@ -69,40 +69,52 @@ class Bert(Decoder, HuggingFace):
         free = ("vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size max_position_embeddings type_vocab_size "
                 "layer_norm_eps hidden_dropout_prob attention_probs_dropout_prob gradient_checkpointing classifier_dropout architectures")  # fmt: skip
         c = expect(config, known | dict.fromkeys(free.split(), ...), "bert")
-        return cls(
-            context_length=c["max_position_embeddings"],
-            n_layers=c["num_hidden_layers"],
-            n_heads=c["num_attention_heads"],
-            d_model=c["hidden_size"],
-            d_ff=c["intermediate_size"],
-            n_token_types=c.get("type_vocab_size", 2),
-            norm_eps=c.get("layer_norm_eps", 1e-12),
-            masked_head=cls.headless not in (c.get("architectures") or ()),
-        ).sentence(c["vocab_size"])
+        return cls(context_length=c["max_position_embeddings"], **encoder_fields(c, headless=cls.headless)).sentence(
+            c["vocab_size"]
+        )
 
     @classmethod
     def to_hf(cls, model: Model, context_length: int) -> dict[str, Any]:
-        attention, mlp = (sublayer.mixer for sublayer in next(model.decoder.blocks()).sublayers)
-        norm = model.embedding_norm
-        assert isinstance(attention, Attention) and isinstance(mlp, MLP) and isinstance(norm, LayerNorm)
-        return {
-            "architectures": [cls.architecture if model.head.transform is not None else cls.headless], "model_type": cls.model_type,
-            "vocab_size": model.vocab_size, "hidden_size": model.d_model, "num_hidden_layers": model.decoder.n_layers,
-            "num_attention_heads": attention.n_heads, "intermediate_size": mlp.d_ff, "max_position_embeddings": model.max_length,
-            "type_vocab_size": model.n_token_types, "layer_norm_eps": norm.eps, "hidden_act": "gelu", "tie_word_embeddings": True,
-            "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
-        }  # fmt: skip
+        attention = next(model.decoder.sublayers()).mixer
+        assert isinstance(attention, Attention)
+        return encoder_config(model, n_heads=attention.n_heads) | {
+            "architectures": [cls.architecture if model.head.transform is not None else cls.headless],
+            "model_type": cls.model_type,
+            "max_position_embeddings": model.max_length,
+        }
 
     @classmethod
     def rules(cls, model: Model) -> list[Rule]:
         rules = encoder_rules(
             model, "bert." if model.head.transform is not None else "", {"q": "query", "k": "key", "v": "value"}
         )
-        if model.head.transform is not None:
-            rules += head_rules("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm")
-        if model.head.bias:
-            rules.append(Rule("head_bias", "cls.predictions.bias"))
-        return rules
+        theirs = "cls.predictions."
+        return rules + head_rules(model, f"{theirs}transform.dense", f"{theirs}transform.LayerNorm", f"{theirs}bias")
+
+
+def encoder_fields(config: dict[str, Any], *, headless: str) -> dict[str, Any]:
+    """The fields of a family of this kind as a config.json of BERT's or of its heirs' says them; headless: its model without a head."""
+    return {
+        "n_layers": config["num_hidden_layers"],
+        "n_heads": config["num_attention_heads"],
+        "d_model": config["hidden_size"],
+        "d_ff": config["intermediate_size"],
+        "n_token_types": config.get("type_vocab_size", 2),
+        "norm_eps": config.get("layer_norm_eps", 1e-12),
+        "masked_head": headless not in (config.get("architectures") or ()),
+    }
+
+
+def encoder_config(model: Model, *, n_heads: int) -> dict[str, Any]:
+    """What the config.json of all of them says."""
+    mlp, norm = next(model.decoder.blocks()).sublayers[1].mixer, model.embedding_norm
+    assert isinstance(mlp, MLP) and isinstance(norm, LayerNorm)
+    return {
+        "vocab_size": model.vocab_size, "hidden_size": model.d_model, "num_hidden_layers": model.decoder.n_layers,
+        "num_attention_heads": n_heads, "intermediate_size": mlp.d_ff, "type_vocab_size": model.n_token_types,
+        "layer_norm_eps": norm.eps, "hidden_act": "gelu", "tie_word_embeddings": True, "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    }  # fmt: skip
 
 
 def encoder_rules(model: Model, prefix: str, projections: dict[str, str], *, skipped_positions: int = 0) -> list[Rule]:
@@ -133,10 +145,13 @@ def encoder_rules(model: Model, prefix: str, projections: dict[str, str], *, ski
     return spell(rules, model.decoder.n_layers)
 
 
-def head_rules(dense: str, norm: str) -> list[Rule]:
-    """The name map of what hidden states go through before they are compared with the embedding."""
-    return [
-        Rule(f"head_transform.{part}.{kind}", f"{name}.{kind}")
-        for kind in ("weight", "bias")
-        for part, name in (("dense", dense), ("norm", norm))
-    ]
+def head_rules(model: Model, dense: str, norm: str, bias: str) -> list[Rule]:
+    """The name map of what hidden states go through before they are compared with the embedding, and of what is added to the scores."""
+    rules = []
+    if model.head.transform is not None:
+        rules = [
+            Rule(f"head_transform.{part}.{kind}", f"{name}.{kind}")
+            for kind in ("weight", "bias")
+            for part, name in (("dense", dense), ("norm", norm))
+        ]
+    return [*rules, Rule("head_bias", bias)] if model.head.bias else rules

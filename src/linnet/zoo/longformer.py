@@ -20,7 +20,7 @@ from linnet.core.errors import ConfigError, explain
 from linnet.core.rules import Rule
 from linnet.model import MLP, Head, Init, LayerNorm, Learned, Longformer, Model
 from linnet.model.spec import EXAMPLE_WIDTH
-from linnet.zoo.bert import encoder_rules, head_rules
+from linnet.zoo.bert import encoder_config, encoder_fields, encoder_rules, head_rules
 from linnet.zoo.family import HuggingFace, WithHeads, block_of, expect, stack_of
 
 PADDING = 1  # the id of padding in RoBERTa's vocabulary: positions are counted from behind it, so that the first has row 2
@@ -109,21 +109,14 @@ class LongformerFamily(WithHeads, HuggingFace):
         sides = [sides] * n_layers if isinstance(sides, int) else sides
         return cls(
             context_length=c["max_position_embeddings"] - PADDING - 1,
-            n_layers=n_layers,
-            n_heads=c["num_attention_heads"],
-            d_model=c["hidden_size"],
             layer_windows=tuple(both // 2 + 1 for both in sides),  # theirs counts both sides, and not the place itself
-            d_ff=c["intermediate_size"],
-            n_token_types=c.get("type_vocab_size", 2),
-            norm_eps=c.get("layer_norm_eps", 1e-12),
-            masked_head=cls.headless not in (c.get("architectures") or ()),
+            **encoder_fields(c, headless=cls.headless),
         ).sentence(c["vocab_size"])
 
     @classmethod
     def to_hf(cls, model: Model, context_length: int) -> dict[str, Any]:
-        attention, mlp = (sublayer.mixer for sublayer in next(model.decoder.blocks()).sublayers)
-        norm = model.embedding_norm
-        assert isinstance(attention, Longformer) and isinstance(mlp, MLP) and isinstance(norm, LayerNorm)
+        attention = next(model.decoder.sublayers()).mixer
+        assert isinstance(attention, Longformer)
         assert model.max_length is not None
         windows = [sublayer.mixer.window for sublayer in model.decoder.sublayers() if isinstance(sublayer.mixer, Longformer)]
         sides = [window - 1 for window in windows]
@@ -133,14 +126,13 @@ class LongformerFamily(WithHeads, HuggingFace):
         if attention.n_global != 1:
             need = "one, which is what a config.json that cannot say it is read as"
             raise ConfigError(explain(f"n_global = {attention.n_global}", need=need, hint="marked places"))
-        return {
-            "architectures": [cls.architecture if model.head.transform is not None else cls.headless], "model_type": cls.model_type,
-            "vocab_size": model.vocab_size, "hidden_size": model.d_model, "num_hidden_layers": model.decoder.n_layers,
-            "num_attention_heads": attention.n_heads, "attention_window": [2 * side for side in sides],
-            "intermediate_size": mlp.d_ff, "max_position_embeddings": model.max_length + PADDING + 1, "pad_token_id": PADDING,
-            "type_vocab_size": model.n_token_types, "layer_norm_eps": norm.eps, "hidden_act": "gelu", "tie_word_embeddings": True,
-            "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
-        }  # fmt: skip
+        return encoder_config(model, n_heads=attention.n_heads) | {
+            "architectures": [cls.architecture if model.head.transform is not None else cls.headless],
+            "model_type": cls.model_type,
+            "attention_window": [2 * side for side in sides],
+            "max_position_embeddings": model.max_length + PADDING + 1,
+            "pad_token_id": PADDING,
+        }
 
     @classmethod
     def beside(cls, ids: Tensor) -> dict[str, Tensor]:
@@ -151,8 +143,4 @@ class LongformerFamily(WithHeads, HuggingFace):
     def rules(cls, model: Model) -> list[Rule]:
         prefix = "longformer." if model.head.transform is not None else ""
         rules = encoder_rules(model, prefix, PROJECTIONS, skipped_positions=PADDING + 1)
-        if model.head.transform is not None:
-            rules += head_rules("lm_head.dense", "lm_head.layer_norm")
-        if model.head.bias:
-            rules.append(Rule("head_bias", "lm_head.bias"))
-        return rules
+        return rules + head_rules(model, "lm_head.dense", "lm_head.layer_norm", "lm_head.bias")

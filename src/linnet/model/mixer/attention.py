@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from linnet.model.context import Context
 from linnet.model.linear import Dense, build_linear, project
-from linnet.model.mixer.heads import head_problems, rope_problems, rotation
+from linnet.model.mixer.heads import GroupedHeads, head_problems, rope_problems, rotation
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
@@ -35,7 +35,7 @@ from linnet.ops.program import CannotRun, Program, lower
 from linnet.ops.rope import rotate
 
 
-class Attention(TokenMixer):
+class Attention(GroupedHeads, TokenMixer):
     """Multi-head, grouped-query or multi-query attention, full or within a window.
 
     n_heads       heads
@@ -103,15 +103,6 @@ class Attention(TokenMixer):
             cls(n_heads=2, n_kv_heads=1, d_head=6, window=5, position=Rope(), persistent=2, bias=True, kernel="reference"),
             cls(n_heads=4, causal=False, window=3, persistent=2, position=Rope(fraction=0.5), kernel="sdpa"),
         )  # flex asks for a GPU
-
-    def width(self, d_model: int) -> int:
-        """K, the width of a head."""
-        return self.d_head or d_model // self.n_heads
-
-    @property
-    def groups(self) -> int:
-        """G, the number of key-value heads."""
-        return self.n_kv_heads or self.n_heads
 
     def problems(self, d_model: int) -> list[str]:
         found = head_problems("attention", d_model, self.n_heads, self.groups, self.d_head)

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from linnet.core.errors import LinnetError, explain
 from linnet.model.context import Context
 from linnet.model.linear import Dense, build_linear, project
-from linnet.model.mixer.heads import head_problems
+from linnet.model.mixer.heads import GroupedHeads, head_problems
 from linnet.model.spec import Linear, TokenMixer
 from linnet.ops.attention import attention
 
 
-class Cross(TokenMixer):
+class Cross(GroupedHeads, TokenMixer):
     """Attention to what an encoder has read.
 
     n_heads       heads
@@ -50,15 +50,6 @@ class Cross(TokenMixer):
     @property
     def reads_source(self) -> bool:
         return True
-
-    def width(self, d_model: int) -> int:
-        """K, the width of a head."""
-        return self.d_head or d_model // self.n_heads
-
-    @property
-    def groups(self) -> int:
-        """G, the number of key-value heads."""
-        return self.n_kv_heads or self.n_heads
 
     def problems(self, d_model: int) -> list[str]:
         return head_problems("cross", d_model, self.n_heads, self.groups, self.d_head)

@@ -1,6 +1,8 @@
-"""What mixers with heads share: what has to divide what, and the table by which queries and keys are turned."""
+"""What mixers with heads share: their widths, what has to divide what, and the table by which queries and keys are turned."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -8,6 +10,30 @@ from torch import Tensor
 from linnet.model.context import Context
 from linnet.model.position import Rope
 from linnet.model.spec import AttentionPosition
+
+
+class Heads:
+    """A spec with the fields n_heads and d_head, which divide its width."""
+
+    if TYPE_CHECKING:  # the fields stand in each spec, where their meanings do
+        n_heads: int
+        d_head: int | None
+
+    def width(self, d_model: int) -> int:
+        """K, the width of a head."""
+        return self.d_head or d_model // self.n_heads
+
+
+class GroupedHeads(Heads):
+    """The same with n_kv_heads, each of which a group of heads shares."""
+
+    if TYPE_CHECKING:
+        n_kv_heads: int | None
+
+    @property
+    def groups(self) -> int:
+        """G, the number of key-value heads."""
+        return self.n_kv_heads or self.n_heads
 
 
 def head_problems(word: str, d_model: int, n_heads: int, groups: int, d_head: int | None) -> list[str]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from linnet.model.context import Context
 from linnet.model.linear import Dense, build_linear, project
-from linnet.model.mixer.heads import head_problems, rope_problems, rotation
+from linnet.model.mixer.heads import GroupedHeads, head_problems, rope_problems, rotation
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Alibi, Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
@@ -33,7 +33,7 @@ from linnet.ops.rope import rotate
 from linnet.ops.segments import pieces_of, segments_of
 
 
-class Infini(TokenMixer):
+class Infini(GroupedHeads, TokenMixer):
     """Attention within segments, and a compressive memory of those before.
 
     n_heads       heads
@@ -70,15 +70,6 @@ class Infini(TokenMixer):
             cls(n_heads=4, segment=1, rule="linear"),
             cls(n_heads=4, segment=64, position=Rope(fraction=0.5)),
         )
-
-    def width(self, d_model: int) -> int:
-        """K, the width of a head."""
-        return self.d_head or d_model // self.n_heads
-
-    @property
-    def groups(self) -> int:
-        """G, the number of key-value heads."""
-        return self.n_kv_heads or self.n_heads
 
     def problems(self, d_model: int) -> list[str]:
         found = head_problems("infini", d_model, self.n_heads, self.groups, self.d_head)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from linnet.model.context import Context
 from linnet.model.linear import Dense, build_linear, project
-from linnet.model.mixer.heads import head_problems, rope_problems, rotation_at
+from linnet.model.mixer.heads import Heads, head_problems, rope_problems, rotation_at
 from linnet.model.norm import LayerNorm, RMSNorm
 from linnet.model.position import Rope
 from linnet.model.spec import AttentionPosition, Linear, Norm, TokenMixer
@@ -33,7 +33,7 @@ from linnet.ops.knn import recall
 from linnet.ops.rope import rotate
 
 
-class KNN(TokenMixer):
+class KNN(Heads, TokenMixer):
     """Attention within a segment, and to the nearest keys of finished segments of the same document.
 
     n_heads    heads
@@ -65,10 +65,6 @@ class KNN(TokenMixer):
             cls(n_heads=3, segment=5, top_k=50, capacity=7, d_head=6, qk_norm=LayerNorm(learned=False)),
             cls(n_heads=1),
         )
-
-    def width(self, d_model: int) -> int:
-        """K, the width of a head."""
-        return self.d_head or d_model // self.n_heads
 
     def problems(self, d_model: int) -> list[str]:
         found = head_problems("knn", d_model, self.n_heads, self.n_heads, self.d_head)

@@ -23,14 +23,14 @@ from torch import Tensor, nn
 
 from linnet.model.context import Context
 from linnet.model.linear import Dense, build_linear, project
-from linnet.model.mixer.heads import head_problems
+from linnet.model.mixer.heads import GroupedHeads, head_problems
 from linnet.model.spec import Linear, TokenMixer
 from linnet.model.state import KeyValue, Tail
 from linnet.ops.relative_attention import distance_waves, relative_attention
 from linnet.ops.segments import Segments, pieces_of, segments_of
 
 
-class XL(TokenMixer):
+class XL(GroupedHeads, TokenMixer):
     """Attention within a segment and to a memory before it, by relative positions; no gradient goes into the memory.
 
     n_heads       heads
@@ -59,15 +59,6 @@ class XL(TokenMixer):
             cls(n_heads=4, segment=1, memory=2),
             cls(n_heads=4),
         )
-
-    def width(self, d_model: int) -> int:
-        """K, the width of a head."""
-        return self.d_head or d_model // self.n_heads
-
-    @property
-    def groups(self) -> int:
-        """G, the number of key-value heads."""
-        return self.n_kv_heads or self.n_heads
 
     def problems(self, d_model: int) -> list[str]:
         found = head_problems("xl", d_model, self.n_heads, self.groups, self.d_head)
