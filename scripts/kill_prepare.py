@@ -62,7 +62,7 @@ def killed(asked: list[str], out: Path, kills: int, pieces: int, luck: random.Ra
         seen = before
         process = subprocess.Popen(asked, stdout=subprocess.DEVNULL)
         if happened < kills:
-            further = luck.randint(0, max(1, (pieces - before) // (kills - happened)))
+            further = luck.randint(0, max(1, (pieces - before) // (kills - happened + 1)))  # some is left for after the last
             while process.poll() is None and done(out) < before + further:
                 time.sleep(0.01)
             time.sleep(luck.uniform(0.0, moment))
@@ -106,7 +106,8 @@ def main() -> int:
         print(f"{text.stat().st_size / 1e6:,.0f} MB, undisturbed: {seconds:.1f} s, {len(expected)} files", flush=True)
         again = command(text, folder / "again", asked.tokenizer, asked.engine, asked.workers)
         began = time.perf_counter()
-        kills = killed(again, folder / "again", asked.kills, pieces, random.Random(asked.seed))
+        moment = seconds / (2 * asked.kills)  # half of the work, in all, at most
+        kills = killed(again, folder / "again", asked.kills, pieces, random.Random(asked.seed), moment)
         took = time.perf_counter() - began
         found = hashes(folder / "again")
         left = sorted(path.name for path in (folder / "again").iterdir() if not (path / "index.json").is_file())
