@@ -35,13 +35,15 @@ from linnet.evaluate.translation import translation_score
 from linnet.generate.decode import EMBED
 from linnet.interop.native import Manifest, copy_terms, load_model, make_manifest, save_model, template_of
 from linnet.language_model import LanguageModel
-from linnet.model.causal import check_writes
+from linnet.model.causal import check_writes, is_headless, writes
 from linnet.model.describe import describe
 from linnet.model.graft import CLOSED, GRAFTS, InfiniGraft, grafted
 from linnet.model.network import Network
+from linnet.objective import Masked, NextToken, Objective
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
-from linnet.train.evaluation import final_metrics, measure_yardsticks, rows_at_once, token_window_losses, token_windows
+from linnet.tokenizer.mask import has_mask
+from linnet.train.evaluation import beside, final_metrics, measure_yardsticks, rows_at_once, token_window_losses, token_windows
 from linnet.train.finished import finished
 from linnet.train.record import check_same, locked, never_began, read_run
 from linnet.train.resume import prepared_before
@@ -195,9 +197,22 @@ def load_writer(folder: Path) -> tuple[Network, Tokenizer, Manifest]:
     return network, tokenizer, manifest
 
 
+def objective_of(folder: Path, network: Network, tokenizer: Tokenizer) -> Objective:
+    """What a model is asked when it is scored: the next token; of one that sees ahead, masked ones, as its run asked for them. Raises
+    ConfigError for one that can be asked for neither."""
+    if writes(network):
+        return NextToken()
+    if (folder / "run.yaml").is_file():
+        return read_run(folder).objective.bound(tokenizer)
+    if is_headless(network) or not has_mask(tokenizer):
+        check_writes(network.spec, "to be scored on a text", hint=EMBED)
+    return Masked().bound(tokenizer)
+
+
 def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     """{"model": metrics with intervals, "yardsticks": rows}; yardsticks are trained on the run's training part."""
-    network, tokenizer, manifest = load_writer(Path(folder))
+    network, tokenizer, manifest = load_model(Path(folder))
+    objective = objective_of(Path(folder), network, tokenizer)
     if network.encoder is not None and text is not None:
         raise DataError(
             explain("a text for a model that reads a source", need="--source and --target", hint="linnet eval --help")
@@ -213,8 +228,8 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
                     hint=f"linnet eval {folder} TEXT",
                 )
             )
-        scored = final_metrics(network, prepared, context, document_mask=mask)
-        return {"model": scored.to_dict(), "yardsticks": measure_yardsticks(prepared)}
+        scored = final_metrics(network, prepared, context, document_mask=mask, objective=objective)
+        return {"model": scored.to_dict(), "yardsticks": beside(measure_yardsticks(prepared), objective)}
     if holds_conversations(str(text)):
         hint = "a source of kind: conversations with part: validation in a run, which linnet eval then scores by itself"
         raise DataError(explain(f"{text} holds conversations", need="a text", hint=hint))
@@ -223,18 +238,20 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     if not whole.strip():
         raise DataError(explain(f"{text} is empty", need="some text to score"))
     ids, own = one_after_another(tokenizer, texts, manifest.begin)
-    nats, counts = token_window_losses(network, ids, context, end_id=tokenizer.end_id, document_mask=mask, scored=own)
+    nats, counts = token_window_losses(
+        network, ids, context, end_id=tokenizer.end_id, document_mask=mask, scored=own, objective=objective
+    )
     scores: dict[str, Any] = {
         "model": metrics(
             nats,
             counts,
-            n_bytes=len(whole.encode("utf-8", "surrogatepass")),
-            n_words=sum(count_words(each) for each in texts),
+            n_bytes=len(whole.encode("utf-8", "surrogatepass")) if objective.adds_up else 0,
+            n_words=sum(count_words(each) for each in texts) if objective.adds_up else 0,
             blocks=neighbours(len(nats)),
         ).to_dict()
     }
     if prepared is not None:
-        scores["yardsticks"] = measure_yardsticks(prepared, whole, ids[own])
+        scores["yardsticks"] = beside(measure_yardsticks(prepared, whole, ids[own]), objective)
     return scores
 
 

@@ -14,6 +14,7 @@ from linnet.core.errors import LinnetError, explain
 from linnet.core.spec import load
 from linnet.generate.beam import Beam
 from linnet.generate.decode import score_tokens
+from linnet.generate.fill import Filled, check_fills, fill
 from linnet.generate.generate import Generation, Piece, generate, stream
 from linnet.generate.sampler import Sampling
 from linnet.generate.translate import translate
@@ -97,6 +98,18 @@ class LanguageModel:
         context = self.manifest.context_length
         found = translate(self.network, self.tokenizer, sources, beam=beam, max_tokens=max_tokens, context_length=context)
         return [each.text for each in found]
+
+    def fill(self, texts: Sequence[str], *, k: int = 5) -> list[Filled]:
+        """What a model that sees both ways has for the masked places of each text, and the k likeliest tokens of each place.
+
+        >>> model.fill(["One day, a <|mask|> went home."])   # doctest: +SKIP
+
+        Raises LinnetError for a text without a masked place, and for one that is longer than the model's context; ConfigError for a
+        model that sees only what stands before, or has no head; TokenizerError for a tokenizer without a mask token.
+        """
+        check_fills(self.network.spec)
+        manifest = self.manifest
+        return fill(self.network, self.tokenizer, texts, k=k, begin=manifest.begin, context_length=manifest.context_length)
 
     def chat(self, turns: Said, **options: Any) -> str:
         """What the model replies to a conversation so far, whose last turn is the user's; a text alone is that turn.

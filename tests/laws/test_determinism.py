@@ -186,7 +186,7 @@ def test_19_micro_batches_are_one_big_batch(name: str, rows: int, hold: Hold) ->
     hold("19 micro-batches = one batch", cut_batch(build(SENTENCES[name]), NextToken(), rows), 2e-6)
 
 
-class _Mean:
+class _Mean(Objective):
     """A mean, which every tutorial has."""
 
     def count(self, batch: Batch) -> Tensor:

@@ -18,7 +18,8 @@ from linnet.model import GLU, MLP, Attention, Block, Model, MoE, Network, Produc
 from linnet.model.channel.moe import MoELayer
 from linnet.model.channel.product_key import ProductKeyLayer
 from linnet.model.weights import model_tensors, restore_model
-from linnet.objective.next_token import NextToken, next_token_loss
+from linnet.objective.next_token import NextToken
+from linnet.objective.token_loss import cross_entropy_sum
 from linnet.ops.memory_lookup import best_pairs_reference, half_scores, read_reference
 from linnet.ops.route import balance_loss, mix_reference, route
 from linnet.train.settle import check_learns
@@ -143,8 +144,8 @@ def test_all_problems_at_once() -> None:
     one = MoE(expert=MLP(d_ff=4), n_experts=6, top_k=1)
     assert not one.problems(D), "which can be imported"
     with pytest.raises(ConfigError, match="the router learns nothing"):
-        check_learns(sentence(one))
-    check_learns(sentence(one.replace(normalise=False)))
+        check_learns(sentence(one), NextToken())
+    check_learns(sentence(one.replace(normalise=False)), NextToken())
     assert "of the 2 experts of 1 groups" in MoE(expert=MLP(d_ff=4), n_experts=6, top_k=3, n_groups=3).problems(D)[0]
     assert len(ProductKey(n_keys=2, top_k=5, d_key=7).problems(D)) == 2
     with pytest.raises(ConfigError, match="mlp"):
@@ -159,7 +160,7 @@ def test_the_balance_loss_is_learned_from_and_not_logged_as_loss() -> None:
     network, here = Network(sentence(spec), seed=1), batch()
     loss = NextToken()(network, here)
     out = network(here.tokens)
-    plain = next_token_loss(network, out.hidden.flatten(0, 1), here.targets.flatten(), here.weights.flatten())
+    plain = cross_entropy_sum(network, out.hidden.flatten(0, 1), here.targets.flatten(), here.weights.flatten())
     losses = []  # of each layer, from its own input
     for layer in network.modules():
         if isinstance(layer, MoELayer):

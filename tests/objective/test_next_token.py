@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from linnet.core.spec import load, words
 from linnet.data.batch import Batch
 from linnet.data.pair_batches import as_pair_batch
 from linnet.model import Head, Network
-from linnet.objective import next_token
-from linnet.objective.next_token import NextToken, ObjectiveSpec
+from linnet.objective import NextToken, token_loss
 from linnet.ops import loss as loss_module
 from linnet.zoo import GPT2, Linnet, Translate
 
@@ -78,7 +76,7 @@ def _chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Rows whose scores are alive at once; None: as many as there are."""
     if request.param is not None:
         monkeypatch.setattr(loss_module, "CHUNK_NUMBERS", request.param * V)
-        assert next_token.chunk_rows(V, ROWS * LENGTH) == request.param
+        assert token_loss.chunk_rows(V, ROWS * LENGTH) == request.param
 
 
 @pytest.mark.usefixtures("_chunk")
@@ -169,11 +167,6 @@ def test_it_sees_the_past_alone_and_its_own_document() -> None:
     got = value(NextToken()(model, replace(apart_, tokens=before)).total)
     assert got == pytest.approx(value(NextToken()(model, apart_).total), rel=1e-12)
     assert got != pytest.approx(value(NextToken()(model, early).total), rel=1e-6)
-
-
-def test_a_run_file_says_it_by_its_word() -> None:
-    assert words(ObjectiveSpec) == {"next_token": NextToken}
-    assert load(ObjectiveSpec, "next_token") == NextToken()
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -115,9 +115,8 @@ def show(console: Console, scores: dict, text: str) -> None:  # type: ignore[typ
     if scores.get("yardsticks"):
         beside = Table("beside", "nats a token", "bits a byte", "", box=None, header_style="bold", pad_edge=False)
         for row in scores["yardsticks"]:
-            beside.add_row(
-                row["name"], f"{row['nats_per_token']:.3f}", f"{row['bits_per_byte']:.3f}", f"[dim]{row['note']}[/dim]"
-            )
+            values = (interval({"value": row[unit]}) for unit in ("nats_per_token", "bits_per_byte"))
+            beside.add_row(row["name"], *values, f"[dim]{row['note']}[/dim]")
         console.print(beside)
 
 

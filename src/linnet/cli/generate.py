@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from linnet.cli.options import above_zero
+
+if TYPE_CHECKING:
+    from linnet.language_model import LanguageModel
 
 
 def given(text: str) -> str:
@@ -49,11 +52,16 @@ def was_given(context: typer.Context, name: str) -> bool:
     return found is not None and found.name == "COMMANDLINE"
 
 
-def refuse_options_of_another_kind(context: typer.Context, *, source: bool) -> None:
-    """Raise ConfigError for options that say how to draw a text beside a source, and for those of beam search without one."""
+def refuse_options_of_another_kind(context: typer.Context, *, source: bool, masked: bool = False) -> None:
+    """Raise ConfigError for options that say how to draw a text beside a source, and for those of beam search without one; for all of
+    them where masked places are filled."""
     from linnet.core.errors import ConfigError, explain
 
-    names = [name for name in (SAMPLING if source else SEARCH) if was_given(context, name)]
+    unfit = (*SAMPLING, *SEARCH, "max_tokens") if masked else SAMPLING if source else SEARCH
+    names = [name for name in unfit if was_given(context, name)]
+    if names and masked:
+        got = f"{', '.join(map(option, names))} for a model that fills masked places"
+        raise ConfigError(explain(got, need="a text alone: nothing is drawn or searched"))
     if names:
         got = f"{', '.join(map(option, names))} {'with' if source else 'without'} a source"
         need = "of the options, --beams, --length-penalty and --max-tokens alone: it is a search, no drawing"
@@ -73,6 +81,14 @@ def sources_of(source: str | None, source_file: Path | None) -> list[str]:
         return list(lines_of(source_file))
     assert source is not None
     return given(source).splitlines() if source == "-" else [given(source)]
+
+
+def show_filled(model: LanguageModel, text: str) -> None:
+    """A text with its masked places filled, and what is likeliest at each of them."""
+    [filled] = model.fill([text])
+    print(filled.text)
+    for number, place in enumerate(filled.places, 1):
+        print(f"{number}  " + "  ".join(f"{guess.text.strip() or repr(guess.text)} {guess.probability:.0%}" for guess in place))
 
 
 def generate(
@@ -122,11 +138,13 @@ def generate(
     [b]linnet generate runs/demo "Once upon a time"[/b]
     [b]linnet generate runs/demo -n 5 --temperature 0.7[/b]
     [b]linnet generate runs/translate --source "ein Hund"[/b]
+    [b]linnet generate runs/bert "One day, a <|mask|> went home."[/b]     (a model that sees both ways fills what is masked)
     """
     import linnet
     from linnet.core.errors import LinnetError, explain
     from linnet.generate.decode import EMBED
-    from linnet.model.causal import check_writes
+    from linnet.model.causal import check_writes, writes
+    from linnet.tokenizer.mask import has_mask
 
     if source is not None or source_file is not None:
         refuse_beside_source(prompt, source, source_file)
@@ -137,6 +155,10 @@ def generate(
             print(line)
         return
     writer = linnet.load(model)
+    if not writes(writer.network) and has_mask(writer.tokenizer):
+        refuse_options_of_another_kind(context, source=False, masked=True)
+        show_filled(writer, given(prompt))
+        return
     check_writes(writer.network.spec, "to write", hint=EMBED)
     prompt = given(prompt)
     if writer.network.encoder is not None:

@@ -153,7 +153,7 @@ def plan_for_no_text(
     length: dict[str, Any] = {"minutes": minutes} if minutes is not None else {"steps": 1}
     some_text = {"sources": [{"kind": "stories"}]}  # never read: what counts is how long the text is said to be
     spec = load(RunSpec, {"data": some_text, "train": length}).replace(model=chosen)
-    check_learns(chosen.sentence(vocab_size))
+    check_learns(chosen.sentence(vocab_size), spec.objective)
     precision = Precision("auto", pick_device())
     with console.status("measuring this machine"):
         peak = measure_peak(precision.device, precision.dtype)
@@ -166,6 +166,7 @@ def plan_for_no_text(
 
 def timed(console: Console, spec: RunSpec, tokens: int | None, vocab_size: int, precision: Any, peak: float) -> None:
     """Sizes that could fit into the minutes, from timed steps."""
+    from linnet.objective import NextToken
     from linnet.train import plan as planning
     from linnet.train.imagine import estimate_imagined
     from linnet.zoo import Decoder
@@ -178,7 +179,7 @@ def timed(console: Console, spec: RunSpec, tokens: int | None, vocab_size: int, 
             vocab_size,
             tokens or 10**12,
             seconds,
-            objective=spec.objective,
+            objective=NextToken(),
             optimizer=spec.optimizer,
             precision=precision,
             context=context,

@@ -59,8 +59,14 @@ def train(
 
 def using(manifest: Manifest, folder: Path) -> str:
     """The words after `linnet` by which a model is used."""
+    from linnet.core.spec import load
+    from linnet.model.spec import Model
+    from linnet.tokenizer.mask import MASK
+
     if manifest.model.get("encoder") is not None:
         return f'generate {folder} --source "TEXT"'
+    if load(Model, manifest.model).decoder.sees_ahead():
+        return f'generate {folder} "One day, a {MASK} went home."'
     return f"{'chat' if manifest.template is not None else 'generate'} {folder}"
 
 
@@ -78,7 +84,7 @@ def summarise(console: Console, folder: Path) -> None:
     bits = model.get("bits_per_byte") or {}
     table.add_row("[bold]this model[/bold]", interval(model["nats_per_token"]), interval(bits))
     for row in evaluation["yardsticks"]:
-        table.add_row(row["name"], f"{row['nats_per_token']:.3f}", f"{row['bits_per_byte']:.3f}")
+        table.add_row(row["name"], *(interval({"value": row[unit]}) for unit in ("nats_per_token", "bits_per_byte")))
     console.print(table)
     if (folder / "scorecard.json").exists():
         rows = json.loads((folder / "scorecard.json").read_text("utf-8"))["rows"]

@@ -33,7 +33,7 @@ from linnet.interop.huggingface import spelt_out
 from linnet.interop.importing import Found, read_import
 from linnet.interop.sample_texts import sample_texts
 from linnet.interop.tensors import Progress
-from linnet.model.causal import writes
+from linnet.model.causal import is_headless, writes
 from linnet.model.network import Network
 from linnet.model.weights import model_tensors
 
@@ -206,11 +206,6 @@ def scores_of(network: Network, ids: torch.Tensor, source: torch.Tensor | None =
     read = None if network.encoder is None else network.read(ids if source is None else source)
     hidden = network(ids, source=read).hidden
     return hidden if is_headless(network) else network.logits(hidden)
-
-
-def is_headless(network: Network) -> bool:
-    """Whether hidden states are what a model is for: an encoder without its head."""
-    return not writes(network) and network.spec.head.transform is None
 
 
 def random_ids(model: Model) -> torch.Tensor:

@@ -23,12 +23,12 @@ from linnet.core.files import atomic_folder, read_json, write_json, write_text
 from linnet.core.names import nearest
 from linnet.core.version import __version__
 from linnet.core.yaml import read_yaml
-from linnet.interop.certificate import Certificate, certify, is_headless
+from linnet.interop.certificate import Certificate, certify
 from linnet.interop.chat_jinja import jinja_of
 from linnet.interop.huggingface import export_network, families
 from linnet.interop.native import Manifest, licenses_of, load_model, template_of
 from linnet.interop.tensors import LARGEST_FILE, Progress, write_parts
-from linnet.model.causal import writes
+from linnet.model.causal import is_headless, writes
 from linnet.model.describe import describe
 from linnet.model.network import Network
 from linnet.model.weights import model_tensors, restore_model

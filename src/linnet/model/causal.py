@@ -17,6 +17,11 @@ def writes(network: Network) -> bool:
     return not network.spec.decoder.sees_ahead()
 
 
+def is_headless(network: Network) -> bool:
+    """Whether hidden states are what a model is for: an encoder without its head."""
+    return not writes(network) and network.spec.head.transform is None
+
+
 def check_writes(model: Model, to: str, *, hint: str) -> None:
     """Raise ConfigError for a model that sees ahead. `to`: what it is asked to do; `hint`: what can be done instead."""
     if model.decoder.sees_ahead():

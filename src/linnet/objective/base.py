@@ -6,14 +6,17 @@ batch is cut into micro-batches, or dealt to machines, never changes the loss.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from linnet.core.spec import Spec
 from linnet.data.batch import Batch
 from linnet.model.network import Network
+from linnet.model.spec import Model
+from linnet.tokenizer.base import Tokenizer
 
 
 class Loss(NamedTuple):
@@ -24,12 +27,40 @@ class Loss(NamedTuple):
 
 
 class Objective(Protocol):
-    """One training method."""
+    """One training method.
+
+    adds_up   whether the losses of a text's tokens add up to -log p of the text, so that bits a byte can be said
+    """
+
+    adds_up: ClassVar[bool] = True
+
+    def posed(self, batches: Iterable[Batch], seed: int, first: int = 0) -> Iterator[Batch]:
+        """Batches of text with what is asked of the network in them.
+
+        seed, first   of chance, and the number of the first batch: batch n is asked the same whatever came before it
+        """
+        return iter(batches)
 
     def count(self, batch: Batch) -> Tensor:
         """How much is learned from a batch: the number that the sum is divided by."""
         ...
 
     def __call__(self, network: Network, batch: Batch, generator: torch.Generator | None = None) -> Loss:
-        """The loss of a batch; `generator` feeds dropout."""
+        """The loss of a batch as it was posed; `generator` feeds dropout."""
         ...
+
+
+class ObjectiveSpec(Spec):
+    """Family: training methods, as a run file says them.
+
+    special   special tokens that a tokenizer needs for it; one that the run trains has them
+    """
+
+    special: ClassVar[tuple[str, ...]] = ()
+
+    def bound(self, tokenizer: Tokenizer) -> Objective:
+        """The method for a tokenizer's ids. Raises TokenizerError where it lacks a special token."""
+        raise NotImplementedError
+
+    def check(self, model: Model) -> None:
+        """Raise ConfigError for a model that cannot learn so."""

@@ -30,6 +30,10 @@ class TokenizerSpec(Spec):
         """Make the tokenizer; see `train_tokenizer`."""
         raise NotImplementedError
 
+    def with_special(self, names: Sequence[str]) -> TokenizerSpec:
+        """The same with more special tokens; a tokenizer that exists already has those that it has."""
+        return self
+
 
 def _read_names(value: Any) -> Any:
     """Special tokens come as a list from YAML; each name once, and none empty."""
@@ -39,7 +43,22 @@ def _read_names(value: Any) -> Any:
     return value
 
 
-class BPE(TokenizerSpec):
+SpecialNames = Annotated[tuple[str, ...], BeforeValidator(_read_names)]
+
+
+class Trained(TokenizerSpec):
+    """Family: tokenizers that are made for a run, and get the special tokens that it needs."""
+
+    def names(self, more: Sequence[str] = ()) -> tuple[str, ...]:
+        """Its special tokens and more of them, <|endoftext|> left out."""
+        own: tuple[str, ...] = self.special  # type: ignore[attr-defined]
+        return (*own, *(name for name in more if name not in (END_OF_TEXT, *own)))
+
+    def with_special(self, names: Sequence[str]) -> TokenizerSpec:
+        return self.replace(special=self.names(names)) if names else self
+
+
+class BPE(Trained):
     """Byte-level BPE, trained on the texts.
 
     vocab_size   all ids: 256 bytes, merges, special tokens; default: by the length of the text
@@ -50,33 +69,40 @@ class BPE(TokenizerSpec):
     kind: Literal["bpe"] = "bpe"
     vocab_size: Annotated[int, Field(ge=257)] | None = None
     pattern: Literal["gpt2", "gpt4", "cl100k", "qwen", "o200k"] = "gpt4"
-    special: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
+    special: SpecialNames = ()
 
     def train(self, texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None) -> Tokenizer:
         if self.vocab_size is None:
             raise TokenizerError(
                 explain("a bpe tokenizer without vocab_size", need="a number to train to", hint="spec.replace(vocab_size=1024)")
             )
-        names = (*self.special, *(name for name in special if name not in (END_OF_TEXT, *self.special)))
-        return train_bpe(texts, self.vocab_size, pattern=self.pattern, special=names, progress=progress)
+        return train_bpe(texts, self.vocab_size, pattern=self.pattern, special=self.names(special), progress=progress)
 
 
-class Char(TokenizerSpec):
-    """One id for each character that the texts contain."""
+class Char(Trained):
+    """One id for each character that the texts contain.
+
+    special   special tokens besides <|endoftext|>
+    """
 
     kind: Literal["char"] = "char"
+    special: SpecialNames = ()
 
     def train(self, texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None) -> Tokenizer:
-        return train_char(texts, special=special, progress=progress)
+        return train_char(texts, special=self.names(special), progress=progress)
 
 
-class Byte(TokenizerSpec):
-    """One id for each byte; learns nothing from the texts."""
+class Byte(Trained):
+    """One id for each byte; learns nothing from the texts.
+
+    special   special tokens besides <|endoftext|>
+    """
 
     kind: Literal["byte"] = "byte"
+    special: SpecialNames = ()
 
     def train(self, texts: Iterable[str], *, special: Sequence[str] = (), progress: Progress | None = None) -> Tokenizer:
-        return byte_tokenizer(special)
+        return byte_tokenizer(self.names(special))
 
 
 class TokenizerFile(TokenizerSpec):

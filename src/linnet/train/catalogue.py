@@ -36,7 +36,7 @@ from linnet.model.spec import (
     Sublayer,
     TokenMixer,
 )
-from linnet.objective.next_token import ObjectiveSpec
+from linnet.objective import ObjectiveSpec
 from linnet.tokenizer.chat import ChatTemplate
 from linnet.tokenizer.spec import TokenizerSpec
 from linnet.train.optimizers import Optimizer

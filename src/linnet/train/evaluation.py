@@ -20,12 +20,16 @@ from linnet.evaluate.compressors import MAX_TRAIN
 from linnet.evaluate.metrics import Metrics, count_words, metrics
 from linnet.evaluate.yardsticks import MAX_TOKENS, yardsticks
 from linnet.model.network import Network
-from linnet.objective.next_token import source_of
+from linnet.objective.base import Objective
+from linnet.objective.next_token import NextToken
+from linnet.objective.token_loss import source_of
 from linnet.ops.loss import token_losses
 from linnet.train.precision import Precision
 
 TOKENS_AT_ONCE = 8192
 TOKENS_OF_A_PORTION = 2048
+NEXT_TOKEN: Objective = NextToken()
+SEED = 0  # of what an objective asks of a validation part: the same of every model
 
 
 def rows_at_once(context: int) -> int:
@@ -100,17 +104,21 @@ def window_losses(
     rows: Rows,
     batches: int | None = None,
     learned_rows: int | None = None,
+    objective: Objective = NEXT_TOKEN,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Read a split once in order, in rows of `context` tokens cut as in training: nats and scored tokens of each row.
 
     batches        only so many, of `rows_at_once(context)` rows; None: all
     learned_rows   how many rows to read together, see `rows_in_a_run`; None: a whole batch
+    objective      what is asked in them; the same each time
     """
-    together = learned_rows or rows_at_once(context)
+    together = (
+        learned_rows if learned_rows and objective.adds_up else rows_at_once(context)
+    )  # what is hidden goes by whole batches
     read = evaluation_batches(split, context, together, document_mask=document_mask, rows=rows)
     if batches is not None:
         read = first_rows(read, batches * rows_at_once(context))
-    return score_batches(network, read, learned_rows=learned_rows)
+    return score_batches(network, objective.posed(read, SEED), learned_rows=learned_rows)
 
 
 def first_rows(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
@@ -130,14 +138,14 @@ def token_window_losses(
     end_id: int,
     document_mask: bool,
     scored: NDArray[np.bool_] | None = None,
+    objective: Objective = NEXT_TOKEN,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The same for tokens (N,) in memory: each but the first is predicted once.
 
     scored   (N,) which of them count; None: all
     """
-    return score_batches(
-        network, token_windows(tokens, context, rows_at_once(context), end_id=end_id, document_mask=document_mask, scored=scored)
-    )
+    read = token_windows(tokens, context, rows_at_once(context), end_id=end_id, document_mask=document_mask, scored=scored)
+    return score_batches(network, objective.posed(read, SEED))
 
 
 def token_windows(
@@ -174,32 +182,60 @@ def validator(
     rows: Rows,
     batches: int | None,
     learned_rows: int | None = None,
+    objective: Objective = NEXT_TOKEN,
 ) -> Callable[[], tuple[float, float | None]]:
-    """A function that gives (nats a token, bits a byte) of the validation part as the network stands; see `window_losses`."""
+    """A function that gives (nats a token, bits a byte) of the validation part as the network stands; see `window_losses`. Bits are
+    None where the objective's losses do not add up to the text."""
 
     def validate() -> tuple[float, float | None]:
         network.eval()
         try:
             nats, counts = window_losses(
-                network, split, context, document_mask=document_mask, rows=rows, batches=batches, learned_rows=learned_rows
+                network,
+                split,
+                context,
+                document_mask=document_mask,
+                rows=rows,
+                batches=batches,
+                learned_rows=learned_rows,
+                objective=objective,
             )
         finally:
             network.train()
         loss = float(nats.sum() / counts.sum())
-        return loss, split.bits_per_byte(loss)
+        return loss, split.bits_per_byte(loss) if objective.adds_up else None
 
     return validate
 
 
 def final_metrics(
-    network: Network, prepared: Prepared, context: int, *, document_mask: bool, learned_rows: int | None = None
+    network: Network,
+    prepared: Prepared,
+    context: int,
+    *,
+    document_mask: bool,
+    learned_rows: int | None = None,
+    objective: Objective = NEXT_TOKEN,
 ) -> Metrics:
-    """All metrics of the whole validation part, with intervals over runs of neighbouring rows; see `window_losses`."""
+    """All metrics of the whole validation part, with intervals over runs of neighbouring rows; see `window_losses`. Those of bytes
+    and words are None where the objective's losses do not add up to the text."""
     split, rows = prepared.validation, prepared.spec.rows
-    nats, counts = window_losses(network, split, context, document_mask=document_mask, rows=rows, learned_rows=learned_rows)
+    nats, counts = window_losses(
+        network, split, context, document_mask=document_mask, rows=rows, learned_rows=learned_rows, objective=objective
+    )
+    if not objective.adds_up:
+        return metrics(nats, counts, n_bytes=0, n_words=0, blocks=neighbours(len(nats)))
     documents = (text for stream in split.streams for text in prepared.learned_texts(stream))
     n_words = sum(count_words(text.decode("utf-8", errors="replace")) for text in documents)
     return metrics(nats, counts, n_bytes=split.learned_bytes, n_words=n_words, blocks=neighbours(len(nats)))
+
+
+def beside(rows: list[dict[str, Any]], objective: Objective) -> list[dict[str, Any]]:
+    """The yardsticks that a model is to be measured by: where losses do not add up to the text, what a token costs that nothing is known
+    about but how often it occurs."""
+    if objective.adds_up:
+        return rows
+    return [row | {"bits_per_byte": None} for row in rows if row["name"] == "unigram"]
 
 
 def measure_yardsticks(prepared: Prepared, text: str | None = None, ids: NDArray[np.int64] | None = None) -> list[dict[str, Any]]:

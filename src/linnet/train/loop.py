@@ -70,7 +70,7 @@ class Training:
 
 def fit(run: Training) -> str:
     """Train until the plan is done; returns why it ended: 'finished', 'early stop' or 'interrupted'."""
-    batches = iter(run.source)
+    batches = run.objective.posed(run.source, run.seed, run.step)
     why = "finished" if run.clock.progress(run.step) >= 1 else "early stop" if run.out_of_patience else None
     while why is None:
         progress = run.clock.progress(run.step)

@@ -41,7 +41,7 @@ from linnet.train.checkpoint import Checkpoint
 from linnet.train.clock import Clock
 from linnet.train.compiling import compiled
 from linnet.train.estimate import check_room, estimate, scorecard, validate_every
-from linnet.train.evaluation import final_metrics, measure_yardsticks, rows_in_a_run, validator
+from linnet.train.evaluation import beside, final_metrics, measure_yardsticks, rows_in_a_run, validator
 from linnet.train.hooks import MetricsFile, tensorboard
 from linnet.train.interrupt import interruptible
 from linnet.train.loop import Training, fit
@@ -157,12 +157,13 @@ class Run:
             with self.talk.status("measuring unigram, 5-gram and xz on the same text"):
                 known = {"data": self.prepared.fingerprint, "rows": measure_yardsticks(self.prepared)}
             write_json(path, known)
-        self.yardsticks: list[dict[str, Any]] = known["rows"]
+        self.objective = self.spec.objective.bound(self.prepared.tokenizer)
+        self.yardsticks: list[dict[str, Any]] = beside(known["rows"], self.objective)
 
     def size_up(self) -> None:
         """Settle what was left open, write it down, estimate what the run will need."""
         try:
-            check_learns(self.spec.model.sentence(self.prepared.tokenizer.vocab_size))
+            check_learns(self.spec.model.sentence(self.prepared.tokenizer.vocab_size), self.spec.objective)
         except ValidationError as error:  # numbers that are each right and do not go together
             raise refusal(error, "model") from None
         self.peak_flops = measure_peak(self.device, self.precision.dtype)
@@ -195,7 +196,7 @@ class Run:
         with self.talk.status("timing a few steps"):
             probed = probe(
                 self.sentence,
-                spec.objective,
+                self.objective,
                 spec.optimizer,
                 self.precision,
                 train.batch_size,
@@ -211,7 +212,6 @@ class Run:
     def announce(self) -> None:
         """What will run, what it needs, what it has to beat."""
         train, cost, needs, tokenizer = self.spec.train, self.cost, self.estimate, self.prepared.tokenizer
-        bits, name = min((row["bits_per_byte"], row["name"]) for row in self.yardsticks)
         length = (
             f"{train.steps:,} steps"
             if train.minutes is None
@@ -237,7 +237,7 @@ class Run:
             f"{cost.train_flops / 1e6:.1f} MFLOP a token to train{small}",
             "training": f"{length}, {portion}, {self.peak_flops / 1e9:.0f} GFLOP/s at most",
             "needs": f"about {clock_text(needs.seconds)}, {memory:,.0f} MiB of memory, {disk:,.0f} MiB of disk",
-            "to beat": f"{name}: {bits:.3f} bits a byte on the same text",
+            "to beat": to_beat(self.yardsticks),
         }
         for word, text in lines.items():
             self.talk.fact(word, text)
@@ -291,7 +291,7 @@ class Run:
         self.progress = TrainingProgress(self.talk.console, clock, quiet=self.talk.quiet)
         run = Training(
             network=network,
-            objective=spec.objective,
+            objective=self.objective,
             optimizers=optimizers,
             schedule=spec.schedule,
             source=self.source,
@@ -309,6 +309,7 @@ class Run:
                 rows=spec.data.rows,
                 batches=spec.validation.batches,
                 learned_rows=self.read_rows,
+                objective=self.objective,
             ),
             validate_every=every,
             sample=sampler(network, self.prepared, spec, self.context),
@@ -352,7 +353,7 @@ class Run:
         )
         save_model(self.folder, network, prepared.tokenizer, manifest)
         with self.talk.status("reading the validation part once more, with intervals"):
-            scored = final_metrics(network, prepared, self.context, document_mask=mask)
+            scored = final_metrics(network, prepared, self.context, document_mask=mask, objective=self.objective)
         write_json(self.folder / "evaluation.json", {"model": scored.to_dict(), "yardsticks": self.yardsticks})
         write_json(self.folder / "data_card.json", prepared.card.to_json())
         summary = {
@@ -372,3 +373,11 @@ class Run:
             write_json(self.folder / "scorecard.json", card)
         bits = scored.bits_per_byte.value if scored.bits_per_byte is not None else None
         return Result(self.folder, why, run.step, scored.nats_per_token.value, bits)
+
+
+def to_beat(yardsticks: list[dict[str, Any]]) -> str:
+    """The lowest of them: in bits a byte, or in nats a token where there are none."""
+    measured = "nats_per_token" if any(row["bits_per_byte"] is None for row in yardsticks) else "bits_per_byte"
+    value, name = min((row[measured], row["name"]) for row in yardsticks)
+    unit = "nats a token" if measured == "nats_per_token" else "bits a byte"
+    return f"{name}: {value:.3f} {unit} on the same text"

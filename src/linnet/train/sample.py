@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from linnet.data.pair_batches import PairReader
 from linnet.data.prepared import Prepared
 from linnet.generate.beam import Beam
+from linnet.generate.fill import guesses, with_masks
 from linnet.generate.generate import generate
 from linnet.generate.sampler import Sampling
 from linnet.generate.translate import translate
+from linnet.model.causal import writes
 from linnet.model.network import Network
 from linnet.tokenizer.chat import Turn
+from linnet.tokenizer.mask import mask_id, mask_name
 from linnet.train.events import Sampled
 from linnet.train.spec import RunSpec
 
@@ -23,6 +27,8 @@ def sampler(network: Network, prepared: Prepared, spec: RunSpec, context: int) -
     asked, tokenizer = spec.sample, prepared.tokenizer
     if network.encoder is not None:
         return translator(network, prepared, spec, context)
+    if not writes(network):
+        return filler(network, prepared, spec, context)
     prompt = opening(prepared, asked.prompt)
     template = prepared.spec.taught
 
@@ -56,6 +62,31 @@ def translator(network: Network, prepared: Prepared, spec: RunSpec, context: int
         most = min(asked.tokens, context)
         [found] = translate(network, tokenizer, [source], beam=Beam(n_beams=1), max_tokens=most, context_length=context)
         return Sampled(step, f"{source} → ", found.text)
+
+    return sample
+
+
+def filler(network: Network, prepared: Prepared, spec: RunSpec, context: int) -> Callable[[int], Sampled | None]:
+    """The same for a model that sees both ways: what it says stands at the masked places of the prompt; with none, of the beginning of
+    the validation part, every seventh token of it masked."""
+    asked, tokenizer = spec.sample, prepared.tokenizer
+    mask = mask_id(tokenizer)
+    if asked.prompt:
+        ids = with_masks(tokenizer, asked.prompt.split(mask_name(tokenizer)))
+    else:
+        stream = prepared.validation.streams[0]
+        ids = [int(token) for token in stream.read(0, min(28, context, stream.tokens))]
+        ids = [mask if place % 7 == 3 and token not in tokenizer.special.values() else token for place, token in enumerate(ids)]
+
+    def sample(step: int) -> Sampled | None:
+        if asked.tokens == 0:
+            return None
+        network.eval()
+        with torch.no_grad():
+            found = iter(guesses(network, tokenizer, ids, k=1))
+        network.train()
+        filled = [next(found)[0].token if token == mask else token for token in ids]
+        return Sampled(step, f"{tokenizer.decode(ids)} → ", tokenizer.decode(filled))
 
     return sample
 

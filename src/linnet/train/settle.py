@@ -19,10 +19,10 @@ from linnet.data.prepared import Prepared, open_named
 from linnet.data.spec import Rows
 from linnet.data.walk import beginnings, tokens_a_pass
 from linnet.data.workplace import Progress
-from linnet.model.causal import check_writes
 from linnet.model.channel.moe import MoE
 from linnet.model.count import count
 from linnet.model.spec import Model
+from linnet.objective.base import ObjectiveSpec
 from linnet.tokenizer import Tokenizer, train_tokenizer
 from linnet.tokenizer.load import FILE_NAME
 from linnet.tokenizer.spec import TokenizerFile, TokenizerSpec
@@ -44,7 +44,7 @@ def read_data(spec: RunSpec, folder: Path, tell: Progress) -> tuple[RunSpec, Pre
     """The run's tokens: those that `data.prepared` names, or made of its text under `folder`; and the run with what they
     say of themselves written out."""
     if spec.data.prepared is None:
-        corpus = Corpus(data=spec.data, tokenizer=spec.tokenizer, seed=spec.seed)
+        corpus = Corpus(data=spec.data, tokenizer=spec.tokenizer.with_special(spec.objective.special), seed=spec.seed)
         return spec, prepare_corpus(corpus, folder, tell)
     prepared = open_named(spec.data)
     path = prepared.folder / FILE_NAME
@@ -149,17 +149,15 @@ def check_model(spec: RunSpec, asked: Any) -> None:
 
 def check_task(spec: RunSpec, sentence: Model) -> None:
     """Raise ConfigError for a model that cannot learn what the run asks of it; of prepared tokens what they are is not known yet."""
-    check_learns(sentence)
+    check_learns(sentence, spec.objective)
     if spec.data.prepared is None:
         check_sides(sentence, spec.data.rows)
 
 
-def check_learns(sentence: Model) -> None:
-    """Raise ConfigError for a model that sees what it is to predict, whose loss falls to nothing and means nothing, and for a
-    router that would learn nothing."""
+def check_learns(sentence: Model, objective: ObjectiveSpec) -> None:
+    """Raise ConfigError for a model that cannot learn what it is asked, and for a router that would learn nothing."""
     check_routers(sentence)
-    hint = "causal: true, or another family, such as model: llama; what sees both ways is imported (linnet import), and makes vectors of texts"
-    check_writes(sentence, "to learn to predict the next token", hint=hint)
+    objective.check(sentence)
 
 
 def regularise(spec: RunSpec, asked: Any, passes: float) -> tuple[RunSpec, str]:
@@ -214,7 +212,7 @@ def settle(
             prepared.tokenizer.vocab_size,
             different,
             seconds,
-            objective=spec.objective,
+            objective=spec.objective.bound(prepared.tokenizer),
             optimizer=spec.optimizer,
             precision=precision,
             context=context,

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from linnet.core.spec import Spec
 from linnet.data.spec import DataSpec
-from linnet.objective.next_token import NextToken, ObjectiveSpec
+from linnet.objective import NextToken, ObjectiveSpec
 from linnet.tokenizer.spec import BPE, TokenizerSpec
 from linnet.train.optimizers import Muon, Optimizer
 from linnet.train.schedule import WSD, Schedule

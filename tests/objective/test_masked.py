@@ -1,0 +1,176 @@
+"""Masked tokens: what is hidden, by how much, and that the loss is that of the hidden places and of nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from linnet.core.errors import ConfigError, TokenizerError
+from linnet.core.seeds import generator
+from linnet.core.spec import load, words
+from linnet.data.batch import Batch
+from linnet.model import Network
+from linnet.objective import Masked, NextToken, Objective, ObjectiveSpec
+from linnet.objective.masked import MaskedTokens, some_of
+from linnet.tokenizer.mask import MASK
+from linnet.tokenizer.simple import byte_tokenizer
+from linnet.zoo import GPT2, Bert, LongformerFamily, Translate
+
+TOKENIZER = byte_tokenizer((MASK,))
+V, END, HIDDEN = TOKENIZER.vocab_size, TOKENIZER.end_id, TOKENIZER.special[MASK]
+SMALL = {"n_layers": 1, "n_heads": 2, "d_model": 16, "context_length": 64}
+
+
+def text(rows: int = 40, length: int = 60, seed: int = 0) -> Batch:
+    """Bytes by chance, an end token here and there, the last row half padding."""
+    tokens = torch.randint(0, 200, (rows, length + 1), generator=generator(seed, "text"))
+    tokens[:, 20] = END
+    documents = (torch.arange(length) > 20).int().expand(rows, length).clone()
+    weights = torch.ones(rows, length)
+    tokens[-1, 30:], documents[-1, 30:], weights[-1, 29:] = END, -1, 0
+    return Batch(tokens[:, :-1], tokens[:, 1:], weights, documents)
+
+
+def posed(spec: Masked, batch: Batch, seed: int = 0) -> Batch:
+    [found] = spec.bound(TOKENIZER).posed([batch], seed)
+    return found
+
+
+def test_shares_are_those_that_were_asked_for() -> None:
+    """Exactly a share of each row's places, rounded up; of these 80, 10 and 10 % to within four standard deviations."""
+    batch = text(rows=400)
+    found = posed(Masked(), batch)
+    asked = found.weights > 0
+    able = (batch.tokens != END) & (batch.documents >= 0)
+    assert torch.equal(asked.sum(1), (0.15 * able.sum(1).double()).ceil().long())
+    n = int(asked.sum())
+    masked = float((found.tokens == HIDDEN)[asked].double().mean())
+    changed = float(((found.tokens != batch.tokens) & (found.tokens != HIDDEN))[asked].double().mean())
+    assert masked == pytest.approx(0.8, abs=4 * (0.16 / n) ** 0.5)
+    assert changed == pytest.approx(0.1 * (1 - 1 / 256), abs=4 * (0.09 / n) ** 0.5)
+    places = asked[:-1].double().mean(0)  # every place is as likely as any other
+    assert float(places[20]) == 0
+    spread = (0.15 * 0.85 / 399) ** 0.5
+    assert float((places[torch.arange(60) != 20] - 9 / 59).abs().max()) < 4.5 * spread
+
+
+def test_what_is_not_asked_for_stands_as_it_did() -> None:
+    batch = text()
+    found = posed(Masked(), batch)
+    asked = found.weights > 0
+    assert torch.equal(found.targets, batch.tokens)
+    assert torch.equal(found.tokens[~asked], batch.tokens[~asked])
+    assert not (asked & ((batch.tokens == END) | (batch.documents < 0))).any()
+    put = found.tokens[asked & (found.tokens != HIDDEN)]
+    assert not torch.isin(put, torch.tensor(sorted(TOKENIZER.special.values()))).any()
+    assert torch.equal(found.documents, batch.documents)
+
+
+def test_what_has_no_weight_is_not_asked_for() -> None:
+    """A token's own weight is that of the place before it, which is where the next token is predicted."""
+    batch = text()
+    weights = batch.weights.clone()
+    weights[:, 9:15] = 0  # the tokens 10 … 15
+    weights[:, 30] = 2.0  # the token 31
+    found = posed(Masked(rate=1.0, masked=1.0, random=0.0), replace(batch, weights=weights))
+    able = (batch.tokens != END) & (batch.documents >= 0)
+    able[:, 10:16] = False
+    assert torch.equal(found.weights > 0, able)
+    assert torch.equal(found.weights[:-1, 31], torch.full((39,), 2.0))
+
+
+def test_shares_of_a_few_places() -> None:
+    able = torch.tensor([[True] * 5, [True, False, False, False, True], [False] * 5])
+    for seed in range(50):
+        chosen = some_of(able, 0.3, generator(seed, "few"))
+        assert chosen.sum(1).tolist() == [2, 1, 0]
+        assert not (chosen & ~able).any()
+    assert some_of(torch.ones(1, 100, dtype=torch.bool), 0.07, generator(0, "seven")).sum() == 7
+
+
+def test_a_batch_is_asked_the_same_whatever_came_before_it() -> None:
+    objective = Masked().bound(TOKENIZER)
+    batches = [text(4, seed=n) for n in range(4)]
+    whole = list(objective.posed(batches, seed=5))
+    after = list(objective.posed(batches[2:], seed=5, first=2))
+    for one, other in zip(whole[2:], after, strict=True):
+        assert torch.equal(one.tokens, other.tokens)
+        assert torch.equal(one.weights, other.weights)
+    other = next(objective.posed(batches, seed=6))
+    assert not torch.equal(other.weights, whole[0].weights)
+    assert not torch.equal(whole[0].weights > 0, whole[1].weights > 0)
+
+
+@pytest.mark.parametrize("family", [Bert, LongformerFamily])
+def test_the_loss_is_that_of_the_hidden_places(family: type) -> None:
+    network = Network(family(**SMALL).sentence(V), seed=1).double()
+    batch = posed(Masked(), text(6))
+    batch = replace(batch, weights=batch.weights.double())
+    objective = Masked().bound(TOKENIZER)
+    loss = objective(network, batch)
+    asked = batch.weights > 0
+    scores = network.logits(network(batch.tokens, documents=batch.documents).hidden)[asked]
+    expected = cross_entropy(scores, batch.targets[asked], reduction="sum")
+    assert torch.allclose(loss.total, expected, rtol=1e-12)
+    assert float(objective.count(batch)) == float(asked.sum()) == float(loss.logs["loss"][1])
+    ours = torch.autograd.grad(loss.total, list(network.parameters()), allow_unused=True)
+    theirs = torch.autograd.grad(expected, list(network.parameters()), allow_unused=True)
+    for mine, its in zip(ours, theirs, strict=True):
+        assert (mine is None) == (its is None)
+        if mine is not None:
+            assert torch.allclose(mine, its, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_micro_batches_add_up(rows: int) -> None:
+    network, objective = Network(Bert(**SMALL).sentence(V), seed=1).double(), Masked().bound(TOKENIZER)
+    batch = posed(Masked(), text(6))
+    whole = objective(network, batch).total
+    parts = [objective(network, batch.rows(start, start + rows)).total for start in range(0, 6, rows)]
+    assert torch.allclose(torch.stack(parts).sum(), whole, rtol=1e-12)
+
+
+def test_a_row_of_which_nothing_can_be_asked() -> None:
+    network, objective = Network(Bert(**SMALL).sentence(V), seed=1), Masked().bound(TOKENIZER)
+    batch = text(2)
+    batch = replace(batch, tokens=torch.full_like(batch.tokens, END))
+    [nothing] = objective.posed([batch], 0)
+    assert nothing.weights.sum() == 0
+    loss = objective(network, nothing)
+    assert loss.total.item() == 0
+    assert torch.isfinite(loss.total / objective.count(nothing))
+
+
+def test_the_answer_cannot_be_seen() -> None:
+    """What was hidden by the mask changes nothing but the target: the network's scores are the same whatever stood there."""
+    network, objective = Network(Bert(**SMALL).sentence(V), seed=1), Masked(masked=1.0, random=0.0).bound(TOKENIZER)
+    batch = text(4)
+    first = next(objective.posed([batch], 3))
+    asked = first.weights > 0
+    other = next(objective.posed([replace(batch, tokens=torch.where(asked, (batch.tokens + 1) % 200, batch.tokens))], 3))
+    assert torch.equal(other.tokens, first.tokens)
+    assert not torch.equal(other.targets, first.targets)
+    assert torch.equal(network(other.tokens).hidden, network(first.tokens).hidden)
+
+
+def test_words_and_refusals() -> None:
+    assert words(ObjectiveSpec) == {"masked": Masked, "next_token": NextToken}
+    assert load(ObjectiveSpec, "masked") == Masked()
+    assert load(ObjectiveSpec, "next_token") == NextToken()
+    with pytest.raises(ConfigError, match=r"masked \+ random = 1.2; needed: at most 1"):
+        load(Masked, {"masked": 0.9, "random": 0.3})
+    with pytest.raises(ConfigError, match="rate"):
+        load(Masked, {"rate": 0.0})
+    with pytest.raises(TokenizerError, match=r"a tokenizer without <\|mask\|>"):
+        Masked().bound(byte_tokenizer(()))
+    for family, got in ((GPT2, "sees only what stands before"), (Translate, "reads a source")):
+        with pytest.raises(ConfigError, match=got):
+            Masked().check(family(**SMALL).sentence(V))
+    Masked().check(Bert(**SMALL).sentence(V))
+    assert isinstance(Masked().bound(TOKENIZER), MaskedTokens)
+    assert NextToken().bound(TOKENIZER) == NextToken()
+    objectives: list[Objective] = [Masked().bound(TOKENIZER), NextToken()]
+    assert [each.adds_up for each in objectives] == [False, True]
