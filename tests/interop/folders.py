@@ -28,6 +28,7 @@ CONFIGS: dict[str, Callable[..., Any]] = {
     "llama": functools.partial(transformers.LlamaConfig, **ATTENTION),
     "mistral": functools.partial(transformers.MistralConfig, **ATTENTION, sliding_window=9),
     "qwen3": functools.partial(transformers.Qwen3Config, **ATTENTION, head_dim=10, tie_word_embeddings=True),
+    "bitnet": functools.partial(transformers.BitNetConfig, **ATTENTION),
     "mixtral": functools.partial(transformers.MixtralConfig, **ATTENTION, num_local_experts=4),
     "mamba": functools.partial(
         transformers.MambaConfig, vocab_size=SIZE, hidden_size=32, state_size=6, num_hidden_layers=2, initializer_range=0.2

@@ -15,7 +15,10 @@ from safetensors.torch import load_file, save_file
 import linnet
 from linnet.core.errors import CheckpointError, LinnetError
 from linnet.interop.exporting import export_run
+from linnet.interop.huggingface import read_folder
 from linnet.interop.importing import import_folder, read_import
+from linnet.language_model import LanguageModel
+from linnet.ops.ternary import ternary_weights
 from linnet.tokenizer.chat import ChatML
 from tiny_run import linnet as command
 
@@ -92,6 +95,42 @@ def test_half_precision_is_kept_exactly(tmp_path: Path) -> None:
     found = read_import(tmp_path / "hf")
     assert torch.equal(found.network.embedding.weight, model.get_input_embeddings().weight.float())
     assert any("BF16" in note for note in found.notes)
+
+
+def packed(folder: Path) -> None:
+    """Make a bitnet folder one of 2-bit weights, as the published ones are."""
+    from transformers.integrations.bitnet import pack_weights
+
+    make(folder, "bitnet")
+    tensors = load_file(folder / "model.safetensors")
+    for name in [name for name in tensors if name.endswith("_proj.weight")]:
+        codes, gamma = ternary_weights(tensors[name])
+        tensors[name], tensors[f"{name}_scale"] = pack_weights(codes.clone()), (1.3 * gamma).view(1).bfloat16()
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    how = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"}
+    edit(folder / "config.json", quantization_config=how)
+
+
+def test_packed_ternary_weights(tmp_path: Path) -> None:
+    packed(tmp_path / "hf")
+    found = import_folder(tmp_path / "hf", tmp_path / "run")
+    ids = torch.arange(40)[None]
+    expected = read_folder(tmp_path / "hf")(ids).hidden  # which tests/parity holds to transformers
+    assert torch.equal(LanguageModel.load(tmp_path / "run").network(ids).hidden, expected)
+    assert "four in a byte" in found.notes[-1]
+    tensors = load_file(tmp_path / "hf" / "model.safetensors")
+    name = "model.layers.1.mlp.up_proj.weight"
+    for change, said in (
+        ({f"{name}_scale": torch.ones(2)}, rf"{name}_scale is F32 of shape \[2\]; needed: one number"),
+        ({f"{name}_scale": torch.zeros(1)}, rf"{name}_scale is no scale"),
+        ({name: tensors[name][:-1].clone()}, r"up_proj"),
+        ({f"{name}_scale": None}, r"of dtype U8"),
+    ):
+        other = {key: value for key, value in (tensors | change).items() if value is not None}
+        save_file(other, tmp_path / "hf" / "model.safetensors", {"format": "pt"})
+        with pytest.raises(CheckpointError, match=said):
+            import_folder(tmp_path / "hf", tmp_path / "wrong")
+        assert not (tmp_path / "wrong").exists()
 
 
 def test_the_chat_template_is_known_by_what_it_writes(tmp_path: Path) -> None:

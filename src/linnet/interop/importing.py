@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from linnet.core.yaml import to_yaml
 from linnet.interop.foreign_tokenizer import Foreign, fitted, read_foreign, table_of
 from linnet.interop.huggingface import family_of, tied_names
 from linnet.interop.native import JINJA, copy_terms, make_manifest, save_model
-from linnet.interop.tensors import Header, Progress, each_tensor, look_over, wrong_dtypes
+from linnet.interop.tensors import DTYPES, Header, Progress, each_tensor, look_over, wrong_dtypes
 from linnet.model.network import Network
 from linnet.model.spec import Model
 from linnet.model.weights import model_tensors, restore_model
@@ -38,6 +38,7 @@ from linnet.zoo.family import HuggingFace, NotCovered
 LENGTHS = ("max_position_embeddings", "n_positions")  # what configs call the context length
 LAYERS = ("num_hidden_layers", "n_layer", "encoder_layers", "decoder_layers")  # what configs call the number of layers
 MUCH_MORE = 2  # times the numbers that the weights hold: up to there what is missing is named tensor by tensor
+IN_A_BYTE = 4  # weights of three values, where they are packed
 NO_LENGTH = 2048  # tokens, for a model that reads any number of them and does not say how many it was taught
 
 
@@ -95,20 +96,23 @@ def read_import(folder: Path, progress: Progress | None = None) -> Found:
         problems.append(str(error))
     network = None
     if spec is not None and family is not None and not wrong:
-        held = sum(math.prod(header.shape) for header in headers.values())
+        full = full_headers(headers, family.packed(config, headers), problems)
+        held = sum(math.prod(header.shape) for header in full.values())
         if spec.n_params() > MUCH_MORE * held:  # nothing of that size is built to name every tensor that it lacks
             got = f"config.json says a model of {spec.n_params():,} parameters, and the weights are {held:,} numbers"
             problems.append(explain(got, need="a config.json and weights of one model", hint="the folder as it was published"))
         else:
             network = Network(spec, seed=None)
-            check_weights(family, network, headers, problems)
+            check_weights(family, network, full, problems)
     if problems or family is None or network is None or foreign is None:
         raise CheckpointError(listing([indented(each) for each in problems], f"{folder} cannot be imported"))
-    fill(family, network, headers, progress, folder)
+    fill(family, network, config, headers, progress, folder)
     notes = list(foreign.notes)
     length = context_of(config, network.spec, folder, notes)
     kinds = sorted({header.dtype for header in headers.values()})
-    if kinds != ["F32"]:
+    if "U8" in kinds:
+        notes.append("weights of three values, four in a byte, are kept as full ones in float32 that round to the same")
+    elif kinds != ["F32"]:
         notes.append(f"weights of {', '.join(kinds)} are kept as float32, which holds them exactly")
     return Found(folder, family, network, foreign, length, ", ".join(kinds), tuple(notes))
 
@@ -153,6 +157,18 @@ def sentence_of(config: dict[str, Any], problems: list[str]) -> tuple[type[Huggi
     return family, None
 
 
+def full_headers(headers: Mapping[str, Header], packed: Mapping[str, str], problems: list[str]) -> dict[str, Header]:
+    """What files say of tensors as it is when none is packed any more; packed: names of those that are, each with that of its scale."""
+    full = {name: header for name, header in headers.items() if name not in packed.values()}
+    for name, scale in packed.items():
+        rows, *rest = full[name].shape or (0,)
+        if full[name].dtype == "U8":
+            full[name] = replace(full[name], shape=(IN_A_BYTE * rows, *rest), dtype="F32")
+        if math.prod(headers[scale].shape) != 1 or headers[scale].dtype not in DTYPES:
+            problems.append(f"{scale} is {headers[scale].dtype} of shape {list(headers[scale].shape)}; needed: one number")
+    return full
+
+
 def check_weights(family: type[HuggingFace], network: Network, headers: Mapping[str, Header], problems: list[str]) -> None:
     """What is missing, left over, of another shape or dtype, by the headers alone."""
     ignored = family.ignored + tied_names(network)
@@ -167,10 +183,15 @@ def check_weights(family: type[HuggingFace], network: Network, headers: Mapping[
 
 
 def fill(
-    family: type[HuggingFace], network: Network, headers: Mapping[str, Header], progress: Progress | None, folder: Path
+    family: type[HuggingFace],
+    network: Network,
+    config: dict[str, Any],
+    headers: Mapping[str, Header],
+    progress: Progress | None,
+    folder: Path,
 ) -> None:
     """Put the weights into the network. Raises CheckpointError for numbers that are none, and a tied head that is not tied."""
-    theirs = dict(each_tensor(headers, progress))
+    theirs = family.full(config, dict(each_tensor(headers, progress)))
     ignored = family.ignored + tied_names(network)
     shapes = {name: tensor.shape for name, tensor in model_tensors(network).items()}
     rules = family.rules_for(network.spec, theirs)

@@ -6,14 +6,15 @@ Embedding, head and norms are full numbers. `linear: dense` is the same shape wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from linnet.core.errors import ConfigError, explain
+from linnet.core.errors import CheckpointError, ConfigError, explain
 from linnet.core.rules import Rule, spell
 from linnet.model import GLU, Attention, Dense, Model, Ternary
 from linnet.model.rewrite import linears
@@ -79,17 +80,23 @@ class BitNet(LlamaShape):
     @classmethod
     def full(cls, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Weights that were packed, as full ones that are rounded to the same three values and the same γ."""
-        held = how_held(config)
-        if held not in PACKED:
-            return tensors
-        found = {name: tensor for name, tensor in tensors.items() if not name.endswith(SCALE)}
-        for name, tensor in tensors.items():
-            weight = name.removesuffix(SCALE)
-            if weight != name and weight in found:
-                scale = tensor.item()
-                gamma = scale if held["linear_class"] == "autobitlinear" else 1 / scale
-                found[weight] = full_weights(unpacked(found[weight].to(torch.uint8)), gamma)
+        held, packed = how_held(config), cls.packed(config, tensors)
+        found = {name: tensor for name, tensor in tensors.items() if name not in packed.values()}
+        for weight, name in packed.items():
+            scale = tensors[name].reshape(-1)[0].item() if tensors[name].numel() == 1 else 0.0
+            if not 0 < scale < math.inf:
+                raise CheckpointError(
+                    explain(f"{name} is no scale", need="one positive number", hint="an undamaged copy of the folder")
+                )
+            gamma = scale if held is not None and held["linear_class"] == "autobitlinear" else 1 / scale
+            found[weight] = full_weights(unpacked(found[weight].to(torch.uint8)), gamma)
         return found
+
+    @classmethod
+    def packed(cls, config: dict[str, Any], names: Collection[str]) -> dict[str, str]:
+        if how_held(config) not in PACKED:
+            return {}
+        return {name.removesuffix(SCALE): name for name in names if name.endswith(SCALE) and name.removesuffix(SCALE) in names}
 
     @classmethod
     def to_hf(cls, model: Model, context_length: int) -> dict[str, Any]:

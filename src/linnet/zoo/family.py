@@ -236,8 +236,13 @@ class HuggingFace:
 
     @classmethod
     def full(cls, config: dict[str, Any], tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Their tensors as full numbers: for a family whose weights may be packed."""
+        """Their tensors as full numbers: for a family whose weights may be packed. Raises CheckpointError for a scale that is none."""
         return tensors
+
+    @classmethod
+    def packed(cls, config: dict[str, Any], names: Collection[str]) -> dict[str, str]:
+        """Of weights with these names those that are packed, four numbers in a byte, each with the name of its scale."""
+        return {}
 
     @classmethod
     def rules_for(cls, model: Model, names: Collection[str]) -> list[Rule]:
