@@ -255,7 +255,7 @@ def write(out: Path) -> None:
 def main() -> None:
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reader.add_argument("--out", type=Path, required=True, help="where everything goes; what is there is not made again")
-    reader.add_argument("--steps", type=int, default=2000, help="of the first training")
+    reader.add_argument("--steps", type=int, default=4000, help="of the first training")
     reader.add_argument("--short", type=int, default=300, help="of the training on longer texts")
     reader.add_argument("--documents", type=int, default=20, help="for each length and depth")
     reader.add_argument("--only", nargs="*", default=[], choices=list(VARIANTS), help="these variants alone")

@@ -33,7 +33,7 @@ from linnet.evaluate.metrics import count_words, metrics
 from linnet.evaluate.passkey import Retrieval, passkey_table
 from linnet.evaluate.translation import translation_score
 from linnet.generate.decode import EMBED
-from linnet.interop.native import Manifest, copy_terms, load_model, make_manifest, save_model, template_of
+from linnet.interop.native import Manifest, begin_of, copy_terms, load_model, make_manifest, save_model, template_of
 from linnet.language_model import LanguageModel
 from linnet.model.causal import check_writes, is_headless, writes
 from linnet.model.describe import describe
@@ -43,7 +43,7 @@ from linnet.objective import Masked, NextToken, Objective
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
 from linnet.tokenizer.mask import has_mask
-from linnet.train.evaluation import beside, final_metrics, measure_yardsticks, rows_at_once, token_window_losses, token_windows
+from linnet.train.evaluation import final_metrics, measure_yardsticks, rows_at_once, token_window_losses, token_windows
 from linnet.train.finished import finished
 from linnet.train.record import check_same, locked, never_began, read_run
 from linnet.train.resume import prepared_before
@@ -197,14 +197,14 @@ def load_writer(folder: Path) -> tuple[Network, Tokenizer, Manifest]:
     return network, tokenizer, manifest
 
 
-def objective_of(folder: Path, network: Network, tokenizer: Tokenizer) -> Objective:
+def objective_of(folder: Path, network: Network, tokenizer: Tokenizer, manifest: Manifest) -> Objective:
     """What a model is asked when it is scored: the next token; of one that sees ahead, masked ones, as its run asked for them. Raises
     ConfigError for one that can be asked for neither."""
     if writes(network):
         return NextToken()
     if (folder / "run.yaml").is_file():
         return read_run(folder).objective.bound(tokenizer)
-    if is_headless(network) or not has_mask(tokenizer):
+    if (is_headless(network) and manifest.data is None) or not has_mask(tokenizer):
         check_writes(network.spec, "to be scored on a text", hint=EMBED)
     return Masked().bound(tokenizer)
 
@@ -212,7 +212,7 @@ def objective_of(folder: Path, network: Network, tokenizer: Tokenizer) -> Object
 def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     """{"model": metrics with intervals, "yardsticks": rows}; yardsticks are trained on the run's training part."""
     network, tokenizer, manifest = load_model(Path(folder))
-    objective = objective_of(Path(folder), network, tokenizer)
+    objective = objective_of(Path(folder), network, tokenizer, manifest)
     if network.encoder is not None and text is not None:
         raise DataError(
             explain("a text for a model that reads a source", need="--source and --target", hint="linnet eval --help")
@@ -229,7 +229,7 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
                 )
             )
         scored = final_metrics(network, prepared, context, document_mask=mask, objective=objective)
-        return {"model": scored.to_dict(), "yardsticks": beside(measure_yardsticks(prepared), objective)}
+        return {"model": scored.to_dict(), "yardsticks": measure_yardsticks(prepared, objective=objective)}
     if holds_conversations(str(text)):
         hint = "a source of kind: conversations with part: validation in a run, which linnet eval then scores by itself"
         raise DataError(explain(f"{text} holds conversations", need="a text", hint=hint))
@@ -237,7 +237,7 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
     whole = "".join(texts)
     if not whole.strip():
         raise DataError(explain(f"{text} is empty", need="some text to score"))
-    ids, own = one_after_another(tokenizer, texts, manifest.begin)
+    ids, own = one_after_another(tokenizer, texts, begin_of(manifest))
     nats, counts = token_window_losses(
         network, ids, context, end_id=tokenizer.end_id, document_mask=mask, scored=own, objective=objective
     )
@@ -251,7 +251,7 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
         ).to_dict()
     }
     if prepared is not None:
-        scores["yardsticks"] = beside(measure_yardsticks(prepared, whole, ids[own]), objective)
+        scores["yardsticks"] = measure_yardsticks(prepared, whole, ids[own], objective=objective)
     return scores
 
 

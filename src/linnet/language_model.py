@@ -10,15 +10,16 @@ from typing import Any
 
 import torch
 
-from linnet.core.errors import LinnetError, explain
+from linnet.core.errors import ConfigError, LinnetError, explain
 from linnet.core.spec import load
 from linnet.generate.beam import Beam
-from linnet.generate.decode import score_tokens
+from linnet.generate.decode import EMBED, score_tokens
 from linnet.generate.fill import Filled, check_fills, fill
 from linnet.generate.generate import Generation, Piece, generate, stream
 from linnet.generate.sampler import Sampling
 from linnet.generate.translate import translate
-from linnet.interop.native import Manifest, load_model, make_manifest, save_model, template_of
+from linnet.interop.native import Manifest, begin_of, load_model, make_manifest, save_model, template_of
+from linnet.model.causal import is_headless
 from linnet.model.network import Network
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.chat import ChatTemplate, Said, Turn, as_turns
@@ -109,7 +110,9 @@ class LanguageModel:
         """
         check_fills(self.network.spec)
         manifest = self.manifest
-        return fill(self.network, self.tokenizer, texts, k=k, begin=manifest.begin, context_length=manifest.context_length)
+        if is_headless(self.network) and manifest.data is None:
+            raise ConfigError(explain("a model without a head, to fill masked places", need="one with its head", hint=EMBED))
+        return fill(self.network, self.tokenizer, texts, k=k, begin=begin_of(manifest), context_length=manifest.context_length)
 
     def chat(self, turns: Said, **options: Any) -> str:
         """What the model replies to a conversation so far, whose last turn is the user's; a text alone is that turn.

@@ -12,16 +12,12 @@ import torch
 
 import linnet
 from linnet.core.errors import ConfigError, LinnetError, TokenizerError
-from linnet.generate.fill import fill, guesses, joined, with_masks
-from linnet.interop.huggingface import write_folder
+from linnet.generate.fill import joined, with_masks
 from linnet.interop.native import WEIGHTS
-from linnet.model import Network
 from linnet.tokenizer.mask import MASK
 from linnet.tokenizer.simple import byte_tokenizer
-from linnet.tokenizer.wordpiece import WordPieceTokenizer
 from linnet.train.loop import Training
-from linnet.zoo import Bert
-from tiny_run import go, tiny
+from tiny_run import go, tiny, write_yaml
 from tiny_run import linnet as command
 
 
@@ -68,6 +64,8 @@ def test_it_has_learned_to(trained: Path) -> None:
         model.fill(["aaa"])
     with pytest.raises(LinnetError, match="at most the model's context of 24"):
         model.fill(["a" * 24 + MASK])
+    with pytest.raises(LinnetError, match="k = 0; needed: at least one"):
+        model.fill([f"a{MASK}"], k=0)
 
 
 def test_papers_say_what_can_be_said(trained: Path) -> None:
@@ -131,39 +129,98 @@ def test_refusals(tmp_path: Path) -> None:
     asked = table(tmp_path, tokenizer={"kind": "file", "path": str(tmp_path / "tokenizer.json")})
     with pytest.raises(TokenizerError, match=r"a tokenizer without <\|mask\|>"):
         go(tmp_path / "none", asked)
+    for prompt, said in (("no mask", "a text without"), (f"{'a' * 30}{MASK}", "at most the model's context of 24")):
+        with pytest.raises(LinnetError, match=said):
+            go(tmp_path / "prompt", table(tmp_path, sample={"prompt": prompt}))
     go(tmp_path / "writer", tiny(train={"steps": 1, "batch_size": 2, "threads": 1}))
     with pytest.raises(ConfigError, match="to fill masked places"):
         linnet.load(tmp_path / "writer").fill([f"a{MASK}"])
 
 
 def test_spaces_before_a_mask() -> None:
-    assert joined(["The ", " sat."], [" cat"]) == "The cat sat."
-    assert joined(["c", "t"], ["a"]) == "cat"
-    assert joined(["", " sat"], [" The"]) == "The sat"
+    assert joined(["The ", " sat."], [b" cat"]) == "The cat sat."
+    assert joined(["c", "t"], [b"a"]) == "cat"
+    assert joined(["", " sat"], [b" The"]) == "The sat"
+    assert joined(["caf", "", ""], [b"\xc3", b"\xa9"]) == "café"
     tokenizer = byte_tokenizer((MASK,))
     assert with_masks(tokenizer, ["a ", "b"]) == [*b"a ", tokenizer.special[MASK], *b"b"]
 
 
-def test_filling_is_what_transformers_does(tmp_path: Path) -> None:
-    """The likeliest tokens and their probabilities are those of its pipeline, special tokens around the text and all."""
+def test_prepared_tokens_have_the_mask(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_yaml(tmp_path / "run.yaml", table(tmp_path, tokenizer={"kind": "bpe", "vocab_size": 300}))
+    assert command(capsys, "prepare", file, "--out", tmp_path / "prepared")[0] == 0
+    asked = table(tmp_path, data={"prepared": str(tmp_path / "prepared")}, train={"steps": 1, "batch_size": 2, "threads": 1})
+    go(tmp_path / "run", asked | {"tokenizer": {"kind": "bpe", "vocab_size": 300}})
+    del asked["tokenizer"]
+    go(tmp_path / "again", asked)
+
+
+def test_they_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the same places; how fast they write is not asked of models that do not."""
+    small = {"n_layers": 1, "n_heads": 2, "d_model": 16, "context_length": 24}
+    files = [
+        write_yaml(tmp_path / f"{kind}.yaml", table(tmp_path, model={"kind": kind, **small}, train={"batch_size": 2}))
+        for kind in ("bert", "longformer")
+    ]
+    code, _out, said = command(capsys, "compare", *files, "--tokens", "400", "--seeds", "1", "--out", tmp_path / "out")
+    assert code == 0, said
+    found = json.loads((tmp_path / "out" / "compare.json").read_text("utf-8"))
+    assert {row["name"]: row["decode_tokens_per_second"] for row in found["entrants"]} == {"bert": None, "longformer": None}
+
+
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "dog", "sat", "ran", "home", "##s", "."]
+
+
+def bert_folder(transformers: Any, folder: Path, kind: str) -> Any:
+    """A folder as transformers writes it: a model of BERT's with large weights, and WordPiece."""
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(VOCABULARY), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=16, initializer_range=0.5,
+    )  # fmt: skip
+    model = getattr(transformers, kind)(config).eval()
+    model.save_pretrained(folder)
+    vocabulary = {word: number for number, word in enumerate(VOCABULARY)}
+    tokenizer = transformers.BertTokenizer(vocab=vocabulary)
+    tokenizer.save_pretrained(folder)
+    return transformers.FillMaskPipeline(model=model, tokenizer=tokenizer, top_k=4) if "Masked" in kind else None
+
+
+def test_filling_is_what_transformers_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An imported BERT's likeliest tokens and their probabilities are those of its pipeline, with the special tokens around a text."""
     transformers = pytest.importorskip("transformers")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "dog", "sat", "ran", "home", "##s", "."]
-    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
-    ours = WordPieceTokenizer({word: number for number, word in enumerate(words)}, lowercase=True)
-    network = Network(Bert(n_layers=2, n_heads=2, d_model=16, context_length=16).sentence(len(words)), seed=0)
-    draws = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.empty_like(parameter).normal_(0, 0.3, generator=draws))
-    write_folder(tmp_path, network.eval(), Bert, 16)
-    pipe = transformers.FillMaskPipeline(
-        model=transformers.BertForMaskedLM.from_pretrained(tmp_path),
-        tokenizer=transformers.BertTokenizer(str(tmp_path / "vocab.txt")),
-        top_k=4,
-    )
-    [found] = fill(network, ours, ["The [MASK] sat."], k=4, begin=[words.index("[CLS]")])
+    pipe = bert_folder(transformers, tmp_path / "hf", "BertForMaskedLM")
+    assert command(capsys, "import", tmp_path / "hf", "--out", tmp_path / "run")[0] == 0
+    [found] = linnet.load(tmp_path / "run").fill(["The [MASK] sat."], k=4)
     theirs = pipe("The [MASK] sat.")
     assert [guess.token for guess in found.places[0]] == [each["token"] for each in theirs]
     for guess, each in zip(found.places[0], theirs, strict=True):
         assert guess.probability == pytest.approx(each["score"], rel=1e-4)
-    assert len(guesses(network, ours, [2, 4, 4, 3], k=1)) == 2
+    (tmp_path / "text.txt").write_text("the cat sat. the dog ran home.", "utf-8")
+    assert command(capsys, "eval", tmp_path / "run", tmp_path / "text.txt")[0] == 0
+    (tmp_path / "cats.txt").write_text("the cat sat. the dog ran home.\n" * 40, "utf-8")
+    asked = table(
+        tmp_path,
+        data={"sources": [{"kind": "files", "path": str(tmp_path / "cats.txt")}], "validation": 0.2, "split": "tail"},
+        train={"steps": 2, "batch_size": 2, "threads": 1},
+    ) | {"weights": str(tmp_path / "run")}
+    del asked["model"], asked["tokenizer"]
+    go(tmp_path / "tuned", asked)
+    out = command(capsys, "train", tmp_path / "tuned", "--resume")[1]
+    assert "[MASK]" in out
+
+
+def test_a_model_without_a_head_fills_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bert_folder(pytest.importorskip("transformers"), tmp_path / "hf", "BertModel")
+    assert command(capsys, "import", tmp_path / "hf", "--out", tmp_path / "run")[0] == 0
+    code, out, said = command(capsys, "generate", tmp_path / "run", "The [MASK] sat.")
+    assert (code, out) == (2, "")
+    assert "a model without a head" in said
+
+
+def test_an_exported_one_is_a_pipeline_there(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    transformers = pytest.importorskip("transformers")
+    code, _, said = command(capsys, "export", trained / "run", "--to", "hf", "--out", tmp_path / "hf")
+    assert code == 0, said
+    pipe = transformers.pipeline("fill-mask", model=str(tmp_path / "hf"), top_k=1)
+    assert pipe(f"bbb{MASK}bbb")[0]["token_str"] == "b"

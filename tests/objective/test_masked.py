@@ -17,6 +17,7 @@ from linnet.objective import Masked, NextToken, Objective, ObjectiveSpec
 from linnet.objective.masked import MaskedTokens, some_of
 from linnet.tokenizer.mask import MASK
 from linnet.tokenizer.simple import byte_tokenizer
+from linnet.tokenizer.spec import TokenizerSpec
 from linnet.zoo import GPT2, Bert, LongformerFamily, Translate
 
 TOKENIZER = byte_tokenizer((MASK,))
@@ -80,6 +81,17 @@ def test_what_has_no_weight_is_not_asked_for() -> None:
     able[:, 10:16] = False
     assert torch.equal(found.weights > 0, able)
     assert torch.equal(found.weights[:-1, 31], torch.full((39,), 2.0))
+
+
+def test_padding_is_not_seen_where_documents_are_not_kept_apart() -> None:
+    """The end token that ends a document is seen, those that fill the row behind it are not; nothing changes without padding."""
+    tokens = torch.randint(0, 200, (3, 12), generator=generator(0, "padded"))
+    tokens[:, 7:], weights = END, torch.ones(3, 12)
+    weights[0, 7:], weights[1, 3:] = 0, 0  # the row ends at place 7; of the second only three tokens more are learned
+    found = posed(Masked(), Batch(tokens, tokens, weights))
+    assert found.documents is not None
+    assert found.documents.tolist() == [[0] * 8 + [-1] * 4, [0] * 7 + [-1] * 5, [0] * 12]
+    assert posed(Masked(), replace(text(3), documents=None, weights=torch.ones(3, 60))).documents is None
 
 
 def test_shares_of_a_few_places() -> None:
@@ -154,6 +166,17 @@ def test_the_answer_cannot_be_seen() -> None:
     assert torch.equal(other.tokens, first.tokens)
     assert not torch.equal(other.targets, first.targets)
     assert torch.equal(network(other.tokens).hidden, network(first.tokens).hidden)
+
+
+def test_a_tokenizer_gets_one_mask() -> None:
+    for kind in ("byte", "char", {"kind": "bpe", "vocab_size": 300}):
+        spec = load(TokenizerSpec, kind)  # type: ignore[type-abstract]
+        assert Masked().with_special(spec).names() == (MASK,)
+        assert NextToken().with_special(spec) == spec
+    own = load(TokenizerSpec, {"kind": "byte", "special": ["[MASK]"]})  # type: ignore[type-abstract]
+    assert Masked().with_special(own) == own
+    file = load(TokenizerSpec, {"kind": "file", "path": "x"})  # type: ignore[type-abstract]
+    assert Masked().with_special(file) == file
 
 
 def test_words_and_refusals() -> None:

@@ -35,7 +35,8 @@ def evaluate(
     """Score a model, beside n-grams and xz on the same text.
 
     Nats a token, perplexity, bits a byte, perplexity a word, each with a 95 %
-    interval; beside them unigram, 5-gram (Kneser-Ney) and xz.
+    interval; beside them unigram, 5-gram (Kneser-Ney) and xz. Of a model that
+    sees both ways: nats a masked token, beside the unigram.
 
     [b]linnet eval runs/demo[/b]              the run's own validation part
     [b]linnet eval runs/demo other.txt[/b]    any text

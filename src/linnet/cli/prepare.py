@@ -154,6 +154,11 @@ def asked(
     for line in passed_over(what[0] if len(what) == 1 else what, table):
         say(line)
     corpus = load(Corpus, {key: value for key, value in table.items() if key not in RUN_FIELDS}, name=called)
+    if table.get("objective") is not None:
+        from linnet.objective import ObjectiveSpec
+
+        objective = load(ObjectiveSpec, table["objective"], path="objective", name=called)  # type: ignore[type-abstract]
+        corpus = corpus.replace(tokenizer=objective.with_special(corpus.tokenizer))
     if corpus.data.prepared is not None:
         raise ConfigError(
             explain(f"{called}: tokens that are prepared already", need="text", hint=f"linnet train {corpus.data.prepared}")

@@ -61,12 +61,13 @@ def using(manifest: Manifest, folder: Path) -> str:
     """The words after `linnet` by which a model is used."""
     from linnet.core.spec import load
     from linnet.model.spec import Model
-    from linnet.tokenizer.mask import MASK
+    from linnet.tokenizer.mask import MASK, MASKS
 
     if manifest.model.get("encoder") is not None:
         return f'generate {folder} --source "TEXT"'
     if load(Model, manifest.model).decoder.sees_ahead():
-        return f'generate {folder} "One day, a {MASK} went home."'
+        mask = next((name for name in MASKS if name in manifest.special), MASK)
+        return f'generate {folder} "One day, a {mask} went home."'
     return f"{'chat' if manifest.template is not None else 'generate'} {folder}"
 
 

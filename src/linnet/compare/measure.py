@@ -12,18 +12,20 @@ from linnet.core.seeds import generator
 from linnet.generate.decode import Decoder
 from linnet.generate.sampler import Sampling
 from linnet.interop.native import load_model
+from linnet.model.causal import writes
 from linnet.model.network import Network
 
 NEW, ROUNDS = 64, 3
 
 
 def decode_speeds(folders: Mapping[str, Path], *, threads: int | None = None, new: int = NEW) -> dict[str, float]:
-    """Tokens a second of each model in a run folder, behind a prompt of half its context; the best of some rounds."""
+    """Tokens a second of each model in a run folder that writes, behind a prompt of half its context; the best of some rounds."""
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
     try:
         models = {name: load_model(folder) for name, folder in folders.items()}
+        models = {name: model for name, model in models.items() if writes(model[0])}
         seconds = dict.fromkeys(models, float("inf"))
         for _ in range(ROUNDS):
             for name, (network, _, manifest) in models.items():

@@ -186,6 +186,7 @@ def differences(here: Any, there: Any, path: str) -> list[tuple[str, Any, Any]]:
 def terms(entrants: Sequence[Entrant]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """On what terms they are trained: what is the same for all, and part by part what each of them says."""
     parts = {
+        "objective": lambda spec: dump(spec.objective),
         "optimizer": lambda spec: dump(spec.optimizer),
         "schedule": lambda spec: dump(spec.schedule),
         "rows a step": lambda spec: spec.train.batch_size,

@@ -34,11 +34,12 @@ from linnet.core.files import write_json, write_text
 from linnet.core.names import nearest
 from linnet.core.spec import dump, fitting, load
 from linnet.core.yaml import read_yaml, to_yaml
-from linnet.data.corpus import Corpus, prepare_corpus
+from linnet.data.corpus import prepare_corpus
 from linnet.data.prepared import Prepared, open_named
 from linnet.interop.native import MANIFEST
+from linnet.objective import Objective
 from linnet.train.begin import check_tokens
-from linnet.train.evaluation import measure_yardsticks
+from linnet.train.evaluation import yardsticks_of
 from linnet.train.machine import describe_machine
 from linnet.train.progress import clock_text
 from linnet.train.record import locked, read_record
@@ -144,7 +145,7 @@ def trained(wish: Wish, out: Path, console: Console, check: Callable[[Budget, st
         check_before(trials, prepared.fingerprint)
         check_all(trials, out)
         write_text(out / ASKED, to_yaml(as_table(wish)))
-        give_yardsticks(trials, prepared, out)
+        give_yardsticks(trials, prepared, entrants[0].spec.objective.bound(prepared.tokenizer))
         run_all(trials, wish.at_once, budget, console)
         best = {trial.name: trial.folder for trial in reversed(trials) if came_to_an_end(trial)}
         speeds = decode_speeds(best, threads=threads)
@@ -249,21 +250,20 @@ def text_of(entrant: Entrant, out: Path, console: Console) -> Prepared:
     spec = entrant.spec
     if spec.data.prepared is not None:
         return open_named(spec.data)
-    corpus = Corpus(data=spec.data, tokenizer=spec.tokenizer, seed=spec.seed)
     with console.status("reading the text") as status:
         return prepare_corpus(
-            corpus, out / "data", lambda done, what: status.update(Text(what if done is None else f"{what} {done:.0%}"))
+            spec.corpus, out / "data", lambda done, what: status.update(Text(what if done is None else f"{what} {done:.0%}"))
         )
 
 
-def give_yardsticks(trials: Sequence[Trial], prepared: Prepared, out: Path) -> None:
-    """What n-grams and xz make of the text, measured once, into the folders of runs that have not begun."""
+def give_yardsticks(trials: Sequence[Trial], prepared: Prepared, objective: Objective) -> None:
+    """What n-grams and xz make of the text, measured once for an objective that is the same for all, into the folders of runs that have not begun."""
     new = [trial for trial in trials if not (trial.folder / "yardsticks.json").is_file()]
     if not new:
         return
-    rows = measure_yardsticks(prepared)
+    measured = yardsticks_of(prepared, objective)
     for trial in new:
-        write_json(trial.folder / "yardsticks.json", {"data": prepared.fingerprint, "rows": rows})
+        write_json(trial.folder / "yardsticks.json", measured)
 
 
 def run_all(trials: Sequence[Trial], at_once: int, budget: Budget, console: Console) -> None:

@@ -7,6 +7,7 @@ token and bits per byte of the same validation text that the model is scored on.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -83,5 +84,16 @@ def yardsticks(
     return rows
 
 
-def _row(name: str, nats: float, bits: float, note: str) -> dict[str, Any]:
+def unigram(train: ArrayLike, valid: ArrayLike, vocab_size: int, special: Collection[int]) -> list[dict[str, Any]]:
+    """The row of what a token costs that nothing is known about but how often it occurs, special ones left out; ids as for `yardsticks`. No row where there are only
+    special ones."""
+    ids = np.asarray(valid)
+    costs = KneserNey(np.asarray(train), vocab_size, 1).nats(ids)
+    ordinary = ~np.isin(ids, list(special))
+    if not ordinary.any():
+        return []
+    return [_row("unigram", float(costs[ordinary].mean()), None, "how often each token occurs; special tokens left out")]
+
+
+def _row(name: str, nats: float, bits: float | None, note: str) -> dict[str, Any]:
     return {"name": name, "nats_per_token": nats, "bits_per_byte": bits, "note": note}

@@ -56,20 +56,28 @@ def fill(
 
     Raises LinnetError for a text without a masked place, and for one that is longer than the model's context.
     """
-    name, end = mask_name(tokenizer), [tokenizer.end_id] if begin else []
+    if k < 1:
+        raise LinnetError(explain(f"k = {k}", need="at least one guess a place"))
     limit = min((n for n in (context_length, network.spec.max_length) if n is not None), default=None)
     filled = []
     for text in texts:
-        parts = text.split(name)
-        if len(parts) == 1:
-            need = "a place to fill"
-            raise LinnetError(explain(f"a text without {name}: {text[:60]!r}", need=need, hint=f'"One day, a {name} went home."'))
-        ids = [*begin, *with_masks(tokenizer, parts), *end]
-        if limit is not None and len(ids) > limit:
-            raise LinnetError(explain(f"a text of {len(ids):,} tokens", need=f"at most the model's context of {limit:,}"))
-        places = guesses(network, tokenizer, ids, k=k)
-        filled.append(Filled(joined(parts, [place[0].text for place in places]), places))
+        places = guesses(network, tokenizer, ids_to_fill(tokenizer, text, begin=begin, limit=limit), k=k)
+        said = [tokenizer.token_bytes(place[0].token) for place in places]
+        filled.append(Filled(joined(text.split(mask_name(tokenizer)), said), places))
     return filled
+
+
+def ids_to_fill(tokenizer: Tokenizer, text: str, *, begin: Sequence[int] = (), limit: int | None = None) -> list[int]:
+    """The ids of a text with masked places. Raises LinnetError for one without, and for one of more than `limit` tokens."""
+    name, end = mask_name(tokenizer), [tokenizer.end_id] if begin else []
+    parts = text.split(name)
+    if len(parts) == 1:
+        hint = f'"One day, a {name} went home."'
+        raise LinnetError(explain(f"a text without {name}: {text[:60]!r}", need="a place to fill", hint=hint))
+    ids = [*begin, *with_masks(tokenizer, parts), *end]
+    if limit is not None and len(ids) > limit:
+        raise LinnetError(explain(f"a text of {len(ids):,} tokens", need=f"at most the model's context of {limit:,}"))
+    return ids
 
 
 def guesses(network: Network, tokenizer: Tokenizer, ids: Sequence[int], *, k: int) -> tuple[tuple[Guess, ...], ...]:
@@ -99,9 +107,9 @@ def with_masks(tokenizer: Tokenizer, parts: Sequence[str]) -> list[int]:
     return ids
 
 
-def joined(parts: Sequence[str], guessed: Sequence[str]) -> str:
-    """The parts of a text with a guess between them; a guess that begins with a space takes the place of the one before it."""
-    text = parts[0]
+def joined(parts: Sequence[str], guessed: Sequence[bytes]) -> str:
+    """The parts of a text with a token's bytes between them; a token that begins with a space takes the place of the one before it."""
+    text = parts[0].encode("utf-8")
     for guess, part in zip(guessed, parts[1:], strict=True):
-        text = (text.removesuffix(" ") if guess.startswith(" ") else text) + guess + part
-    return text if parts[0] else text.removeprefix(" ")
+        text = (text.removesuffix(b" ") if guess.startswith(b" ") else text) + guess + part.encode("utf-8")
+    return (text if parts[0] else text.removeprefix(b" ")).decode("utf-8", errors="replace")

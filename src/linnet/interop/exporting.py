@@ -33,6 +33,7 @@ from linnet.model.describe import describe
 from linnet.model.network import Network
 from linnet.model.weights import model_tensors, restore_model
 from linnet.tokenizer.chat import ChatTemplate
+from linnet.tokenizer.mask import has_mask, mask_name
 from linnet.tokenizer.pieces import PieceTokenizer
 from linnet.tokenizer.simple import UNKNOWN, CharTokenizer
 from linnet.tokenizer.vocabulary import TableTokenizer
@@ -191,10 +192,12 @@ def special_names(model: Model) -> dict[str, str]:
         case PieceTokenizer():
             names["unk_token"] = next(piece.text for piece in tokenizer.pieces if piece.kind == "unknown")
         case WordPieceTokenizer():
-            here = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+            here = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
             names |= {key: name for key, name in here.items() if name in tokenizer.special}
         case CharTokenizer():
             names["unk_token"] = UNKNOWN
+    if has_mask(tokenizer):
+        names["mask_token"] = mask_name(tokenizer)
     names["pad_token"] = next((name for name in PADS if name in tokenizer.special), tokenizer.end)
     return names
 

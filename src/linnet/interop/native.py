@@ -100,6 +100,12 @@ def make_manifest(
     )
 
 
+def begin_of(manifest: Manifest) -> list[int]:
+    """What stands before a text that the model reads: as its manifest says, or, before a model of BERT's that was imported, [CLS]."""
+    first = manifest.special.get("[CLS]")
+    return manifest.begin or ([first] if first is not None and manifest.data is None else [])
+
+
 def save_model(folder: Path, network: Network, tokenizer: Tokenizer, manifest: Manifest) -> None:
     """Write the three files into `folder`, each whole or not at all, the manifest last."""
     folder = Path(folder)

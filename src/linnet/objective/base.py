@@ -17,6 +17,7 @@ from linnet.data.batch import Batch
 from linnet.model.network import Network
 from linnet.model.spec import Model
 from linnet.tokenizer.base import Tokenizer
+from linnet.tokenizer.spec import TokenizerSpec
 
 
 class Loss(NamedTuple):
@@ -35,7 +36,7 @@ class Objective(Protocol):
     adds_up: ClassVar[bool] = True
 
     def posed(self, batches: Iterable[Batch], seed: int, first: int = 0) -> Iterator[Batch]:
-        """Batches of text with what is asked of the network in them.
+        """Batches of text, on the CPU, with what is asked of the network in them.
 
         seed, first   of chance, and the number of the first batch: batch n is asked the same whatever came before it
         """
@@ -51,12 +52,11 @@ class Objective(Protocol):
 
 
 class ObjectiveSpec(Spec):
-    """Family: training methods, as a run file says them.
+    """Family: training methods, as a run file says them."""
 
-    special   special tokens that a tokenizer needs for it; one that the run trains has them
-    """
-
-    special: ClassVar[tuple[str, ...]] = ()
+    def with_special(self, tokenizer: TokenizerSpec) -> TokenizerSpec:
+        """A tokenizer with the special tokens that it needs, where it is trained for the run."""
+        return tokenizer
 
     def bound(self, tokenizer: Tokenizer) -> Objective:
         """The method for a tokenizer's ids. Raises TokenizerError where it lacks a special token."""

@@ -24,7 +24,8 @@ from linnet.model.spec import Model
 from linnet.objective.base import Loss, Objective, ObjectiveSpec
 from linnet.objective.token_loss import token_loss
 from linnet.tokenizer.base import Tokenizer
-from linnet.tokenizer.mask import MASK, mask_id
+from linnet.tokenizer.mask import MASK, MASKS, mask_id
+from linnet.tokenizer.spec import TokenizerSpec, Trained
 
 
 class Masked(ObjectiveSpec):
@@ -39,7 +40,6 @@ class Masked(ObjectiveSpec):
     rate: float = Field(default=0.15, gt=0, le=1)
     masked: float = Field(default=0.8, ge=0, le=1)
     random: float = Field(default=0.1, ge=0, le=1)
-    special: ClassVar[tuple[str, ...]] = (MASK,)
 
     @classmethod
     def examples(cls) -> tuple[Masked, ...]:
@@ -51,9 +51,13 @@ class Masked(ObjectiveSpec):
             raise ValueError(f"masked + random = {self.masked + self.random:g}; needed: at most 1, all of what is asked for")
         return self
 
+    def with_special(self, tokenizer: TokenizerSpec) -> TokenizerSpec:
+        has_one = isinstance(tokenizer, Trained) and any(name in MASKS for name in tokenizer.names())
+        return tokenizer if has_one else tokenizer.with_special((MASK,))
+
     def bound(self, tokenizer: Tokenizer) -> Objective:
         special = sorted(set(tokenizer.special.values()))
-        return MaskedTokens(self, mask_id(tokenizer), tuple(special), tokenizer.vocab_size)
+        return MaskedTokens(self, mask_id(tokenizer), tokenizer.end_id, tuple(special), tokenizer.vocab_size)
 
     def check(self, model: Model) -> None:
         """Refuse a model that sees only what stands before, and one that reads a source."""
@@ -71,11 +75,13 @@ class MaskedTokens(Objective):
     """The method for the ids of one tokenizer.
 
     mask_id     of the mask token
+    end_id      of the token that ends a document, and fills rows
     special     ids that are never asked for, nor put anywhere by chance
     """
 
     spec: Masked
     mask_id: int
+    end_id: int
     special: tuple[int, ...]
     vocab_size: int
     adds_up: ClassVar[bool] = False
@@ -97,15 +103,24 @@ class MaskedTokens(Objective):
         own = torch.cat(
             [batch.weights[:, :1], batch.weights[:, :-1]], 1
         )  # (B, T) a token's own weight; the first has its neighbour's
+        documents = self.without_padding(batch, own)
         able = (own > 0) & ~torch.isin(tokens, tokens.new_tensor(self.special))
-        if batch.documents is not None:
-            able &= batch.documents >= 0
+        if documents is not None:
+            able &= documents >= 0
         asked = some_of(able, spec.rate, draws)
         shown, other = torch.rand(tokens.shape, generator=draws), torch.randint(len(self.ordinary), tokens.shape, generator=draws)
         seen = torch.where(
             shown < spec.masked, self.mask_id, torch.where(shown < spec.masked + spec.random, self.ordinary[other], tokens)
         )
-        return replace(batch, tokens=torch.where(asked, seen, tokens), targets=tokens, weights=own * asked)
+        hidden = torch.where(asked, seen, tokens)
+        return replace(batch, tokens=hidden, targets=tokens, weights=own * asked, documents=documents)
+
+    def without_padding(self, batch: Batch, own: Tensor) -> Tensor | None:
+        """Its documents with padding marked, which a model that sees ahead would see where documents are not kept apart."""
+        behind = (own.flip(1).cumsum(1).flip(1) == 0) & (batch.tokens == self.end_id)  # nothing is learned from there on
+        if batch.documents is not None or not behind.any():
+            return batch.documents
+        return torch.where(behind, -1, 0).to(torch.int32)
 
     def count(self, batch: Batch) -> Tensor:
         """Sum of the weights: places that are asked for."""

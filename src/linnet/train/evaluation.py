@@ -18,7 +18,7 @@ from linnet.data.spec import Rows
 from linnet.evaluate.bootstrap import neighbours
 from linnet.evaluate.compressors import MAX_TRAIN
 from linnet.evaluate.metrics import Metrics, count_words, metrics
-from linnet.evaluate.yardsticks import MAX_TOKENS, yardsticks
+from linnet.evaluate.yardsticks import MAX_TOKENS, unigram, yardsticks
 from linnet.model.network import Network
 from linnet.objective.base import Objective
 from linnet.objective.next_token import NextToken
@@ -72,14 +72,19 @@ def portions(batch: Batch) -> Iterator[Batch]:
 
 @torch.inference_mode()
 def token_nats(network: Network, batch: Batch, hidden: Tensor | None = None) -> Tensor:
-    """-log p (B, T) of a batch's targets; `hidden` (B, T, D) where it is known already."""
+    """-log p (B, T) of a batch's targets, 0 at places without a weight where most have none; `hidden` (B, T, D) where it is known already."""
     if hidden is None:
         hidden = network(batch.tokens, documents=batch.documents, source=source_of(network, batch)).hidden
     hidden, targets = hidden.flatten(0, 1), batch.targets.flatten()
+    asked = batch.weights.flatten() > 0
+    if few := int(asked.sum()) < asked.numel() // 2:  # scores for those alone
+        hidden, targets = hidden[asked], targets[asked]
     if network.head_matrix is not None:
         losses = token_losses(hidden, network.head_matrix, targets)
     else:
         losses = torch.nn.functional.cross_entropy(network.logits(hidden).float(), targets, reduction="none")
+    if few:
+        losses = losses.new_zeros(asked.shape).masked_scatter(asked, losses)
     return losses.view_as(batch.weights)
 
 
@@ -230,20 +235,37 @@ def final_metrics(
     return metrics(nats, counts, n_bytes=split.learned_bytes, n_words=n_words, blocks=neighbours(len(nats)))
 
 
-def beside(rows: list[dict[str, Any]], objective: Objective) -> list[dict[str, Any]]:
-    """The yardsticks that a model is to be measured by: where losses do not add up to the text, what a token costs that nothing is known
-    about but how often it occurs."""
-    if objective.adds_up:
-        return rows
-    return [row | {"bits_per_byte": None} for row in rows if row["name"] == "unigram"]
+def yardsticks_of(prepared: Prepared, objective: Objective) -> dict[str, Any]:
+    """What a run folder keeps of the yardsticks of its validation part, and what they were measured for."""
+    return {"data": measured_for(prepared, objective), "rows": measure_yardsticks(prepared, objective=objective)}
 
 
-def measure_yardsticks(prepared: Prepared, text: str | None = None, ids: NDArray[np.int64] | None = None) -> list[dict[str, Any]]:
+def measured_for(prepared: Prepared, objective: Objective) -> str:
+    """What yardsticks depend on."""
+    return prepared.fingerprint if objective.adds_up else f"{prepared.fingerprint}, token by token"
+
+
+def measure_yardsticks(
+    prepared: Prepared,
+    text: str | None = None,
+    ids: NDArray[np.int64] | None = None,
+    *,
+    objective: Objective = NEXT_TOKEN,
+) -> list[dict[str, Any]]:
     """Unigram, 5-gram and xz, which have read the training part, as rows for evaluation.json: on the validation part, or on a
-    text and its ids. A part that is too long for them is cut, tokens and bytes at one place."""
+    text and its ids. A part that is too long for them is cut, tokens and bytes at one place. Where an objective's losses do not add up
+    to the text, the unigram alone, on all tokens but special ones."""
     split = prepared.validation
-    train, known = prepared.some_tokens(prepared.train, MAX_TOKENS), prepared.train_text(MAX_TRAIN)
-    learned = None
+    train = prepared.some_tokens(prepared.train, MAX_TOKENS)
+    if not objective.adds_up:
+        tokenizer = prepared.tokenizer
+        return unigram(
+            train,
+            prepared.some_tokens(split, MAX_TOKENS) if ids is None else ids,
+            tokenizer.vocab_size,
+            tokenizer.special.values(),
+        )
+    known, learned = prepared.train_text(MAX_TRAIN), None
     if text is not None and ids is not None:
         content = text.encode("utf-8", "surrogatepass")
         lengths = (len(ids), len(content))

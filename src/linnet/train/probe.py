@@ -51,8 +51,8 @@ def probe(
     network.programs = TrainingPrograms()
     optimizers = optimizer.build(network)
     tokens = torch.randint(0, model.vocab_size, (rows, context + 1), generator=generator(0, "probe"))
-    batch = with_source(Batch(tokens[:, :-1], tokens[:, 1:], torch.ones(rows, context)), network).to(precision.device)
-    [batch] = objective.posed([batch], seed=0)
+    [batch] = objective.posed([with_source(Batch(tokens[:, :-1], tokens[:, 1:], torch.ones(rows, context)), network)], seed=0)
+    batch = batch.to(precision.device)
     draws = generator(0, "probe/dropout", precision.device) if model.dropout else None
     times, height = [], 0
     for _ in range(PROBE_STEPS):

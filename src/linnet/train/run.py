@@ -41,7 +41,7 @@ from linnet.train.checkpoint import Checkpoint
 from linnet.train.clock import Clock
 from linnet.train.compiling import compiled
 from linnet.train.estimate import check_room, estimate, scorecard, validate_every
-from linnet.train.evaluation import beside, final_metrics, measure_yardsticks, rows_in_a_run, validator
+from linnet.train.evaluation import final_metrics, measured_for, rows_in_a_run, validator, yardsticks_of
 from linnet.train.hooks import MetricsFile, tensorboard
 from linnet.train.interrupt import interruptible
 from linnet.train.loop import Training, fit
@@ -51,7 +51,7 @@ from linnet.train.probe import probe
 from linnet.train.progress import TrainingProgress, clock_text
 from linnet.train.record import check_same, locked, read_record, read_run
 from linnet.train.resume import newest, prepared_before, progress_of, restore, restore_best, save
-from linnet.train.sample import sampler
+from linnet.train.sample import check_prompt, sampler
 from linnet.train.settle import check_learns, check_sides, context_of, read_data, seconds_for_training, settle
 from linnet.train.spec import RunSpec
 from linnet.train.talk import Talk
@@ -149,16 +149,16 @@ class Run:
                 self.spec, self.prepared = read_data(
                     self.spec, self.folder / "data", lambda done, what: update(what if done is None else f"{what} {done:.0%}")
                 )
+        self.objective = self.spec.objective.bound(self.prepared.tokenizer)
         if self.spec.weights is not None and not self.goes_on:
             check_tokens(Path(self.spec.weights), self.prepared.tokenizer)
         path = self.folder / "yardsticks.json"
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        if known.get("data") != self.prepared.fingerprint:
-            with self.talk.status("measuring unigram, 5-gram and xz on the same text"):
-                known = {"data": self.prepared.fingerprint, "rows": measure_yardsticks(self.prepared)}
+        if known.get("data") != measured_for(self.prepared, self.objective):
+            with self.talk.status("measuring what the same text costs without a neural network"):
+                known = yardsticks_of(self.prepared, self.objective)
             write_json(path, known)
-        self.objective = self.spec.objective.bound(self.prepared.tokenizer)
-        self.yardsticks: list[dict[str, Any]] = beside(known["rows"], self.objective)
+        self.yardsticks: list[dict[str, Any]] = known["rows"]
 
     def size_up(self) -> None:
         """Settle what was left open, write it down, estimate what the run will need."""
@@ -182,6 +182,7 @@ class Run:
         self.sentence = spec.model.sentence(self.prepared.tokenizer.vocab_size)
         check_sides(self.sentence, spec.data.rows)
         self.context = context_of(spec, self.sentence)
+        check_prompt(spec, self.sentence, self.prepared.tokenizer, self.context)
         self.cost = count(self.sentence, self.context)
         self.micro = min(train.micro_batch_size or train.batch_size, train.batch_size)
         self.read_rows = rows_in_a_run(self.micro, self.precision)
@@ -237,7 +238,7 @@ class Run:
             f"{cost.train_flops / 1e6:.1f} MFLOP a token to train{small}",
             "training": f"{length}, {portion}, {self.peak_flops / 1e9:.0f} GFLOP/s at most",
             "needs": f"about {clock_text(needs.seconds)}, {memory:,.0f} MiB of memory, {disk:,.0f} MiB of disk",
-            "to beat": to_beat(self.yardsticks),
+            **({"to beat": to_beat(self.yardsticks)} if self.yardsticks else {}),
         }
         for word, text in lines.items():
             self.talk.fact(word, text)

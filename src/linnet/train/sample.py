@@ -10,14 +10,16 @@ import torch
 from linnet.data.pair_batches import PairReader
 from linnet.data.prepared import Prepared
 from linnet.generate.beam import Beam
-from linnet.generate.fill import guesses, with_masks
+from linnet.generate.fill import guesses, ids_to_fill
 from linnet.generate.generate import generate
 from linnet.generate.sampler import Sampling
 from linnet.generate.translate import translate
 from linnet.model.causal import writes
 from linnet.model.network import Network
+from linnet.model.spec import Model
+from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.chat import Turn
-from linnet.tokenizer.mask import mask_id, mask_name
+from linnet.tokenizer.mask import mask_id
 from linnet.train.events import Sampled
 from linnet.train.spec import RunSpec
 
@@ -66,13 +68,19 @@ def translator(network: Network, prepared: Prepared, spec: RunSpec, context: int
     return sample
 
 
+def check_prompt(spec: RunSpec, model: Model, tokenizer: Tokenizer, context: int) -> None:
+    """Raise LinnetError for a prompt that a model that sees both ways could not fill: one without a masked place, or too long."""
+    if spec.sample.prompt and model.encoder is None and model.decoder.sees_ahead():
+        ids_to_fill(tokenizer, spec.sample.prompt, limit=context)
+
+
 def filler(network: Network, prepared: Prepared, spec: RunSpec, context: int) -> Callable[[int], Sampled | None]:
     """The same for a model that sees both ways: what it says stands at the masked places of the prompt; with none, of the beginning of
     the validation part, every seventh token of it masked."""
     asked, tokenizer = spec.sample, prepared.tokenizer
     mask = mask_id(tokenizer)
     if asked.prompt:
-        ids = with_masks(tokenizer, asked.prompt.split(mask_name(tokenizer)))
+        ids = ids_to_fill(tokenizer, asked.prompt, limit=context)
     else:
         stream = prepared.validation.streams[0]
         ids = [int(token) for token in stream.read(0, min(28, context, stream.tokens))]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from linnet.core.errors import BudgetError, ConfigError, explain
 from linnet.core.spec import dump, load, refusal
-from linnet.data.corpus import Corpus, prepare_corpus
+from linnet.data.corpus import prepare_corpus
 from linnet.data.loader import weights_of
 from linnet.data.mixture import mixture_of
 from linnet.data.prepared import Prepared, open_named
@@ -44,12 +44,13 @@ def read_data(spec: RunSpec, folder: Path, tell: Progress) -> tuple[RunSpec, Pre
     """The run's tokens: those that `data.prepared` names, or made of its text under `folder`; and the run with what they
     say of themselves written out."""
     if spec.data.prepared is None:
-        corpus = Corpus(data=spec.data, tokenizer=spec.tokenizer.with_special(spec.objective.special), seed=spec.seed)
-        return spec, prepare_corpus(corpus, folder, tell)
+        if isinstance(spec.tokenizer, TokenizerFile):
+            spec.objective.bound(train_tokenizer(spec.tokenizer, ()))  # what it lacks is said before anything is read
+        return spec, prepare_corpus(spec.corpus, folder, tell)
     prepared = open_named(spec.data)
     path = prepared.folder / FILE_NAME
     made = load(TokenizerSpec, json.loads(prepared.recipe)) if prepared.recipe else TokenizerFile(path=str(path))
-    if spec.tokenizer not in (RunSpec.model_fields["tokenizer"].default, made) and not (
+    if spec.corpus.tokenizer not in (spec.objective.with_special(RunSpec.model_fields["tokenizer"].default), made) and not (
         isinstance(spec.tokenizer, TokenizerFile) and same_tokenizer(spec.tokenizer, prepared.tokenizer)
     ):
         got = f"tokenizer: {dump(spec.tokenizer)} beside tokens of {dump(made)}"

@@ -13,6 +13,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from linnet.core.spec import Spec
+from linnet.data.corpus import Corpus
 from linnet.data.spec import DataSpec
 from linnet.objective import NextToken, ObjectiveSpec
 from linnet.tokenizer.spec import BPE, TokenizerSpec
@@ -86,7 +87,7 @@ class CheckpointSpec(Spec):
 class SampleSpec(Spec):
     """What the model writes at each validation.
 
-    prompt        what it goes on from; empty: a new document
+    prompt        what it goes on from, or a text with masked places for a model that sees both ways; empty: a new document
     tokens        how many it writes; 0: nothing
     temperature   0 takes the likeliest token; 1 draws from the model as it is
     """
@@ -127,3 +128,8 @@ class RunSpec(Spec):
     validation: ValidationSpec = ValidationSpec()
     checkpoint: CheckpointSpec = CheckpointSpec()
     sample: SampleSpec = SampleSpec()
+
+    @property
+    def corpus(self) -> Corpus:
+        """What decides its tokens; a tokenizer that is trained has the special tokens that the objective needs."""
+        return Corpus(data=self.data, tokenizer=self.objective.with_special(self.tokenizer), seed=self.seed)
