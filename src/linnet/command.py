@@ -39,7 +39,7 @@ from linnet.model.causal import check_writes, is_headless, writes
 from linnet.model.describe import describe
 from linnet.model.graft import CLOSED, GRAFTS, InfiniGraft, grafted
 from linnet.model.network import Network
-from linnet.objective import Masked, NextToken, Objective
+from linnet.objective import Masked, NextToken, ObjectiveSpec
 from linnet.report.run_report import write_report
 from linnet.tokenizer import Tokenizer
 from linnet.tokenizer.mask import has_mask
@@ -197,22 +197,23 @@ def load_writer(folder: Path) -> tuple[Network, Tokenizer, Manifest]:
     return network, tokenizer, manifest
 
 
-def objective_of(folder: Path, network: Network, tokenizer: Tokenizer, manifest: Manifest) -> Objective:
+def objective_of(folder: Path, network: Network, tokenizer: Tokenizer, manifest: Manifest) -> ObjectiveSpec:
     """What a model is asked when it is scored: the next token; of one that sees ahead, masked ones, as its run asked for them. Raises
     ConfigError for one that can be asked for neither."""
     if writes(network):
         return NextToken()
     if (folder / "run.yaml").is_file():
-        return read_run(folder).objective.bound(tokenizer)
+        return read_run(folder).objective
     if (is_headless(network) and manifest.data is None) or not has_mask(tokenizer):
         check_writes(network.spec, "to be scored on a text", hint=EMBED)
-    return Masked().bound(tokenizer)
+    return Masked()
 
 
 def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
-    """{"model": metrics with intervals, "yardsticks": rows}; yardsticks are trained on the run's training part."""
+    """{"objective": what it is asked, "model": metrics with intervals, "yardsticks": rows}; yardsticks are trained on the run's training part."""
     network, tokenizer, manifest = load_model(Path(folder))
-    objective = objective_of(Path(folder), network, tokenizer, manifest)
+    asked = objective_of(Path(folder), network, tokenizer, manifest)
+    objective = asked.bound(tokenizer)
     if network.encoder is not None and text is not None:
         raise DataError(
             explain("a text for a model that reads a source", need="--source and --target", hint="linnet eval --help")
@@ -229,7 +230,11 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
                 )
             )
         scored = final_metrics(network, prepared, context, document_mask=mask, objective=objective)
-        return {"model": scored.to_dict(), "yardsticks": measure_yardsticks(prepared, objective=objective)}
+        return {
+            "objective": dump(asked),
+            "model": scored.to_dict(),
+            "yardsticks": measure_yardsticks(prepared, objective=objective),
+        }
     if holds_conversations(str(text)):
         hint = "a source of kind: conversations with part: validation in a run, which linnet eval then scores by itself"
         raise DataError(explain(f"{text} holds conversations", need="a text", hint=hint))
@@ -242,13 +247,14 @@ def evaluate_run(folder: Path, text: Path | None = None) -> dict[str, Any]:
         network, ids, context, end_id=tokenizer.end_id, document_mask=mask, scored=own, objective=objective
     )
     scores: dict[str, Any] = {
+        "objective": dump(asked),
         "model": metrics(
             nats,
             counts,
             n_bytes=len(whole.encode("utf-8", "surrogatepass")) if objective.adds_up else 0,
             n_words=sum(count_words(each) for each in texts) if objective.adds_up else 0,
             blocks=neighbours(len(nats)),
-        ).to_dict()
+        ).to_dict(),
     }
     if prepared is not None:
         scores["yardsticks"] = measure_yardsticks(prepared, whole, ids[own], objective=objective)

@@ -14,7 +14,7 @@ from linnet.core.errors import ConfigError, LinnetError, explain
 from linnet.core.spec import load
 from linnet.generate.beam import Beam
 from linnet.generate.decode import EMBED, score_tokens
-from linnet.generate.fill import Filled, check_fills, fill
+from linnet.generate.fill import Filled, fill
 from linnet.generate.generate import Generation, Piece, generate, stream
 from linnet.generate.sampler import Sampling
 from linnet.generate.translate import translate
@@ -108,7 +108,6 @@ class LanguageModel:
         Raises LinnetError for a text without a masked place, and for one that is longer than the model's context; ConfigError for a
         model that sees only what stands before, or has no head; TokenizerError for a tokenizer without a mask token.
         """
-        check_fills(self.network.spec)
         manifest = self.manifest
         if is_headless(self.network) and manifest.data is None:
             raise ConfigError(explain("a model without a head, to fill masked places", need="one with its head", hint=EMBED))

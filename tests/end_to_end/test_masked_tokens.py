@@ -87,8 +87,10 @@ def test_on_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) 
     code, out, _ = command(capsys, "train", trained / "run", "--resume")
     assert f"linnet generate {trained / 'run'}" in out
     assert MASK in out
+    assert "nats a masked token" in out
     code, out, _ = command(capsys, "eval", trained / "run")
     assert code == 0
+    assert "nats a masked token" in out
     assert "unigram" in out
     assert "5-gram" not in out
     (trained / "text.txt").write_text("c" * 400, "utf-8")
@@ -193,11 +195,14 @@ def test_filling_is_what_transformers_does(tmp_path: Path, capsys: pytest.Captur
     assert command(capsys, "import", tmp_path / "hf", "--out", tmp_path / "run")[0] == 0
     [found] = linnet.load(tmp_path / "run").fill(["The [MASK] sat."], k=4)
     theirs = pipe("The [MASK] sat.")
+    assert found.text == f"The {theirs[0]['token_str']} sat."
     assert [guess.token for guess in found.places[0]] == [each["token"] for each in theirs]
     for guess, each in zip(found.places[0], theirs, strict=True):
         assert guess.probability == pytest.approx(each["score"], rel=1e-4)
     (tmp_path / "text.txt").write_text("the cat sat. the dog ran home.", "utf-8")
-    assert command(capsys, "eval", tmp_path / "run", tmp_path / "text.txt")[0] == 0
+    code, out, _ = command(capsys, "eval", tmp_path / "run", tmp_path / "text.txt")
+    assert code == 0
+    assert "nats a masked token" in out
     (tmp_path / "cats.txt").write_text("the cat sat. the dog ran home.\n" * 40, "utf-8")
     asked = table(
         tmp_path,

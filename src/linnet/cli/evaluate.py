@@ -101,10 +101,11 @@ def show(console: Console, scores: dict, text: str) -> None:  # type: ignore[typ
 
     from linnet.cli.train import interval
 
+    token = "masked token" if (scores.get("objective") or {}).get("kind") == "masked" else "token"
     table = Table(Column(Text(f"on {text}")), "value", "95 % interval", box=None, header_style="bold", pad_edge=False)
     for name, title in (
-        ("nats_per_token", "nats a token"),
-        ("perplexity", "perplexity a token"),
+        ("nats_per_token", f"nats a {token}"),
+        ("perplexity", f"perplexity a {token}"),
         ("bits_per_byte", "bits a byte"),
         ("word_perplexity", "perplexity a word"),
     ):

@@ -60,14 +60,14 @@ def train(
 def using(manifest: Manifest, folder: Path) -> str:
     """The words after `linnet` by which a model is used."""
     from linnet.core.spec import load
+    from linnet.model.causal import sees_both_ways
     from linnet.model.spec import Model
-    from linnet.tokenizer.mask import MASK, MASKS
+    from linnet.tokenizer.mask import MASK, mask_among
 
     if manifest.model.get("encoder") is not None:
         return f'generate {folder} --source "TEXT"'
-    if load(Model, manifest.model).decoder.sees_ahead():
-        mask = next((name for name in MASKS if name in manifest.special), MASK)
-        return f'generate {folder} "One day, a {mask} went home."'
+    if sees_both_ways(load(Model, manifest.model)):
+        return f'generate {folder} "One day, a {mask_among(manifest.special) or MASK} went home."'
     return f"{'chat' if manifest.template is not None else 'generate'} {folder}"
 
 
@@ -80,7 +80,8 @@ def summarise(console: Console, folder: Path) -> None:
     from linnet.report.numbers import cell, error_percent, signed_percent
 
     evaluation = json.loads((folder / "evaluation.json").read_text("utf-8"))
-    table = Table("on the validation part", "nats a token", "bits a byte", box=None, header_style="bold", pad_edge=False)
+    token = "masked token" if (evaluation.get("objective") or {}).get("kind") == "masked" else "token"
+    table = Table("on the validation part", f"nats a {token}", "bits a byte", box=None, header_style="bold", pad_edge=False)
     model = evaluation["model"]
     bits = model.get("bits_per_byte") or {}
     table.add_row("[bold]this model[/bold]", interval(model["nats_per_token"]), interval(bits))

@@ -23,7 +23,8 @@ from linnet.compare.summary import GOOD, read_summary
 from linnet.core.errors import ConfigError, explain
 from linnet.core.files import write_json, write_text
 from linnet.core.meanings import first_line
-from linnet.core.spec import Spec, load, word_of
+from linnet.core.spec import Spec, dump, load, word_of
+from linnet.objective import NextToken
 from linnet.report.numbers import NOTHING, short, size
 from linnet.zoo import Family
 
@@ -45,7 +46,7 @@ def write_ledger(summary: Mapping[str, Any], page: Path, name: str) -> list[Path
     Raises ConfigError where another comparison has the name."""
     page = Path(page)
     kept = kept_at(page, name)
-    check_kept(kept, Budget(**summary["budget"]), summary["data"].get("fingerprint"))
+    check_kept(kept, Budget(**summary["budget"]), summary["data"].get("fingerprint"), objective_of(summary))
     entrants = [{key: value for key, value in row.items() if key != "curves"} for row in summary["entrants"]]
     write_json(kept, {**summary, "entrants": entrants})
     write_text(page, ledger_page(page))
@@ -57,14 +58,22 @@ def kept_at(page: Path, name: str) -> Path:
     return page.with_suffix("") / f"{name}.json"
 
 
-def check_kept(kept: Path, budget: Budget, fingerprint: str | None) -> None:
-    """Raise ConfigError where a comparison at another budget, or of other tokens, is kept there: its numbers would be lost."""
+def objective_of(summary: Mapping[str, Any]) -> Any:
+    """What was learned in a comparison, as plain data; those that do not say it learned the next token."""
+    return summary["same"].get("objective") or dump(NextToken())
+
+
+def check_kept(kept: Path, budget: Budget, fingerprint: str | None, objective: Any) -> None:
+    """Raise ConfigError where a comparison at another budget, of other tokens, or of another objective is kept there: its numbers would
+    be lost."""
     if not kept.is_file():
         return
     before = read_summary(kept)
     had = Budget(**before["budget"])
-    if had != budget or before["data"].get("fingerprint") != fingerprint:
-        got = f"{kept} is another comparison, at {had}{', on other tokens' if had == budget else ''}"
+    same = before["data"].get("fingerprint") == fingerprint
+    if had != budget or not same or objective_of(before) != objective:
+        what = "" if had != budget else ", on other tokens" if not same else ", of another objective"
+        got = f"{kept} is another comparison, at {had}{what}"
         hint = (
             f"a folder of another name, or linnet compare OTHER-NAME.json --ledger {kept.parent}.md with a copy of compare.json"
         )

@@ -79,9 +79,9 @@ def carry_out(wish: Wish, out: Path | None, *, ledger: Path | None, console: Con
         if folder == only and (folder / ASKED).is_file():
             wish = read_wish(folder, wish, out)
 
-        def check(budget: Budget, fingerprint: str) -> None:
+        def check(budget: Budget, fingerprint: str, objective: Any) -> None:
             if ledger is not None:
-                check_kept(kept_at(ledger, name), budget, fingerprint)
+                check_kept(kept_at(ledger, name), budget, fingerprint, objective)
 
         summary, written = trained(wish, folder, console, check)
     if ledger is not None:
@@ -111,7 +111,9 @@ def read_wish(folder: Path, now: Wish, out: Path | None) -> Wish:
     return replace(before, **how)
 
 
-def trained(wish: Wish, out: Path, console: Console, check: Callable[[Budget, str], None]) -> tuple[dict[str, Any], list[Path]]:
+def trained(
+    wish: Wish, out: Path, console: Console, check: Callable[[Budget, str, Any], None]
+) -> tuple[dict[str, Any], list[Path]]:
     """The comparison in `out`, all of it.
 
     check   raises, before anything is trained, where its budget and the fingerprint of its tokens will not do
@@ -136,7 +138,7 @@ def trained(wish: Wish, out: Path, console: Console, check: Callable[[Budget, st
     with locked(out):
         check_budget(out, budget)
         prepared = text_of(entrants[0], out, console)
-        check(budget, prepared.fingerprint)
+        check(budget, prepared.fingerprint, dump(entrants[0].spec.objective))
         check_rows(entrants, prepared)
         for entrant in entrants:
             if entrant.spec.weights is not None:

@@ -15,7 +15,7 @@ class Batch:
     """A rectangle of tokens and what is to be learned from it.
 
     tokens     (B, T) int64    what the model reads
-    targets    (B, T) int64    what it should say at each place; already shifted
+    targets    (B, T) int64    what it should say at each place: the next token, already shifted, or the one that was hidden there
     weights    (B, T) float32  0 = not learned (padding, prompts, other roles)
     documents  (B, T) int32    only equal numbers may attend to each other; -1 = padding; None: one document a row
     source     the encoder's side, where there is one

@@ -85,7 +85,7 @@ def yardsticks(
 
 
 def unigram(train: ArrayLike, valid: ArrayLike, vocab_size: int, special: Collection[int]) -> list[dict[str, Any]]:
-    """The row of what a token costs that nothing is known about but how often it occurs, special ones left out; ids as for `yardsticks`. No row where there are only
+    """The row of what a token costs that nothing is known about but how often it occurs, special ones left out; ids (N,) as for `yardsticks`. No row where there are only
     special ones."""
     ids = np.asarray(valid)
     costs = KneserNey(np.asarray(train), vocab_size, 1).nats(ids)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from linnet.core.errors import ConfigError, LinnetError, explain
+from linnet.core.errors import LinnetError, explain
+from linnet.model.causal import check_sees_both_ways
 from linnet.model.network import Network
-from linnet.model.spec import Model
 from linnet.tokenizer.base import Tokenizer
 from linnet.tokenizer.mask import mask_id, mask_name
 
@@ -31,14 +31,6 @@ class Filled:
     places: tuple[tuple[Guess, ...], ...]
 
 
-def check_fills(model: Model) -> None:
-    """Raise ConfigError for a model that cannot say what stands at masked places."""
-    if model.encoder is None and model.decoder.sees_ahead():
-        return
-    got, need = "a model that sees only what stands before, to fill masked places", "one that sees both ways"
-    raise ConfigError(explain(got, need=need, hint="generate"))
-
-
 @torch.no_grad()
 def fill(
     network: Network,
@@ -54,8 +46,10 @@ def fill(
     k       guesses a place
     begin   ids that stand before every text; where there are any, the end token stands behind it
 
-    Raises LinnetError for a text without a masked place, and for one that is longer than the model's context.
+    Raises LinnetError for a text without a masked place, and for one that is longer than the model's context; ConfigError for a model
+    that does not see both ways.
     """
+    check_sees_both_ways(network.spec, "to fill masked places", hint="generate, or translate where there is a source")
     if k < 1:
         raise LinnetError(explain(f"k = {k}", need="at least one guess a place"))
     limit = min((n for n in (context_length, network.spec.max_length) if n is not None), default=None)
@@ -81,7 +75,7 @@ def ids_to_fill(tokenizer: Tokenizer, text: str, *, begin: Sequence[int] = (), l
 
 
 def guesses(network: Network, tokenizer: Tokenizer, ids: Sequence[int], *, k: int) -> tuple[tuple[Guess, ...], ...]:
-    """For each mask among some ids, the k likeliest tokens."""
+    """For each mask among some ids (T,), the k likeliest tokens."""
     tokens = torch.tensor([list(ids)], device=network.device)  # (1, T)
     masked = tokens[0] == mask_id(tokenizer)
     scores = network.logits(network(tokens).hidden[0, masked]).float()  # (masks, V)

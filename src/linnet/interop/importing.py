@@ -158,12 +158,18 @@ def sentence_of(config: dict[str, Any], problems: list[str]) -> tuple[type[Huggi
 
 
 def full_headers(headers: Mapping[str, Header], packed: Mapping[str, str], problems: list[str]) -> dict[str, Header]:
-    """What files say of tensors as it is when none is packed any more; packed: names of those that are, each with that of its scale."""
+    """The headers with packed tensors as they will be once unpacked, and without scales.
+
+    packed   name of each that is packed → name of its scale
+
+    Adds to `problems` those whose bytes or scale cannot be what they have to be.
+    """
     full = {name: header for name, header in headers.items() if name not in packed.values()}
     for name, scale in packed.items():
         rows, *rest = full[name].shape or (0,)
-        if full[name].dtype == "U8":
-            full[name] = replace(full[name], shape=(IN_A_BYTE * rows, *rest), dtype="F32")
+        if full[name].dtype != "U8":
+            problems.append(f"{name} is {full[name].dtype} beside {scale}; needed: U8, {IN_A_BYTE} weights in a byte")
+        full[name] = replace(full[name], shape=(IN_A_BYTE * rows, *rest), dtype="F32")
         if math.prod(headers[scale].shape) != 1 or headers[scale].dtype not in DTYPES:
             problems.append(f"{scale} is {headers[scale].dtype} of shape {list(headers[scale].shape)}; needed: one number")
     return full

@@ -101,9 +101,9 @@ def make_manifest(
 
 
 def begin_of(manifest: Manifest) -> list[int]:
-    """What stands before a text that the model reads: as its manifest says, or, before a model of BERT's that was imported, [CLS]."""
+    """What stands before a text that the model reads: as its manifest says, or [CLS] where its tokenizer has that, as BERT's have."""
     first = manifest.special.get("[CLS]")
-    return manifest.begin or ([first] if first is not None and manifest.data is None else [])
+    return manifest.begin or ([] if first is None else [first])
 
 
 def save_model(folder: Path, network: Network, tokenizer: Tokenizer, manifest: Manifest) -> None:

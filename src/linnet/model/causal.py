@@ -12,6 +12,19 @@ from linnet.model.network import Network
 from linnet.model.spec import Model
 
 
+def sees_both_ways(model: Model) -> bool:
+    """Whether a model is a single stack that sees what comes next: for reading, not for writing."""
+    return model.encoder is None and model.decoder.sees_ahead()
+
+
+def check_sees_both_ways(model: Model, to: str, *, hint: str) -> None:
+    """Raise ConfigError for a model that does not. `to`: what it is asked to do; `hint`: what can be done instead."""
+    if sees_both_ways(model):
+        return
+    got = "reads a source" if model.encoder is not None else "sees only what stands before"
+    raise ConfigError(explain(f"a model that {got}, {to}", need="a single stack that sees both ways", hint=hint))
+
+
 def writes(network: Network) -> bool:
     """Whether a network sees only what stands before, and so can write."""
     return not network.spec.decoder.sees_ahead()

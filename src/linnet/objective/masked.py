@@ -16,16 +16,16 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from linnet.core.errors import ConfigError, explain
 from linnet.core.seeds import generator
 from linnet.data.batch import Batch
+from linnet.model.causal import check_sees_both_ways
 from linnet.model.network import Network
 from linnet.model.spec import Model
 from linnet.objective.base import Loss, Objective, ObjectiveSpec
 from linnet.objective.token_loss import token_loss
 from linnet.tokenizer.base import Tokenizer
-from linnet.tokenizer.mask import MASK, MASKS, mask_id
-from linnet.tokenizer.spec import TokenizerSpec, Trained
+from linnet.tokenizer.mask import MASK, mask_among, mask_id, mask_name
+from linnet.tokenizer.spec import TokenizerFile, TokenizerSpec, Trained
 
 
 class Masked(ObjectiveSpec):
@@ -52,8 +52,11 @@ class Masked(ObjectiveSpec):
         return self
 
     def with_special(self, tokenizer: TokenizerSpec) -> TokenizerSpec:
-        has_one = isinstance(tokenizer, Trained) and any(name in MASKS for name in tokenizer.names())
-        return tokenizer if has_one else tokenizer.with_special((MASK,))
+        if isinstance(tokenizer, Trained) and mask_among(tokenizer.names()) is not None:
+            return tokenizer
+        if isinstance(tokenizer, TokenizerFile):
+            mask_name(tokenizer.train(()))  # what it lacks is said before any text is read
+        return tokenizer.with_special((MASK,))
 
     def bound(self, tokenizer: Tokenizer) -> Objective:
         special = sorted(set(tokenizer.special.values()))
@@ -61,13 +64,7 @@ class Masked(ObjectiveSpec):
 
     def check(self, model: Model) -> None:
         """Refuse a model that sees only what stands before, and one that reads a source."""
-        if model.encoder is not None:
-            got, need = "objective: masked for a model that reads a source", "one that is a single stack"
-        elif not model.decoder.sees_ahead():
-            got, need = "objective: masked for a model that sees only what stands before", "one that sees both ways"
-        else:
-            return
-        raise ConfigError(explain(got, need=need, hint="model: {kind: bert}, or objective: next_token"))
+        check_sees_both_ways(model, "to learn masked tokens", hint="model: {kind: bert}, or objective: next_token")
 
 
 @dataclass(frozen=True)
@@ -95,32 +92,28 @@ class MaskedTokens(Objective):
     def posed(self, batches: Iterable[Batch], seed: int, first: int = 0) -> Iterator[Batch]:
         """Batches with places hidden: targets are the tokens themselves, weights those of the places that are asked for."""
         for number, batch in enumerate(batches, first):
-            yield self.hidden(batch, generator(seed, f"masked/{number}"))
+            yield self.hide(batch, generator(seed, f"masked/{number}"))
 
-    def hidden(self, batch: Batch, draws: torch.Generator) -> Batch:
-        """One batch with places hidden."""
+    def hide(self, batch: Batch, draws: torch.Generator) -> Batch:
+        """A batch (B, T) with places hidden. A token's own weight is the one that it has as a target; the first has its neighbour's."""
         tokens, spec = batch.tokens, self.spec
-        own = torch.cat(
-            [batch.weights[:, :1], batch.weights[:, :-1]], 1
-        )  # (B, T) a token's own weight; the first has its neighbour's
-        documents = self.without_padding(batch, own)
+        own = torch.cat([batch.weights[:, :1], batch.weights[:, :-1]], 1)  # (B, T)
+        documents = self.documents_of(batch, own)
         able = (own > 0) & ~torch.isin(tokens, tokens.new_tensor(self.special))
-        if documents is not None:
-            able &= documents >= 0
         asked = some_of(able, spec.rate, draws)
-        shown, other = torch.rand(tokens.shape, generator=draws), torch.randint(len(self.ordinary), tokens.shape, generator=draws)
-        seen = torch.where(
-            shown < spec.masked, self.mask_id, torch.where(shown < spec.masked + spec.random, self.ordinary[other], tokens)
-        )
-        hidden = torch.where(asked, seen, tokens)
-        return replace(batch, tokens=hidden, targets=tokens, weights=own * asked, documents=documents)
+        how = torch.rand(tokens.shape, generator=draws)
+        other = self.ordinary[torch.randint(len(self.ordinary), tokens.shape, generator=draws)]
+        seen = torch.where(how < spec.masked, self.mask_id, torch.where(how < spec.masked + spec.random, other, tokens))
+        return replace(batch, tokens=torch.where(asked, seen, tokens), targets=tokens, weights=own * asked, documents=documents)
 
-    def without_padding(self, batch: Batch, own: Tensor) -> Tensor | None:
-        """Its documents with padding marked, which a model that sees ahead would see where documents are not kept apart."""
-        behind = (own.flip(1).cumsum(1).flip(1) == 0) & (batch.tokens == self.end_id)  # nothing is learned from there on
-        if batch.documents is not None or not behind.any():
-            return batch.documents
-        return torch.where(behind, -1, 0).to(torch.int32)
+    def documents_of(self, batch: Batch, own: Tensor) -> Tensor | None:
+        """Which documents tokens (B, T) are of, for a model that sees ahead: padding is of none, also where documents are not kept apart;
+        and the last token of a row, which is only a target to those that see what stands before, is of its neighbour's."""
+        padding = ((own == 0) & (batch.tokens == self.end_id)).flip(1).cumprod(1).flip(1).bool()  # the end of each row
+        if batch.documents is None:
+            return torch.where(padding, -1, 0).to(torch.int32) if padding.any() else None
+        before = torch.cat([batch.documents[:, :1], batch.documents[:, :-1]], 1)
+        return torch.where((batch.documents < 0) & (own > 0), before, batch.documents)
 
     def count(self, batch: Batch) -> Tensor:
         """Sum of the weights: places that are asked for."""

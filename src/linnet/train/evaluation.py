@@ -259,12 +259,10 @@ def measure_yardsticks(
     train = prepared.some_tokens(prepared.train, MAX_TOKENS)
     if not objective.adds_up:
         tokenizer = prepared.tokenizer
-        return unigram(
-            train,
-            prepared.some_tokens(split, MAX_TOKENS) if ids is None else ids,
-            tokenizer.vocab_size,
-            tokenizer.special.values(),
-        )
+        if ids is None:
+            ids = prepared.some_tokens(split, MAX_TOKENS)
+            ids = ids if split.all_learned else ids[prepared.some_learned(split, MAX_TOKENS)]
+        return unigram(train, ids, tokenizer.vocab_size, tokenizer.special.values())
     known, learned = prepared.train_text(MAX_TRAIN), None
     if text is not None and ids is not None:
         content = text.encode("utf-8", "surrogatepass")

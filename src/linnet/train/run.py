@@ -355,7 +355,10 @@ class Run:
         save_model(self.folder, network, prepared.tokenizer, manifest)
         with self.talk.status("reading the validation part once more, with intervals"):
             scored = final_metrics(network, prepared, self.context, document_mask=mask, objective=self.objective)
-        write_json(self.folder / "evaluation.json", {"model": scored.to_dict(), "yardsticks": self.yardsticks})
+        write_json(
+            self.folder / "evaluation.json",
+            {"objective": dump(self.spec.objective), "model": scored.to_dict(), "yardsticks": self.yardsticks},
+        )
         write_json(self.folder / "data_card.json", prepared.card.to_json())
         summary = {
             "parameters": self.cost.parameters,

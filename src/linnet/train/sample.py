@@ -14,7 +14,7 @@ from linnet.generate.fill import guesses, ids_to_fill
 from linnet.generate.generate import generate
 from linnet.generate.sampler import Sampling
 from linnet.generate.translate import translate
-from linnet.model.causal import writes
+from linnet.model.causal import sees_both_ways, writes
 from linnet.model.network import Network
 from linnet.model.spec import Model
 from linnet.tokenizer.base import Tokenizer
@@ -70,7 +70,7 @@ def translator(network: Network, prepared: Prepared, spec: RunSpec, context: int
 
 def check_prompt(spec: RunSpec, model: Model, tokenizer: Tokenizer, context: int) -> None:
     """Raise LinnetError for a prompt that a model that sees both ways could not fill: one without a masked place, or too long."""
-    if spec.sample.prompt and model.encoder is None and model.decoder.sees_ahead():
+    if spec.sample.prompt and spec.sample.tokens and sees_both_ways(model):
         ids_to_fill(tokenizer, spec.sample.prompt, limit=context)
 
 

@@ -44,8 +44,6 @@ def read_data(spec: RunSpec, folder: Path, tell: Progress) -> tuple[RunSpec, Pre
     """The run's tokens: those that `data.prepared` names, or made of its text under `folder`; and the run with what they
     say of themselves written out."""
     if spec.data.prepared is None:
-        if isinstance(spec.tokenizer, TokenizerFile):
-            spec.objective.bound(train_tokenizer(spec.tokenizer, ()))  # what it lacks is said before anything is read
         return spec, prepare_corpus(spec.corpus, folder, tell)
     prepared = open_named(spec.data)
     path = prepared.folder / FILE_NAME
@@ -53,8 +51,14 @@ def read_data(spec: RunSpec, folder: Path, tell: Progress) -> tuple[RunSpec, Pre
     if spec.corpus.tokenizer not in (spec.objective.with_special(RunSpec.model_fields["tokenizer"].default), made) and not (
         isinstance(spec.tokenizer, TokenizerFile) and same_tokenizer(spec.tokenizer, prepared.tokenizer)
     ):
-        got = f"tokenizer: {dump(spec.tokenizer)} beside tokens of {dump(made)}"
-        raise ConfigError(explain(got, need="the tokenizer that made them", hint="leaving it out"))
+        wanted = spec.corpus.tokenizer
+        got = f"tokenizer: {dump(wanted)} beside tokens of {dump(made)}"
+        hint = (
+            "leaving it out"
+            if spec.tokenizer != made
+            else f"linnet prepare with a run file that says objective: {spec.objective.kind}"
+        )  # type: ignore[attr-defined]
+        raise ConfigError(explain(got, need="the tokenizer that made them", hint=hint))
     return spec.replace(data=prepared.spec, tokenizer=made), prepared
 
 
