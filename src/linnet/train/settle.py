@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from linnet.core.errors import BudgetError, ConfigError, explain
-from linnet.core.spec import dump, load, refusal
+from linnet.core.spec import dump, load, refusal, word_of
 from linnet.data.corpus import prepare_corpus
 from linnet.data.loader import weights_of
 from linnet.data.mixture import mixture_of
@@ -53,11 +53,8 @@ def read_data(spec: RunSpec, folder: Path, tell: Progress) -> tuple[RunSpec, Pre
     ):
         wanted = spec.corpus.tokenizer
         got = f"tokenizer: {dump(wanted)} beside tokens of {dump(made)}"
-        hint = (
-            "leaving it out"
-            if spec.tokenizer != made
-            else f"linnet prepare with a run file that says objective: {spec.objective.kind}"
-        )  # type: ignore[attr-defined]
+        again = f"linnet prepare with a run file that says objective: {word_of(type(spec.objective))}"
+        hint = "leaving it out" if spec.tokenizer != made else again
         raise ConfigError(explain(got, need="the tokenizer that made them", hint=hint))
     return spec.replace(data=prepared.spec, tokenizer=made), prepared
 
