@@ -15,7 +15,7 @@ import tiny_run
 from linnet.core.errors import LinnetError
 from linnet.data.batch import Batch
 from linnet.model import Network
-from linnet.objective.base import Loss
+from linnet.objective.base import Loss, Objective
 from linnet.objective.next_token import NextToken
 from linnet.train.clock import Clock
 from linnet.train.events import Event, Saved, Stepped, Validated
@@ -36,7 +36,7 @@ def uneven_batch(seed: int = 0) -> Batch:
     return Batch(tokens[:, :-1], tokens[:, 1:], weights)
 
 
-class Plain:
+class Plain(Objective):
     """The next-token objective as a plain class, to be spoilt."""
 
     def count(self, batch: Batch) -> torch.Tensor:
