@@ -135,7 +135,9 @@ def batch(rounds: int) -> None:
     n_bytes = sum(map(len, documents))
     for name in VOCABULARIES:
         encoder = load_tokenizer(DATA / VOCABULARIES[name])._encoder
-        found = in_turn({f"{n} thread{'s' * (n > 1)}": lambda n=n: encoder.encode_batch(documents, n) for n in (2, 1)}, SHORT * rounds)
+        found = in_turn(
+            {f"{n} thread{'s' * (n > 1)}": lambda n=n: encoder.encode_batch(documents, n) for n in (2, 1)}, SHORT * rounds
+        )
         table(f"a batch of {len(documents):,} documents, {name}", n_bytes, found, first="2 threads")
 
 
