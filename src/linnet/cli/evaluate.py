@@ -99,9 +99,9 @@ def show(console: Console, scores: dict, text: str) -> None:  # type: ignore[typ
     """The scores of `text` as a table."""
     from rich.table import Column, Table
 
-    from linnet.cli.train import interval
+    from linnet.cli.train import interval, token_of
 
-    token = "masked token" if (scores.get("objective") or {}).get("kind") == "masked" else "token"
+    token = token_of(scores)
     table = Table(Column(Text(f"on {text}")), "value", "95 % interval", box=None, header_style="bold", pad_edge=False)
     for name, title in (
         ("nats_per_token", f"nats a {token}"),

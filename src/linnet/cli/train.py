@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -80,8 +80,9 @@ def summarise(console: Console, folder: Path) -> None:
     from linnet.report.numbers import cell, error_percent, signed_percent
 
     evaluation = json.loads((folder / "evaluation.json").read_text("utf-8"))
-    token = "masked token" if (evaluation.get("objective") or {}).get("kind") == "masked" else "token"
-    table = Table("on the validation part", f"nats a {token}", "bits a byte", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        "on the validation part", f"nats a {token_of(evaluation)}", "bits a byte", box=None, header_style="bold", pad_edge=False
+    )
     model = evaluation["model"]
     bits = model.get("bits_per_byte") or {}
     table.add_row("[bold]this model[/bold]", interval(model["nats_per_token"]), interval(bits))
@@ -99,6 +100,11 @@ def summarise(console: Console, folder: Path) -> None:
     report = folder / "report.html"
     where = f"report    {report}" if report.exists() else 'report    none: pip install "linnet[report]" brings what draws it'
     console.print(Text.assemble(("model", "bold"), f"     {folder}\n{where}"), soft_wrap=True)
+
+
+def token_of(scores: dict[str, Any]) -> str:
+    """What scores are a mean over: tokens, or masked ones."""
+    return "masked token" if (scores.get("objective") or {}).get("kind") == "masked" else "token"
 
 
 def interval(estimate: dict[str, float | None]) -> str:

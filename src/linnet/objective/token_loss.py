@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from linnet.data.batch import Batch
@@ -54,26 +57,24 @@ def cross_entropy_sum(network: Network, hidden: Tensor, targets: Tensor, weights
     """Weighted sum of cross entropies, in chunks. hidden (N, D), targets (N,), weights (N,) → scalar."""
     if network.head_matrix is not None:
         return linear_cross_entropy(hidden, network.head_matrix, targets, weights)
-
-    def piece(h: Tensor, y: Tensor, w: Tensor) -> Tensor:
-        scores = network.logits(h)
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        return (torch.nn.functional.cross_entropy(scores, y, reduction="none") * w).sum()
-
-    chunk = chunk_rows(network.spec.vocab_size, hidden.shape[0])
-    rows = zip(hidden.split(chunk), targets.split(chunk), weights.split(chunk), strict=True)
-    return torch.stack([checkpoint(piece, h, y, w, use_reentrant=False) for h, y, w in rows]).sum()
+    return score_sum(network, lambda scores, y: cross_entropy(scores, y, reduction="none"), hidden, targets, weights)
 
 
 def smoothing(network: Network, hidden: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """What label smoothing adds, for a share of 1. hidden (N, D), targets (N,), weights (N,) → scalar."""
     if network.head_matrix is not None:
         return smoothing_term(hidden, network.head_matrix, targets, weights)
+    return score_sum(network, lambda scores, y: scores.gather(-1, y[:, None])[:, 0] - scores.mean(-1), hidden, targets, weights)
+
+
+def score_sum(
+    network: Network, cost: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, targets: Tensor, weights: Tensor
+) -> Tensor:
+    """Σ w · cost(scores (n, V), targets (n,)), scores made for some places at a time and again on the way back; see above for shapes."""
 
     def piece(h: Tensor, y: Tensor, w: Tensor) -> Tensor:
         scores = network.logits(h)
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        return ((scores.gather(-1, y[:, None])[:, 0] - scores.mean(-1)) * w).sum()
+        return (cost(scores.to(torch.promote_types(scores.dtype, torch.float32)), y) * w).sum()
 
     chunk = chunk_rows(network.spec.vocab_size, hidden.shape[0])
     rows = zip(hidden.split(chunk), targets.split(chunk), weights.split(chunk), strict=True)

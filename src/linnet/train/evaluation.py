@@ -117,12 +117,11 @@ def window_losses(
     learned_rows   how many rows to read together, see `rows_in_a_run`; None: a whole batch
     objective      what is asked in them; the same each time
     """
-    together = (
-        learned_rows if learned_rows and objective.adds_up else rows_at_once(context)
-    )  # what is hidden goes by whole batches
+    whole = rows_at_once(context)
+    together = (learned_rows or whole) if objective.adds_up else whole  # what is hidden goes by whole batches
     read = evaluation_batches(split, context, together, document_mask=document_mask, rows=rows)
     if batches is not None:
-        read = first_rows(read, batches * rows_at_once(context))
+        read = first_rows(read, batches * whole)
     return score_batches(network, objective.posed(read, SEED), learned_rows=learned_rows)
 
 
