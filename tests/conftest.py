@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import astuple
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 import torch
 
 from equivalence import MEASURED, Hold, Measured, insist, page
+from linnet.ops.kernels import VECTORS, limit_vectors, vectors_in_use
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,6 +49,21 @@ def _commands_begin_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that a test runs in this process began with the test, not when its module was first loaded."""
     if (main := sys.modules.get("linnet.cli.main")) is not None:
         monkeypatch.setattr(main, "BEGAN", time.perf_counter())
+
+
+@pytest.fixture(params=list(product(VECTORS, (1, 2))), ids=lambda p: f"{p[0]}, {p[1]} threads")
+def anywhere(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each kind of vectors that this processor has, with one thread and with two."""
+    vectors, threads = request.param
+    try:
+        limit_vectors(vectors)
+        if vectors_in_use() != vectors:
+            pytest.skip(f"this processor has no {vectors}")
+        torch.set_num_threads(threads)
+        yield
+    finally:
+        limit_vectors()
+        torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -317,6 +317,49 @@ int64_t linnet_norm_forward(const linnet_norm *task, const linnet_threads *threa
 /* Fills the gradients, without `center`, from that of y and from what the forward pass made. Returns 0. */
 int64_t linnet_norm_backward(const linnet_norm *task, const linnet_norm_gradients *gradients, const linnet_threads *threads);
 
+/* A selective scan (linnet/ops/scan.py): x, step, y (batch, tokens, channels); a (n, channels); b, c (batch, tokens, n); d (channels);
+ * begins (batch, tokens), not 0 where a document begins, or NULL; state, last (batch, n, channels); kept (blocks, batch, n, channels),
+ * the states before each `places` tokens, or NULL. The work is cut into rows and into groups of `group` channels. */
+typedef struct {
+    int64_t batch;
+    int64_t tokens;
+    int64_t channels;
+    int64_t n;
+    int64_t places;
+    int64_t group;
+    const float *x;
+    const float *step;
+    const float *a;
+    const float *b;
+    const float *c;
+    const float *d;
+    const uint8_t *begins;
+    const float *state;
+    float *y;
+    float *last;
+    float *kept;
+} linnet_scan;
+
+/* The gradients of y and last, and room for the others, laid out like what they are of, but for b and c (groups, batch, tokens, n),
+ * a (batch, n, channels) and d (batch, channels), whose sums over the first dimension they are. */
+typedef struct {
+    const float *y;
+    const float *last;
+    float *x;
+    float *step;
+    float *a;
+    float *b;
+    float *c;
+    float *d;
+    float *state;
+} linnet_scan_gradients;
+
+/* Fills y and last, and kept where it is not NULL. Returns 0. */
+int64_t linnet_scan_forward(const linnet_scan *task, const linnet_threads *threads);
+
+/* Fills the gradients from those of y and last and from `kept` of the forward pass. Returns 0. */
+int64_t linnet_scan_backward(const linnet_scan *task, const linnet_scan_gradients *gradients, const linnet_threads *threads);
+
 /* `count` numbers, their gradients, and what AdamW remembers of these: means, means of squares, and one number, the steps
  * taken. */
 typedef struct {

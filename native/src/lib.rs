@@ -21,15 +21,16 @@ use kernels::norm::{Norm, NormGradients};
 use kernels::optimizer::{AdamW, Parameter};
 use kernels::parallel::Threads;
 use kernels::program::{Inputs, Instruction};
+use kernels::scan::{Scan, ScanGradients};
 use kernels::simd::Kind;
-use kernels::{attention, cross_entropy, few_rows, gelu, large_product, matmul, norm, optimizer, program, simd};
+use kernels::{attention, cross_entropy, few_rows, gelu, large_product, matmul, norm, optimizer, program, scan, simd};
 
 const BAD_ARGUMENT: i64 = -1; // LINNET_BAD_ARGUMENT
 const BUG: i64 = -2; // LINNET_BUG
 
 #[no_mangle]
 pub extern "C" fn linnet_interface() -> u32 {
-    11
+    12
 }
 
 #[no_mangle]
@@ -226,6 +227,39 @@ pub unsafe extern "C" fn linnet_norm_backward(
 #[no_mangle]
 pub extern "C" fn linnet_norm_pieces(count: u64, d: u64) -> u64 {
     norm::pieces(count as usize, (d as usize).max(1)) as u64
+}
+
+/// # Safety
+/// Everything that `task` names can be read, its y, last and kept written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_scan_forward(task: *const Scan, threads: *const Threads) -> i64 {
+    if task.is_null() || threads.is_null() || !(*task).is_sound() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        scan::forward(&*task, *threads);
+        0
+    })
+}
+
+/// # Safety
+/// As for the forward pass, whose `kept` stands in `task`; of `gradients`, y and last can be read and the others written.
+#[no_mangle]
+pub unsafe extern "C" fn linnet_scan_backward(
+    task: *const Scan,
+    gradients: *const ScanGradients,
+    threads: *const Threads,
+) -> i64 {
+    if task.is_null() || gradients.is_null() || threads.is_null() {
+        return BAD_ARGUMENT;
+    }
+    if !(*task).is_sound() || (*task).kept.is_null() || !(*gradients).is_sound() {
+        return BAD_ARGUMENT;
+    }
+    caught(|| {
+        scan::backward(&*task, &*gradients, *threads);
+        0
+    })
 }
 
 /// # Safety

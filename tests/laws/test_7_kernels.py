@@ -7,8 +7,7 @@ the number of terms that are summed, at most 1,536 here: 3e-6.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from itertools import product
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,27 +19,12 @@ from linnet.core.native import native_problem, opened
 from linnet.ops import kernels
 from linnet.ops.activation import gelu_tanh, gelu_tanh_reference
 from linnet.ops.attention import attention_from, attention_from_reference
-from linnet.ops.kernels import MOST_ROWS, VECTORS, kernels_available, limit_vectors, vectors_in_use
+from linnet.ops.kernels import MOST_ROWS, kernels_available
 from linnet.ops.linear import linear, linear_reference
 from linnet.ops.norm import rms_norm, rms_norm_reference
 
 pytestmark = pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}")
 ROUNDING = 3e-6
-
-
-@pytest.fixture(params=list(product(VECTORS, (1, 2))), ids=lambda p: f"{p[0]}, {p[1]} threads")
-def anywhere(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each kind of vectors that this processor has, with one thread and with two."""
-    vectors, threads = request.param
-    try:
-        limit_vectors(vectors)
-        if vectors_in_use() != vectors:
-            pytest.skip(f"this processor has no {vectors}")
-        torch.set_num_threads(threads)
-        yield
-    finally:
-        limit_vectors()
-        torch.set_num_threads(1)
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -95,13 +95,13 @@ def test_pieces_are_the_definition(positions: str, segment: int, chunk: int, dep
 def in_two(where: Tensor, cut: int, made: Callable[..., Any]) -> tuple[Tensor, Tensor]:
     """The same, cut: the second part knows what the first one's Reading says."""
     inputs, parts, initial = made(where)
-    y, z, reading = memory_context(inputs.piece(0, cut), where[..., :cut], parts, initial, segment=4, chunk=2)
-    n = where.shape[-1]
+    first, second = inputs.split([cut, where.shape[-1] - cut])
+    y, z, reading = memory_context(first, where[..., :cut], parts, initial, segment=4, chunk=2)
     back = int((where[..., cut] % 4).max())
     reading = Reading(
         reading.memory, reading.before, reading.keys[:, :, cut - back : cut], reading.values[:, :, cut - back : cut]
     )
-    rest = memory_context(inputs.piece(cut, n), where[..., cut:], parts, initial, reading, segment=4, chunk=2)
+    rest = memory_context(second, where[..., cut:], parts, initial, reading, segment=4, chunk=2)
     return torch.cat((y, rest[0]), 1), torch.cat((z, rest[1]), 2)
 
 

@@ -66,8 +66,9 @@ def test_cut_anywhere_is_one_pass(depth: int) -> None:
     tokens, initial, memory = numbers(depth)
     right, end = recall(tokens, PACKED, initial, memory, chunk=CHUNK)
     for cut in range(1, LENGTH):
-        a, middle = recall(tokens.piece(0, cut), PACKED[:, :cut], initial, memory, chunk=CHUNK)
-        b, after = recall(tokens.piece(cut, LENGTH), PACKED[:, cut:], initial, middle, chunk=CHUNK)
+        first, second = tokens.split([cut, LENGTH - cut])
+        a, middle = recall(first, PACKED[:, :cut], initial, memory, chunk=CHUNK)
+        b, after = recall(second, PACKED[:, cut:], initial, middle, chunk=CHUNK)
         assert (torch.cat((a, b), 2) - right).abs().max() < TOLERANCE
         assert all((x - y).abs().max() < TOLERANCE for x, y in zip(after.momentum, end.momentum, strict=True))
 

@@ -17,5 +17,6 @@ pub mod optimizer;
 pub mod parallel;
 pub mod product;
 pub mod program;
+pub mod scan;
 pub mod scratch;
 pub mod simd;

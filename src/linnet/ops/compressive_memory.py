@@ -125,14 +125,15 @@ def _one_by_one(key: Tensor, value: Tensor, new: Tensor | None, segments: Segmen
     seen = []
     opens = segments.opens[:, :, None, None, None]  # (R, N, 1, 1, 1)
     begins = segments.begins[:, :, None, None, None]
+    keys, values = key.unbind(2), value.unbind(2)  # (B, G, W, K) each; in one call, for slices would cost N² on the way back
+    added = None if new is None else new.unbind(2)
     for n in range(segments.n_pieces):
         written = torch.where(opens[:, n], written + pending, written).masked_fill(begins[:, n], 0)
         pending = pending.masked_fill(opens[:, n], 0)
         seen.append(written)
-        if new is not None:
-            pending = pending + new[:, :, n]
+        if added is not None:
+            pending = pending + added[n]
         else:
-            here = key[:, :, n]  # (B, G, W, K)
-            left = value[:, :, n] - ratio(here @ written)
-            pending = pending + here.transpose(-2, -1) @ pad(left, (0, 1), value=1.0)
+            left = values[n] - ratio(keys[n] @ written)
+            pending = pending + keys[n].mT @ pad(left, (0, 1), value=1.0)
     return torch.stack(seen, 2), Memory(written, pending)

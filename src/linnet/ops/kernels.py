@@ -6,6 +6,7 @@
     few_rows, matmul                        ops/linear.py
     cross_entropy_in_place                  ops/loss.py
     run_program                             ops/program.py
+    scan_forward, scan_backward             ops/scan.py, from ops/scan_kernel.py
     clip_in_place, adamw_step               train/precision.py, train/optimizers.py
 
 They run on PyTorch's own OpenMP threads, because those wait by spinning and threads of our own would fight with them for
@@ -109,7 +110,7 @@ def _threads(count: int) -> Any:
     return ffi.new("linnet_threads *", (ffi.cast("void *", team), ffi.cast("void *", number), count))
 
 
-def _call(name: str, *arguments: Any) -> None:
+def call(name: str, *arguments: Any) -> None:
     """Run a kernel on as many threads as PyTorch uses."""
     checked(getattr(opened()[1], name)(*arguments, _threads(torch.get_num_threads())), name)
 
@@ -119,21 +120,21 @@ def numbers(x: Tensor) -> Any:
     return opened()[0].cast("float *", x.data_ptr())
 
 
-def _or_null(x: Tensor | None) -> Any:
+def or_null(x: Tensor | None) -> Any:
     return opened()[0].NULL if x is None else numbers(x)
 
 
 def gelu_forward(x: Tensor) -> Tensor:
     """x, contiguous → GELU(x) in its tanh form."""
     y = torch.empty_like(x)
-    _call("linnet_gelu_forward", numbers(x), numbers(y), x.numel())
+    call("linnet_gelu_forward", numbers(x), numbers(y), x.numel())
     return y
 
 
 def gelu_backward(x: Tensor, grad: Tensor) -> Tensor:
     """x and the gradient of GELU(x), both contiguous → the gradient of x."""
     grad_x = torch.empty_like(x)
-    _call("linnet_gelu_backward", numbers(x), numbers(grad), numbers(grad_x), x.numel())
+    call("linnet_gelu_backward", numbers(x), numbers(grad), numbers(grad_x), x.numel())
     return grad_x
 
 
@@ -155,10 +156,10 @@ class Matmul(NamedTuple):
 def matmul(a: Tensor, b: Tensor, c: Tensor, *, a_turned: bool, b_turned: bool, add: bool) -> None:
     """C (m, n) = A B, added to what is in C if `add`; all contiguous, A as (m, k), or (k, m) if turned, B as (k, n), or (n, k)."""
     (m, k), (k_too, n) = (reversed(x.shape) if turned else x.shape for x, turned in ((a, a_turned), (b, b_turned)))
-    _insist(k == k_too and c.shape == (m, n), f"a product of {tuple(a.shape)} and {tuple(b.shape)} into {tuple(c.shape)}")
+    insist(k == k_too and c.shape == (m, n), f"a product of {tuple(a.shape)} and {tuple(b.shape)} into {tuple(c.shape)}")
     to, null = numbers(c), opened()[0].NULL
     task = Matmul(m, n, k, a_turned, b_turned, numbers(a), numbers(b), to if add else null, null, to)
-    _call("linnet_matmul_run", opened()[0].new("linnet_matmul *", task), products())
+    call("linnet_matmul_run", opened()[0].new("linnet_matmul *", task), products())
 
 
 def cross_entropy_in_place(scores: Tensor, targets: Tensor, weights: Tensor, *, gradient: bool) -> Tensor:
@@ -167,9 +168,9 @@ def cross_entropy_in_place(scores: Tensor, targets: Tensor, weights: Tensor, *, 
     With `gradient` the scores become the gradient of the sum.
     """
     (rows, vocab), losses = scores.shape, weights.new_empty(weights.shape)
-    _insist(targets.shape == weights.shape == (rows,), f"{tuple(targets.shape)} targets and {tuple(weights.shape)} weights")
-    _insist(targets.dtype is torch.int64 and targets.is_cpu and targets.is_contiguous(), f"targets in {targets.dtype}")
-    _insist(
+    insist(targets.shape == weights.shape == (rows,), f"{tuple(targets.shape)} targets and {tuple(weights.shape)} weights")
+    insist(targets.dtype is torch.int64 and targets.is_cpu and targets.is_contiguous(), f"targets in {targets.dtype}")
+    insist(
         all(x.dtype is torch.float32 and x.is_cpu and x.is_contiguous() for x in (scores, weights)),
         "scores or weights of another kind",
     )
@@ -193,7 +194,7 @@ def _like(x: Tensor) -> Tensor:
     return x.new_empty(batch, places, heads, width).transpose(1, 2)
 
 
-def _insist(condition: bool, what: str) -> None:
+def insist(condition: bool, what: str) -> None:
     """The kernels read memory by addresses: what does not fit together must not reach them, under `python -O` either."""
     if not condition:
         raise ValueError(f"a kernel was given {what}")
@@ -203,22 +204,22 @@ def _task(q: Tensor, k: Tensor, v: Tensor, y: Tensor, log_sums: Tensor | None, f
     ffi, _, _ = opened()
     batch, heads, queries, width = q.shape
     _, groups, keys, _ = k.shape
-    _insist(
+    insist(
         k.shape == v.shape == (batch, groups, keys, width), f"q, k and v of {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}"
     )
-    _insist(heads % groups == 0, f"{heads} heads on {groups}")
-    _insist(queries <= keys, f"{queries} queries and {keys} keys")
-    _insist(y.shape == q.shape, f"y of {tuple(y.shape)} for q of {tuple(q.shape)}")
+    insist(heads % groups == 0, f"{heads} heads on {groups}")
+    insist(queries <= keys, f"{queries} queries and {keys} keys")
+    insist(y.shape == q.shape, f"y of {tuple(y.shape)} for q of {tuple(q.shape)}")
     seen = ffi.NULL
     if first is not None:
-        _insist(first.shape == (batch, queries), f"first of {tuple(first.shape)} for {batch} rows of {queries} queries")
-        _insist(
+        insist(first.shape == (batch, queries), f"first of {tuple(first.shape)} for {batch} rows of {queries} queries")
+        insist(
             first.dtype == torch.int64 and first.is_cpu and first.is_contiguous(),
             f"first in {first.dtype} on {first.device}, not int64 on the CPU without gaps",
         )
         seen = ffi.cast("int64_t *", first.data_ptr())
     shape = (batch, heads, groups, queries, keys, width, scale, seen)
-    return ffi.new("linnet_attention *", (shape, _rows(q), _rows(k), _rows(v), _rows(y), _or_null(log_sums)))
+    return ffi.new("linnet_attention *", (shape, _rows(q), _rows(k), _rows(v), _rows(y), or_null(log_sums)))
 
 
 def attention_forward(
@@ -227,7 +228,7 @@ def attention_forward(
     """q (B, H, T, K), k and v (B, G, S, K), first (B, T) int64, contiguous → y (B, H, T, K), and log_sums (B, H, T) if asked for."""
     y = _like(q)
     sums = q.new_empty(q.shape[:3]) if log_sums else None
-    _call("linnet_attention_forward", _task(q, k, v, y, sums, first, scale))
+    call("linnet_attention_forward", _task(q, k, v, y, sums, first, scale))
     return y, sums
 
 
@@ -235,11 +236,11 @@ def attention_backward(
     q: Tensor, k: Tensor, v: Tensor, y: Tensor, log_sums: Tensor, first: Tensor | None, scale: float, grad: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of q, k and v from that of y and from what the forward pass gave."""
-    _insist(grad.shape == q.shape and kernels_take(grad), f"a gradient of {tuple(grad.shape)} in {grad.dtype}")
+    insist(grad.shape == q.shape and kernels_take(grad), f"a gradient of {tuple(grad.shape)} in {grad.dtype}")
     grad_q, grad_k, grad_v = _like(q), _like(k), _like(v)
     task = _task(q, k, v, y, log_sums, first, scale)
     gradients = opened()[0].new("linnet_attention_gradients *", (_rows(grad), _rows(grad_q), _rows(grad_k), _rows(grad_v)))
-    _call("linnet_attention_backward", task, gradients)
+    call("linnet_attention_backward", task, gradients)
     return grad_q, grad_k, grad_v
 
 
@@ -247,7 +248,7 @@ def _norm_task(x: Tensor, weight: Tensor | None, eps: float, y: Tensor | None, s
     """x (..., D) as `_evenly` leaves it."""
     d, count = x.shape[-1], x.numel() // x.shape[-1]
     inner, outer = (count, 0) if x.is_contiguous() else (x.shape[-2], x.stride(-3))
-    task = (count, d, inner, outer, numbers(x), _or_null(weight), opened()[0].NULL, _or_null(y), _or_null(scale), eps, False)
+    task = (count, d, inner, outer, numbers(x), or_null(weight), opened()[0].NULL, or_null(y), or_null(scale), eps, False)
     return opened()[0].new("linnet_norm *", task)
 
 
@@ -264,7 +265,7 @@ def rms_norm_forward(x: Tensor, weight: Tensor | None, eps: float, *, scales: bo
     x = _evenly(x)
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     scale = x.new_empty(x.numel() // x.shape[-1]) if scales else None
-    _call("linnet_norm_forward", _norm_task(x, weight, eps, y, scale))
+    call("linnet_norm_forward", _norm_task(x, weight, eps, y, scale))
     return y, scale
 
 
@@ -272,13 +273,13 @@ def rms_norm_backward(
     x: Tensor, weight: Tensor | None, scale: Tensor, grad: Tensor, *, weight_too: bool
 ) -> tuple[Tensor, Tensor | None]:
     """The gradients of x and of weight from that of y and from what the forward pass gave."""
-    _insist(grad.shape == x.shape and grad.is_contiguous(), f"a gradient of {tuple(grad.shape)} for {tuple(x.shape)}")
-    _insist(scale.numel() * x.shape[-1] == x.numel(), f"{scale.numel()} scales for {tuple(x.shape)}")
+    insist(grad.shape == x.shape and grad.is_contiguous(), f"a gradient of {tuple(grad.shape)} for {tuple(x.shape)}")
+    insist(scale.numel() * x.shape[-1] == x.numel(), f"{scale.numel()} scales for {tuple(x.shape)}")
     x = _evenly(x)
     grad_x = torch.empty_like(grad)
     grad_weight = x.new_empty(x.shape[-1]) if weight_too else None
-    gradients = opened()[0].new("linnet_norm_gradients *", (numbers(grad), numbers(grad_x), _or_null(grad_weight)))
-    _call("linnet_norm_backward", _norm_task(x, weight, 0.0, grad_x, scale), gradients)
+    gradients = opened()[0].new("linnet_norm_gradients *", (numbers(grad), numbers(grad_x), or_null(grad_weight)))
+    call("linnet_norm_backward", _norm_task(x, weight, 0.0, grad_x, scale), gradients)
     return grad_x, grad_weight
 
 
@@ -290,8 +291,8 @@ def few_rows(x: Tensor, matrices: Sequence[tuple[Tensor, Tensor | None]]) -> lis
         f = weight.shape[0]
         y = x.new_empty(*x.shape[:-1], f)
         results.append(y)
-        tasks.append((rows, d, f, start, numbers(weight), _or_null(bias), numbers(y)))
-    _call("linnet_few_rows", opened()[0].new("linnet_few_rows_task[]", tasks), len(tasks))
+        tasks.append((rows, d, f, start, numbers(weight), or_null(bias), numbers(y)))
+    call("linnet_few_rows", opened()[0].new("linnet_few_rows_task[]", tasks), len(tasks))
     return results
 
 
@@ -318,7 +319,7 @@ def clip_in_place(gradients: Sequence[Tensor], at_most: float) -> float:
     norm = opened()[0].new("double *")
     if gradients:
         rows = _parameters([n for g in gradients for n in (g.numel(), 0, g.data_ptr(), 0, 0, 0)])
-        _call("linnet_clip", rows, len(gradients), at_most, norm)
+        call("linnet_clip", rows, len(gradients), at_most, norm)
     return float(norm[0])
 
 
@@ -337,4 +338,4 @@ def adamw_step(
     rates = opened()[0].new("linnet_adamw_rates *", (learning_rate, *betas, eps, weight_decay))
     if parameters:
         rows = [n for p, *rest in parameters for n in (p.numel(), p.data_ptr(), *[x.data_ptr() for x in rest])]
-        _call("linnet_adamw", _parameters(rows), len(parameters), rates)
+        call("linnet_adamw", _parameters(rows), len(parameters), rates)

@@ -40,10 +40,11 @@ class Inputs(NamedTuple):
     values: Tensor
     asked: Tensor
 
-    def piece(self, start: int, stop: int) -> Inputs:
-        """The tokens start … stop - 1."""
-        queries, plain, *others = (x[:, :, start:stop] for x in self)
-        return Inputs(queries, queries if self.plain is self.queries else plain, *others)
+    def split(self, sizes: list[int]) -> list[Inputs]:
+        """So many tokens after one another."""
+        queries, *others = (x.split(sizes, 2) for x in (self.queries, *self[2:]))
+        plain = queries if self.plain is self.queries else self.plain.split(sizes, 2)
+        return [Inputs(*parts) for parts in zip(queries, plain, *others, strict=True)]
 
 
 class Parts(NamedTuple):
@@ -133,10 +134,11 @@ def memory_context(
         reading = Reading(Memory.begin(begin), begin, nothing, nothing)
     memory, before, seen = reading.memory, reading.before, (reading.keys, reading.values)
     ys, zs, read = [], [], []
-    for start, stop in pieces(positions, segment):
+    cut = pieces(positions, segment)
+    for (start, stop), piece in zip(cut, inputs.split([stop - start for start, stop in cut]), strict=True):
         here = positions[..., start]  # () or (B,)
         before = _entered(here, segment, begin, memory.weights, before)
-        piece, phase = inputs.piece(start, stop), here % segment
+        phase = here % segment
         answers = parts.shows(apply(before, piece.asked), positions[..., start:stop])
         new = (torch.cat((answers[0], piece.keys), 1), torch.cat((answers[1], piece.values), 1))  # (B, 2G, n, K) twice
         back = int(phase.max())  # places before these that some row sees

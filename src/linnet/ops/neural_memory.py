@@ -43,9 +43,9 @@ class Tokens(NamedTuple):
     momentum: Tensor
     forgetting: Tensor
 
-    def piece(self, start: int, stop: int) -> Tokens:
-        """The tokens start … stop - 1."""
-        return Tokens(*(x[:, :, start:stop] for x in self))
+    def split(self, sizes: list[int]) -> list[Tokens]:
+        """So many tokens after one another. In one call: on the way back each slice would fill T places with zeros."""
+        return [Tokens(*parts) for parts in zip(*(x.split(sizes, 2) for x in self), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Memory:
 def apply(weights: Weights, x: Tensor) -> Tensor:
     """M(x) for x (B, H, T, K)."""
     if len(weights) == 1:
-        return x @ weights[0].transpose(-1, -2)
+        return x @ weights[0].mT
     first, second = weights
-    return x + silu(x @ first.transpose(-1, -2)) @ second.transpose(-1, -2)
+    return x + silu(x @ first.mT) @ second.mT
 
 
 # --------------------------------------------------------------------------------------------------------- the oracle
@@ -151,10 +151,12 @@ def recall(
     batch, _, n, _ = tokens.queries.shape
     begin = Memory.begin(tuple(w.expand(batch, *w.shape) for w in initial))
     memory = begin if memory is None else memory
-    reads = []
-    for start, stop in pieces(positions, chunk):
-        memory = _enter(memory, begin, positions[..., start], chunk)
-        y, memory = _read_and_learn(memory, tokens.piece(start, stop))
+    cut = pieces(positions, chunk)
+    starts = positions[..., [start for start, _ in cut]]  # (N,) or (B, N)
+    sizes, reads = [stop - start for start, stop in cut], []
+    for start, piece, decay in zip(starts.unbind(-1), tokens.split(sizes), _decays(tokens, sizes), strict=True):
+        memory = _enter(memory, begin, start, chunk)
+        y, memory = _read_and_learn(memory, piece, decay)
         reads.append(y)
     return torch.cat(reads, 2) if n else torch.empty_like(tokens.queries), memory
 
@@ -177,15 +179,15 @@ def _enter(memory: Memory, begin: Memory, positions: Tensor, chunk: int) -> Memo
     return begin.chosen(fresh, anchored.chosen(first, memory))
 
 
-def _read_and_learn(memory: Memory, tokens: Tokens) -> tuple[Tensor, Memory]:
+def _read_and_learn(memory: Memory, tokens: Tokens, decay: _Decay) -> tuple[Tensor, Memory]:
     """y (B, H, C, K) of tokens that share an anchor, and the memory after them."""
-    decay = _decay(tokens)
     steps = _gradients(memory.anchor, tokens)
     x = tokens.queries
     parts = list(zip(memory.weights, memory.momentum, steps, strict=True))
-    y = _product(x, *parts[0], decay)
+    y = _product(x, *parts[0], decay, decay.found)
     if len(parts) == 2:
-        y = x + _product(silu(y), *parts[1], decay)
+        y = silu(y)
+        y = x + _product(y, *parts[1], decay, (y @ steps[1][1].mT) * decay.steps)
     after = [_after(*part, decay) for part in parts]
     return y, Memory(memory.anchor, tuple(w for w, _ in after), tuple(s for _, s in after))
 
@@ -195,6 +197,7 @@ class _Decay(NamedTuple):
 
     weights, momentum   A, B (B, H, C): of the weights and the momentum before the piece, in the weights
     steps               L (B, H, C, C): of each token's gradient, in the weights
+    found               L ∘ (q kᵀ) (B, H, C, C): what a query finds of each token that the first matrix was told
     lasting             (B, H): of the momentum before the piece, in the last momentum
     latest              (B, H, C): of each token's gradient, in the last momentum
     """
@@ -202,8 +205,17 @@ class _Decay(NamedTuple):
     weights: Tensor
     momentum: Tensor
     steps: Tensor
+    found: Tensor
     lasting: Tensor
     latest: Tensor
+
+
+def _decays(tokens: Tokens, sizes: list[int]) -> list[_Decay]:
+    """Of each piece. None depends on what the memory holds, so that pieces of one length are done at once."""
+    if len(set(sizes)) > 1:
+        return [_decay(piece) for piece in tokens.split(sizes)]
+    together = _decay(Tokens(*(x.unflatten(2, (-1, *sizes[:1])) for x in tokens)))  # (B, H, N, …)
+    return [_Decay(*parts) for parts in zip(*(x.unbind(2) for x in together), strict=True)]
 
 
 def _decay(tokens: Tokens) -> _Decay:
@@ -211,7 +223,9 @@ def _decay(tokens: Tokens) -> _Decay:
     moved = logsigmoid(tokens.momentum).cumsum(-1)  # log η₁ … η_i
     by_forgetting, by_momentum = _between(kept), _between(moved)
     momentum = (by_forgetting * moved.exp()[..., None, :]).sum(-1)
-    return _Decay(kept.exp(), momentum, by_forgetting @ by_momentum, moved[..., -1].exp(), by_momentum[..., -1, :])
+    steps = by_forgetting @ by_momentum
+    found = (tokens.queries @ tokens.keys.mT) * steps
+    return _Decay(kept.exp(), momentum, steps, found, moved[..., -1].exp(), by_momentum[..., -1, :])
 
 
 def _between(sums: Tensor) -> Tensor:
@@ -225,28 +239,26 @@ def _gradients(anchor: Weights, tokens: Tokens) -> list[tuple[Tensor, Tensor]]:
     """θ_j times the gradient of every token at the anchor, as (l, r) with l_j r_jᵀ: (B, H, C, out), (B, H, C, in)."""
     twice = 2 * tokens.rate[..., None]
     if len(anchor) == 1:
-        return [(twice * (tokens.keys @ anchor[0].transpose(-1, -2) - tokens.values), tokens.keys)]
+        return [(twice * (tokens.keys @ anchor[0].mT - tokens.values), tokens.keys)]
     first, second = anchor
-    z = tokens.keys @ first.transpose(-1, -2)  # (B, H, C, F)
+    z = tokens.keys @ first.mT  # (B, H, C, F)
     inner = silu(z)
-    error = twice * (tokens.keys + inner @ second.transpose(-1, -2) - tokens.values)
+    error = twice * (tokens.keys + inner @ second.mT - tokens.values)
     gate = z.sigmoid()
     slope = gate * (1 + z * (1 - gate))  # silu'(z)
     return [((error @ second) * slope, tokens.keys), (error, inner)]
 
 
-def _product(x: Tensor, weights: Tensor, momentum: Tensor, step: tuple[Tensor, Tensor], decay: _Decay) -> Tensor:
-    """W_i x_i for every token i of a piece: (B, H, C, in) → (B, H, C, out)."""
-    left, right = step
-    old = decay.weights[..., None] * (x @ weights.transpose(-1, -2))
-    old = old + decay.momentum[..., None] * (x @ momentum.transpose(-1, -2))
-    return old - ((x @ right.transpose(-1, -2)) * decay.steps) @ left
+def _product(x: Tensor, weights: Tensor, momentum: Tensor, step: tuple[Tensor, Tensor], decay: _Decay, found: Tensor) -> Tensor:
+    """W_i x_i for every token i of a piece: (B, H, C, in) → (B, H, C, out); found: L ∘ (x rᵀ) (B, H, C, C)."""
+    old = decay.weights[..., None] * (x @ weights.mT) + decay.momentum[..., None] * (x @ momentum.mT)
+    return old - found @ step[0]
 
 
 def _after(weights: Tensor, momentum: Tensor, step: tuple[Tensor, Tensor], decay: _Decay) -> tuple[Tensor, Tensor]:
     """(W, S) after the last token of a piece."""
     left, right = step
     a, b, lasting = (x[..., None, None] for x in (decay.weights[..., -1], decay.momentum[..., -1], decay.lasting))
-    learned = (left * decay.steps[..., -1, :, None]).transpose(-1, -2) @ right
-    moved = (left * decay.latest[..., None]).transpose(-1, -2) @ right
+    learned = (left * decay.steps[..., -1, :, None]).mT @ right
+    moved = (left * decay.latest[..., None]).mT @ right
     return a * weights + b * momentum - learned, lasting * momentum - moved

@@ -10,6 +10,9 @@ is small enough for the cache, and of the states only those at which blocks begi
     forward, passes over the numbers of a block     Δ A · exp · u B · the multiply-adds · sum with C                              5
     backward                                        the first four again · G = C g + decay G · ∂C ∂B ∂u · ∂(Δ A) and its sums     15
 
+Each of those passes is a call of PyTorch. For float32 on a CPU a kernel does all of them while the numbers are in registers
+(native/src/kernels/scan.rs), a few channels at a time.
+
 Nothing is divided by: decays lie between 0 and 1 and are multiplied in the order of time, so none can overflow and a vanished one is 0.
 Deliberately no parallel prefix sum: log T passes over memory cost more than T short calls, as long as a CPU runs them.
 """
@@ -24,6 +27,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from linnet.ops.backward import own_backward
+from linnet.ops.kernels import kernels_take
+from linnet.ops.scan_kernel import scan_backward, scan_forward
 
 BLOCK = 1 << 19  # numbers of a block: two MiB in float32, and two to four such tensors are in use
 LEAST_PLACES = 8  # of a block, so that the states that are kept are few; wide layers and many rows take rows in turns
@@ -60,7 +65,8 @@ def selective_scan(
         return selective_scan_reference(x, step, a, b, c, d, state, begins)
     if recorded:
         return _SelectiveScan.apply(x, step, a, b, c, d, state, begins)  # type: ignore[no-any-return]
-    y, state, _ = _scan(x, step, a, b, c, d, state, begins, keep=False)
+    way = scan_forward if kernels_take(x, step, a, b, c, d, state) else _scan
+    y, state, _ = way(x, step, a, b, c, d, state, begins, keep=False)
     return y, state
 
 
@@ -131,7 +137,8 @@ class _SelectiveScan(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, step: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, state: Tensor, begins: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        y, last, kept = _scan(x, step, a, b, c, d, state, begins, keep=True)
+        ctx.by_kernel = kernels_take(x, step, a, b, c, d, state)
+        y, last, kept = (scan_forward if ctx.by_kernel else _scan)(x, step, a, b, c, d, state, begins, keep=True)
         ctx.save_for_backward(x, step, a, b, c, d, begins, kept)
         return y, last
 
@@ -139,6 +146,8 @@ class _SelectiveScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, grad_last: Tensor) -> Any:
         x, step, a, b, c, d, begins, kept = ctx.saved_tensors
+        if ctx.by_kernel:
+            return *scan_backward(x, step, a, b, c, d, begins, kept, grad_y, grad_last), None
         batch, n_tokens, _ = x.shape
         n_rows, n_places = _rows_and_places(batch, n_tokens, a.numel())
         grad_x, grad_step, grad_b, grad_c = (torch.empty_like(part) for part in (x, step, b, c))
