@@ -79,7 +79,7 @@ def test_without_gradients_nothing_is_kept_and_all_is_the_same() -> None:
 
 
 def test_any_number_of_threads_gives_the_same_bits() -> None:
-    inputs = given(3, 50, 300, 16)
+    inputs = given(8, 20, 1024, 16)  # sums of so many numbers PyTorch itself shares among threads
     one = answers(selective_scan, inputs, None)
     for threads in (2, 3):
         torch.set_num_threads(threads)
@@ -126,9 +126,32 @@ def test_what_vanishes_is_zero_and_nothing_overflows() -> None:
 def test_what_no_number_is_does_not_pass_the_beginning_of_a_document() -> None:
     inputs, begins = given(1, 20, 8, 4), torch.zeros(1, 20, dtype=torch.bool)
     inputs[0][0, 3], begins[0, 10] = float("nan"), True
-    y, _ = selective_scan(*inputs, begins)
+    leaves = [part.requires_grad_() for part in inputs]
+    y, state = selective_scan(*leaves, begins)
     assert y[0, 3:10].isnan().all()
     assert y[0, 10:].isfinite().all()
+    step, first = torch.autograd.grad(y[0, 10:].sum() + state.sum(), (leaves[1], leaves[6]), retain_graph=True)
+    assert step.isfinite().all()
+    assert not first.any()
+    odd = torch.zeros_like(y)
+    odd[0, 15] = float("inf")  # a gradient that is none, in the second document
+    step, first = torch.autograd.grad(y, (leaves[1], leaves[6]), odd)
+    assert not step[0, :10].any()
+    assert not first.any()
+
+
+def test_saved_tensors_that_come_back_as_others_are_refused() -> None:
+    leaves = [part.requires_grad_() for part in given(2, 20, 24, 4)]
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.half(), lambda t: t):
+        y, _ = selective_scan(*leaves)
+    with pytest.raises(ValueError, match="what was saved"):
+        y.sum().backward()
+
+
+def test_one_row_says_where_documents_begin_for_all() -> None:
+    inputs, begins = given(3, 20, 8, 4), some_begins(1, 20)
+    right, _ = selective_scan_reference(*inputs, begins.expand(3, 20))
+    assert torch.allclose(selective_scan(*inputs, begins)[0], right, atol=1e-5)
 
 
 def test_mutants_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,20 @@ def test_cut_anywhere_is_one_pass(depth: int) -> None:
         assert all((x - y).abs().max() < TOLERANCE for x, y in zip(after.momentum, end.momentum, strict=True))
 
 
+def test_no_token_leaves_the_memory() -> None:
+    tokens, initial, memory = numbers(1)
+    nothing = tokens.split([0, LENGTH])[0]
+    y, after = recall(nothing, PACKED[:, :0], initial, memory, chunk=CHUNK)
+    assert y.shape[2] == 0
+    assert all(torch.equal(a, b) for a, b in zip(after.weights, memory.weights, strict=True))
+
+
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_any_number_of_pieces_at_once(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neural_memory, "TOGETHER", together)
+    assert difference(2, torch.arange(LENGTH), carried=False) < TOLERANCE
+
+
 def test_one_token_by_hand() -> None:
     """A memory of one number: M = 0.5, k = 1, v = 2, θ = 0.1: ∇ = 2 (0.5 - 2) = -3, so that S = 0.3, M = 0.5 · 0.5 + 0.3."""
     x = torch.ones(1, 1, 2, 1, dtype=torch.float64)

@@ -58,6 +58,9 @@ def differs(run: Callable[..., tuple[Tensor, Tensor]], begins: Tensor | None) ->
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "BLOCK", 100)
     monkeypatch.setattr(scan, "LEAST_PLACES", 2)
+    monkeypatch.setattr(
+        scan, "kernels_take", lambda *tensors: False
+    )  # float32 too: tests/laws/test_7_scan_kernel.py has the kernel
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["one document", "packed"])
@@ -110,6 +113,9 @@ def test_no_token_leaves_the_state() -> None:
     y, state = selective_scan(*given)
     assert y.shape == (2, 0, 3)
     assert torch.equal(state, given[6])
+    given[6].requires_grad_()
+    selective_scan(*given)[1].sum().backward()
+    assert torch.equal(given[6].grad, torch.ones_like(given[6]))  # type: ignore[arg-type]
 
 
 def forget_begins(*given: Tensor | None) -> tuple[Tensor, Tensor]:

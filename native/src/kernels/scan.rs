@@ -236,6 +236,7 @@ unsafe fn backward_piece<M: Isa>(task: &Scan, gradients: &ScanGradients, i: usiz
                 let place = token * task.channels as usize + e;
                 let g = load_n::<M>(gradients.y.add(place), lanes);
                 let (b, c, written) = (task.b.add(token * n), task.c.add(token * n), M::mul(step, x));
+                let begins = task.begins(token); // what is before does not count, and be it no number
                 let (mut of_written, mut of_step) = (M::splat(0.0), M::splat(0.0));
                 for k in 0..n {
                     let (at, here) = (k * M::LANES, s * width + k * M::LANES);
@@ -244,6 +245,10 @@ unsafe fn backward_piece<M: Isa>(task: &Scan, gradients: &ScanGradients, i: usiz
                     M::store(to_b, M::fma(adjoint, written, M::load(to_b)));
                     M::store(to_c, M::fma(g, M::load(states.add(here + width)), M::load(to_c)));
                     of_written = M::fma(adjoint, M::splat(*b.add(k)), of_written);
+                    if begins {
+                        M::store(carried.add(at), M::splat(0.0));
+                        continue;
+                    }
                     let back = M::mul(adjoint, M::load(decays.add(here)));
                     let of_exponent = M::mul(back, M::load(states.add(here)));
                     of_step = M::fma(of_exponent, M::load(a.add(at)), of_step);

@@ -6,10 +6,9 @@
     few_rows, matmul                        ops/linear.py
     cross_entropy_in_place                  ops/loss.py
     run_program                             ops/program.py
-    scan_forward, scan_backward             ops/scan.py, from ops/scan_kernel.py
     clip_in_place, adamw_step               train/precision.py, train/optimizers.py
 
-They run on PyTorch's own OpenMP threads, because those wait by spinning and threads of our own would fight with them for
+Those of ops/scan.py are in ops/scan_kernel.py. All run on PyTorch's own OpenMP threads, because those wait by spinning and threads of our own would fight with them for
 the cores. Where that library is not found (not on Linux, or no GNU OpenMP), PyTorch's kernels stay in use.
 """
 

@@ -17,15 +17,16 @@ deeper; a scan over chunks (an anchor depends on the chunk before it, so chunks 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, silu
 
+TOGETHER = 64  # pieces whose decays are made at once: all of a long text would take room for T · C numbers
 Weights = tuple[Tensor, ...]  # (W,) or (W₁, W₂), each (B, H, out, in)
 
 
@@ -45,6 +46,8 @@ class Tokens(NamedTuple):
 
     def split(self, sizes: list[int]) -> list[Tokens]:
         """So many tokens after one another. In one call: on the way back each slice would fill T places with zeros."""
+        if len(sizes) == 1:
+            return [self]
         return [Tokens(*parts) for parts in zip(*(x.split(sizes, 2) for x in self), strict=True)]
 
 
@@ -153,8 +156,8 @@ def recall(
     memory = begin if memory is None else memory
     cut = pieces(positions, chunk)
     starts = positions[..., [start for start, _ in cut]]  # (N,) or (B, N)
-    sizes, reads = [stop - start for start, stop in cut], []
-    for start, piece, decay in zip(starts.unbind(-1), tokens.split(sizes), _decays(tokens, sizes), strict=True):
+    reads = []
+    for start, (piece, decay) in zip(starts.unbind(-1), _prepared(tokens, [stop - start for start, stop in cut]), strict=True):
         memory = _enter(memory, begin, start, chunk)
         y, memory = _read_and_learn(memory, piece, decay)
         reads.append(y)
@@ -210,12 +213,21 @@ class _Decay(NamedTuple):
     latest: Tensor
 
 
-def _decays(tokens: Tokens, sizes: list[int]) -> list[_Decay]:
-    """Of each piece. None depends on what the memory holds, so that pieces of one length are done at once."""
-    if len(set(sizes)) > 1:
-        return [_decay(piece) for piece in tokens.split(sizes)]
-    together = _decay(Tokens(*(x.unflatten(2, (-1, *sizes[:1])) for x in tokens)))  # (B, H, N, …)
-    return [_Decay(*parts) for parts in zip(*(x.unbind(2) for x in together), strict=True)]
+def _prepared(tokens: Tokens, sizes: list[int]) -> Iterator[tuple[Tokens, _Decay]]:
+    """The pieces with their decays, which do not depend on what the memory holds: pieces of one length are done together."""
+    runs = [(size, len(some)) for size, same in groupby(sizes) for some in _some(list(same), TOGETHER)]
+    for (size, many), stretch in zip(runs, tokens.split([size * many for size, many in runs]), strict=True):
+        if many == 1:
+            yield stretch, _decay(stretch)
+        else:
+            by_piece = Tokens(*(x.unflatten(2, (many, size)) for x in stretch))  # (B, H, N, C, …)
+            decays = zip(*(x.unbind(2) for x in _decay(by_piece)), strict=True)
+            for piece, decay in zip(zip(*(x.unbind(2) for x in by_piece), strict=True), decays, strict=True):
+                yield Tokens(*piece), _Decay(*decay)
+
+
+def _some(all_of_them: list[int], many: int) -> list[list[int]]:
+    return [all_of_them[i : i + many] for i in range(0, len(all_of_them), many)]
 
 
 def _decay(tokens: Tokens) -> _Decay:

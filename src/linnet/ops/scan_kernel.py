@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from linnet.core.native import opened
-from linnet.ops.kernels import call, insist, numbers, or_null
+from linnet.ops.kernels import call, insist, kernels_take, numbers, or_null
 
-PLACES = 16  # of a block: of the states one in so many is kept for the backward pass
-GROUP = 128  # channels that a thread takes at a time
+PLACES = 16  # of a block: one state in so many is kept, and what the way back needs of a block, 64 KiB for 16 numbers a channel, stays in the cache
+GROUP = (
+    128  # channels that a thread takes at a time: some for every thread also of one row, and ∂B, ∂C are written once for so many
+)
 
 
 def scan_forward(
@@ -42,11 +44,14 @@ def scan_backward(
 ) -> tuple[Tensor, ...]:
     """The gradients of x, step, a, b, c, d and the first state, from those of y and of the last state and from what was kept."""
     (batch, n_tokens, width), n, groups = x.shape, a.shape[1], -(-x.shape[2] // GROUP)
+    whole = kept.is_contiguous() and kernels_take(
+        x, step, a, b, c, d, kept, grad_y, grad_last
+    )  # hooks may hand out other tensors
+    insist(whole, "what was saved, or a gradient, in another type, on another device, or not in one piece")
     insist(
         grad_y.shape == x.shape and grad_last.shape == (batch, width, n),
         f"gradients of {tuple(grad_y.shape)} and {tuple(grad_last.shape)}",
     )
-    insist(grad_y.dtype is grad_last.dtype is torch.float32, f"gradients in {grad_y.dtype} and {grad_last.dtype}")
     grad_y, grad_last = grad_y.contiguous(), grad_last.mT.contiguous()
     of_x, of_step, of_state = x.new_empty(x.shape), x.new_empty(x.shape), x.new_empty(batch, n, width)
     of_b, of_c = (x.new_empty(groups, batch, n_tokens, n) for _ in range(2))
@@ -54,7 +59,8 @@ def scan_backward(
     written = (of_x, of_step, of_a, of_b, of_c, of_d, of_state)
     gradients = opened()[0].new("linnet_scan_gradients *", tuple(numbers(part) for part in (grad_y, grad_last, *written)))
     given = _given(x, step, a, b, c, d, begins)
-    call("linnet_scan_backward", _task(given, of_state, of_x, of_state, kept), gradients)
+    task = _task(given, of_state, of_x, of_state, kept)  # states and y are not looked at on the way back: anything of their shape
+    call("linnet_scan_backward", task, gradients)
     return of_x, of_step, of_a.sum(0).t(), of_b.sum(0), of_c.sum(0), of_d.sum(0), of_state.mT
 
 
@@ -67,11 +73,8 @@ def _given(x: Tensor, step: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, 
     )
     insist(b.shape == c.shape == (batch, n_tokens, n), f"b {tuple(b.shape)} and c {tuple(c.shape)} for x {tuple(x.shape)}")
     if begins is not None:
-        insist(
-            begins.shape == (batch, n_tokens) and begins.dtype is torch.bool and begins.is_cpu,
-            f"begins {tuple(begins.shape)} in {begins.dtype}",
-        )
-        begins = begins.contiguous()
+        insist(begins.dtype is torch.bool and begins.is_cpu, f"begins in {begins.dtype} on {begins.device}")
+        begins = begins.expand(batch, n_tokens).contiguous()
     return (*(part.contiguous() for part in (x, step, a.t(), b, c, d)), begins)
 
 
@@ -80,8 +83,8 @@ def _task(given: tuple[Any, ...], state: Tensor, y: Tensor, last: Tensor, kept: 
     (batch, n_tokens, width), n = arrays[0].shape, arrays[2].shape[0]
     insist(state.shape == last.shape == (batch, n, width), f"states of {tuple(state.shape)} for {batch} rows of ({n}, {width})")
     insist(kept is None or kept.shape == (-(-n_tokens // PLACES), batch, n, width), "other states than it kept")
-    places = ffi.NULL if begins is None else ffi.cast("uint8_t *", begins.data_ptr())
+    begun = ffi.NULL if begins is None else ffi.cast("uint8_t *", begins.data_ptr())
     sizes = (batch, n_tokens, width, n, PLACES, GROUP)
     return ffi.new(
-        "linnet_scan *", (*sizes, *map(numbers, arrays), places, numbers(state), numbers(y), numbers(last), or_null(kept))
+        "linnet_scan *", (*sizes, *map(numbers, arrays), begun, numbers(state), numbers(y), numbers(last), or_null(kept))
     )
