@@ -78,6 +78,7 @@ def long_run(weights: Path, steps: int, threads: int | None) -> dict[str, Any]:
             "validation": 0.05,
         },
         "weights": str(weights),
+        "optimizer": {"kind": "adamw", "learning_rate": 1e-3, "weight_decay": 0.1},
         "train": {"steps": steps, "batch_size": 4, "context_length": 4 * T, "threads": threads},
         "validation": {"every": max(1, steps // 2), "batches": 2},
         "checkpoint": {"keep_best": False},
@@ -256,7 +257,7 @@ def main() -> None:
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reader.add_argument("--out", type=Path, required=True, help="where everything goes; what is there is not made again")
     reader.add_argument("--steps", type=int, default=4000, help="of the first training")
-    reader.add_argument("--short", type=int, default=300, help="of the training on longer texts")
+    reader.add_argument("--short", type=int, default=600, help="of the training on longer texts")
     reader.add_argument("--documents", type=int, default=20, help="for each length and depth")
     reader.add_argument("--only", nargs="*", default=[], choices=list(VARIANTS), help="these variants alone")
     reader.add_argument("--small", action="store_true", help="a few steps of everything")

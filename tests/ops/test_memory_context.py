@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from linnet.ops import memory_context as module
-from linnet.ops.memory_context import Inputs, Parts, Reading, memory_context, memory_context_reference
+from linnet.ops.memory_context import Inputs, Parts, Reading, memory_context, memory_context_reference, pieces
 from linnet.ops.neural_memory import Tokens
 
 HEADS, GROUPS, WIDTH, MEMORIES, D = 4, 2, 3, 2, 6
@@ -90,6 +90,13 @@ def test_pieces_are_the_definition(positions: str, segment: int, chunk: int, dep
     inputs, parts, initial = made(where)  # with a graph of its own
     right = memory_context_reference(inputs, where, parts, initial, segment=segment, chunk=chunk)
     assert apart((y, z), right, tensors) < 1e-11
+
+
+def test_pieces_are_cut_where_any_row_begins_a_segment() -> None:
+    assert pieces(torch.arange(10), 4) == [(0, 4), (4, 8), (8, 10)]
+    assert pieces(torch.arange(3, 10), 4) == [(0, 1), (1, 5), (5, 7)]
+    packed = torch.tensor([[0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4], [7, 8, 9, 0, 0, 1, 2, 3, 4, 5, 6]])
+    assert pieces(packed, 4) == [(0, 1), (1, 3), (3, 4), (4, 6), (6, 8), (8, 10), (10, 11)]
 
 
 def in_two(where: Tensor, cut: int, made: Callable[..., Any]) -> tuple[Tensor, Tensor]:

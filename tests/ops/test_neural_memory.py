@@ -13,7 +13,8 @@ from torch import Tensor
 
 from equivalence import Hold
 from linnet.ops import neural_memory
-from linnet.ops.neural_memory import Memory, Tokens, Weights, pieces, recall, recall_reference
+from linnet.ops.neural_memory import Memory, Tokens, Weights, recall, recall_reference
+from linnet.ops.segments import Segments
 
 ROWS, HEADS, LENGTH, WIDTH, INNER, CHUNK = 2, 2, 11, 3, 4, 4
 TOLERANCE = 1e-11  # float64, relative to the largest number
@@ -66,7 +67,7 @@ def test_cut_anywhere_is_one_pass(depth: int) -> None:
     tokens, initial, memory = numbers(depth)
     right, end = recall(tokens, PACKED, initial, memory, chunk=CHUNK)
     for cut in range(1, LENGTH):
-        first, second = tokens.split([cut, LENGTH - cut])
+        first, second = (Tokens(*(x[:, :, at] for x in tokens)) for at in (slice(cut), slice(cut, None)))
         a, middle = recall(first, PACKED[:, :cut], initial, memory, chunk=CHUNK)
         b, after = recall(second, PACKED[:, cut:], initial, middle, chunk=CHUNK)
         assert (torch.cat((a, b), 2) - right).abs().max() < TOLERANCE
@@ -75,7 +76,7 @@ def test_cut_anywhere_is_one_pass(depth: int) -> None:
 
 def test_no_token_leaves_the_memory() -> None:
     tokens, initial, memory = numbers(1)
-    nothing = tokens.split([0, LENGTH])[0]
+    nothing = Tokens(*(x[:, :, :0] for x in tokens))
     y, after = recall(nothing, PACKED[:, :0], initial, memory, chunk=CHUNK)
     assert y.shape[2] == 0
     assert all(torch.equal(a, b) for a, b in zip(after.weights, memory.weights, strict=True))
@@ -110,60 +111,62 @@ def test_a_memory_learns_what_it_is_told() -> None:
     assert (y[0, 0, -1] - value).abs().max() < 1e-6
 
 
-def test_pieces_are_cut_where_any_row_begins_a_chunk() -> None:
-    assert pieces(torch.arange(10), 4) == [(0, 4), (4, 8), (8, 10)]
-    assert pieces(torch.arange(3, 10), 4) == [(0, 1), (1, 5), (5, 7)]
-    assert pieces(PACKED, CHUNK) == [(0, 1), (1, 3), (3, 4), (4, 6), (6, 8), (8, 10), (10, 11)]
-
-
 # ------------------------------------------------------------------------------------------------------------ mutants
 
 
 def gradient_at_the_running_memory(patch: pytest.MonkeyPatch) -> None:
-    enter = neural_memory._enter
+    entered = neural_memory._entered
 
     def mutant(*inputs: Any) -> Memory:
-        memory = enter(*inputs)
+        memory = entered(*inputs)
         return replace(memory, anchor=memory.weights)
 
-    patch.setattr(neural_memory, "_enter", mutant)
+    patch.setattr(neural_memory, "_entered", mutant)
 
 
 def momentum_lost_at_the_border(patch: pytest.MonkeyPatch) -> None:
-    enter = neural_memory._enter
+    entered = neural_memory._entered
 
     def mutant(*inputs: Any) -> Memory:
-        memory = enter(*inputs)
+        memory = entered(*inputs)
         return replace(memory, momentum=tuple(torch.zeros_like(s) for s in memory.momentum))
 
-    patch.setattr(neural_memory, "_enter", mutant)
+    patch.setattr(neural_memory, "_entered", mutant)
 
 
 def documents_leak(patch: pytest.MonkeyPatch) -> None:
-    enter = neural_memory._enter
-    patch.setattr(neural_memory, "_enter", lambda memory, begin, at, chunk: enter(memory, memory, at, chunk))
+    entered = neural_memory._entered
+    patch.setattr(neural_memory, "_entered", lambda memory, begin, *where: entered(memory, memory, *where))
 
 
 def all_rows_in_the_phase_of_the_first(patch: pytest.MonkeyPatch) -> None:
-    enter = neural_memory._enter
-    patch.setattr(
-        neural_memory, "_enter", lambda m, b, at, chunk: enter(m, b, at if at.dim() == 0 else at[:1].expand_as(at), chunk)
-    )
+    entered = neural_memory._entered
+
+    def mutant(memory: Memory, begin: Memory, segments: Segments, i: int) -> Memory:
+        first = replace(segments, **{name: getattr(segments, name)[:1].expand_as(segments.opens) for name in ("opens", "begins")})
+        return entered(memory, begin, first, i)
+
+    patch.setattr(neural_memory, "_entered", mutant)
+
+
+def a_place_without_a_token_moves_the_memory(patch: pytest.MonkeyPatch) -> None:
+    decay = neural_memory._decay
+    patch.setattr(neural_memory, "_decay", lambda tokens, real: decay(tokens, None))
 
 
 def reads_before_it_learns(patch: pytest.MonkeyPatch) -> None:
     decay = neural_memory._decay
 
-    def mutant(tokens: Tokens) -> Any:
-        d = decay(tokens)
-        return d._replace(steps=d.steps.tril(-1))
+    def mutant(*pieces: Any) -> Any:
+        d = decay(*pieces)
+        return d._replace(steps=d.steps.tril(-1), found=d.found.tril(-1))
 
     patch.setattr(neural_memory, "_decay", mutant)
 
 
 def forgets_without_momentum(patch: pytest.MonkeyPatch) -> None:
     decay = neural_memory._decay
-    patch.setattr(neural_memory, "_decay", lambda t: decay(t._replace(momentum=torch.full_like(t.momentum, -40))))
+    patch.setattr(neural_memory, "_decay", lambda t, real: decay(t._replace(momentum=torch.full_like(t.momentum, -40)), real))
 
 
 def gradient_without_the_slope(patch: pytest.MonkeyPatch) -> None:
@@ -186,6 +189,8 @@ MUTANTS: list[tuple[Callable[[pytest.MonkeyPatch], None], int, Tensor]] = [
     (momentum_lost_at_the_border, 1, ONE),
     (documents_leak, 2, PACKED),
     (all_rows_in_the_phase_of_the_first, 1, PACKED),
+    (a_place_without_a_token_moves_the_memory, 1, PACKED),
+    (a_place_without_a_token_moves_the_memory, 2, ONE),
     (reads_before_it_learns, 1, ONE),
     (forgets_without_momentum, 2, ONE),
     (gradient_without_the_slope, 2, ONE),
@@ -193,7 +198,7 @@ MUTANTS: list[tuple[Callable[[pytest.MonkeyPatch], None], int, Tensor]] = [
 ]
 
 
-@pytest.mark.parametrize(("mutate", "depth", "positions"), MUTANTS, ids=[m[0].__name__ for m in MUTANTS])
+@pytest.mark.parametrize(("mutate", "depth", "positions"), MUTANTS, ids=[f"{m[0].__name__}-{m[1]}" for m in MUTANTS])
 def test_the_oracle_kills_the_mutant(
     mutate: Callable[[pytest.MonkeyPatch], None], depth: int, positions: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

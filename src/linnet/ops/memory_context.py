@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from linnet.ops.attention import attention
-from linnet.ops.neural_memory import Memory, Tokens, Weights, apply, pieces, recall, recall_reference
+from linnet.ops.neural_memory import Memory, Tokens, Weights, apply, recall, recall_reference
 from linnet.ops.persistent import Persistent, attention_with
 
 
@@ -150,6 +151,15 @@ def memory_context(
         read.append(new)
     keys, values = (torch.cat(x, 2) for x in zip(*read, strict=True))
     return torch.cat(ys, 1), torch.cat(zs, 2), Reading(memory, before, keys, values)
+
+
+def pieces(positions: Tensor, segment: int) -> list[tuple[int, int]]:
+    """Stretches [start, stop) of T tokens within which no row of positions (T,) or (B, T) begins a segment or a document."""
+    n = positions.shape[-1]
+    begins = positions % segment == 0
+    cut = (begins if begins.dim() == 1 else begins.any(0)).nonzero().flatten().tolist()
+    at = [0, *(t for t in cut if t > 0), n]
+    return [(a, b) for a, b in pairwise(at) if b > a]
 
 
 def _entered(positions: Tensor, segment: int, begin: Weights, now: Weights, before: Weights) -> Weights:

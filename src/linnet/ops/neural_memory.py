@@ -6,7 +6,8 @@ These are eq. 12 to 15. The gradient of token t is taken at the *anchor*: the me
 (section 3.2). Momentum and forgetting run on from token to token, over the borders of chunks too, and each token reads its
 own M_t. A memory is a matrix, M(x) = W x (depth 1), or an MLP, M(x) = x + W₂ silu(W₁ x) (depth 2).
 
-`recall_reference` is this, token by token, its inner gradient by autograd. `recall` does a chunk at once. Every gradient is
+`recall_reference` is this, token by token, its inner gradient by autograd. `recall` does a chunk at once, and all rows, each cut
+where its own chunks and documents begin: where a row's piece is shorter, nothing is forgotten, moved or written. Every gradient is
 an outer product l_j r_jᵀ, and running through momentum and forgetting is linear, so that within a chunk
 
     M_i = A_i M + B_i S - Σ_{j ≤ i} L_ij l_j r_jᵀ        L = P(1 - α) P(η)        P(a)_ij = a_{j+1} … a_i
@@ -19,14 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, silu
 
-TOGETHER = 64  # pieces whose decays are made at once: all of a long text would take room for T · C numbers
+from linnet.ops.segments import Segments, segments_of
+
+TOGETHER = 64  # pieces of a row whose decays are made at once: all of a long text would take room for T · C numbers
 Weights = tuple[Tensor, ...]  # (W,) or (W₁, W₂), each (B, H, out, in)
 
 
@@ -43,12 +45,6 @@ class Tokens(NamedTuple):
     rate: Tensor
     momentum: Tensor
     forgetting: Tensor
-
-    def split(self, sizes: list[int]) -> list[Tokens]:
-        """So many tokens after one another. In one call: on the way back each slice would fill T places with zeros."""
-        if len(sizes) == 1:
-            return [self]
-        return [Tokens(*parts) for parts in zip(*(x.split(sizes, 2) for x in self), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -148,38 +144,39 @@ def _step(memory: Memory, token: Tokens) -> Memory:
 
 
 def recall(
-    tokens: Tokens, positions: Tensor, initial: Weights, memory: Memory | None = None, *, chunk: int
+    tokens: Tokens,
+    positions: Tensor,
+    initial: Weights,
+    memory: Memory | None = None,
+    *,
+    chunk: int,
+    segments: Segments | None = None,
 ) -> tuple[Tensor, Memory]:
-    """What `recall_reference` gives: pieces are cut where any row begins a chunk or a document."""
+    """What `recall_reference` gives. Each row is cut where its own chunks and documents begin; piece by piece, all rows at once.
+
+    segments   of these positions, `chunk` long, where somebody has them already
+    """
     batch, _, n, _ = tokens.queries.shape
     begin = Memory.begin(tuple(w.expand(batch, *w.shape) for w in initial))
     memory = begin if memory is None else memory
-    cut = pieces(positions, chunk)
-    starts = positions[..., [start for start, _ in cut]]  # (N,) or (B, N)
+    if not n:
+        return torch.empty_like(tokens.queries), memory
+    segments = segments_of(positions, chunk) if segments is None else segments
     reads = []
-    for start, (piece, decay) in zip(starts.unbind(-1), _prepared(tokens, [stop - start for start, stop in cut]), strict=True):
-        memory = _enter(memory, begin, start, chunk)
+    for i, (piece, decay) in enumerate(_by_piece(tokens, segments)):
+        memory = _entered(memory, begin, segments, i)
         y, memory = _read_and_learn(memory, piece, decay)
         reads.append(y)
-    return torch.cat(reads, 2) if n else torch.empty_like(tokens.queries), memory
+    return segments.join(torch.stack(reads, 2)), memory
 
 
-def pieces(positions: Tensor, chunk: int) -> list[tuple[int, int]]:
-    """Stretches [start, stop) of T tokens within which no row of positions (T,) or (B, T) begins a chunk or a document."""
-    n = positions.shape[-1]
-    begins = positions % chunk == 0
-    cut = (begins if begins.dim() == 1 else begins.any(0)).nonzero().flatten().tolist()
-    at = [0, *(t for t in cut if t > 0), n]
-    return [(a, b) for a, b in pairwise(at) if b > a]
-
-
-def _enter(memory: Memory, begin: Memory, positions: Tensor, chunk: int) -> Memory:
-    """The memory before tokens at positions () or (B,): a chunk's first takes a new anchor, a document's first begins anew."""
-    first, fresh = positions % chunk == 0, positions == 0
+def _entered(memory: Memory, begin: Memory, segments: Segments, i: int) -> Memory:
+    """The memory before piece i: a chunk's first piece takes a new anchor, a document's first begins anew."""
+    opens, begins = segments.opens[:, i], segments.begins[:, i]  # (R,)
     anchored = replace(memory, anchor=memory.weights)
-    if positions.dim() == 0:
-        return begin if bool(fresh) else anchored if bool(first) else memory
-    return begin.chosen(fresh, anchored.chosen(first, memory))
+    if segments.alike:
+        return begin if bool(begins) else anchored if bool(opens) else memory
+    return begin.chosen(begins, anchored.chosen(opens, memory))
 
 
 def _read_and_learn(memory: Memory, tokens: Tokens, decay: _Decay) -> tuple[Tensor, Memory]:
@@ -213,27 +210,30 @@ class _Decay(NamedTuple):
     latest: Tensor
 
 
-def _prepared(tokens: Tokens, sizes: list[int]) -> Iterator[tuple[Tokens, _Decay]]:
-    """The pieces with their decays, which do not depend on what the memory holds: pieces of one length are done together."""
-    runs = [(size, len(some)) for size, same in groupby(sizes) for some in _some(list(same), TOGETHER)]
-    for (size, many), stretch in zip(runs, tokens.split([size * many for size, many in runs]), strict=True):
-        if many == 1:
-            yield stretch, _decay(stretch)
-        else:
-            by_piece = Tokens(*(x.unflatten(2, (many, size)) for x in stretch))  # (B, H, N, C, …)
-            decays = zip(*(x.unbind(2) for x in _decay(by_piece)), strict=True)
-            for piece, decay in zip(zip(*(x.unbind(2) for x in by_piece), strict=True), decays, strict=True):
-                yield Tokens(*piece), _Decay(*decay)
+def _by_piece(tokens: Tokens, segments: Segments) -> Iterator[tuple[Tokens, _Decay]]:
+    """The tokens of each piece (B, H, W, …) and its decays, which do not depend on what the memory holds and are made together."""
+    laid = Tokens(*(segments.split(x if x.dim() == 4 else x[..., None]) for x in tokens))  # (B, H, N, W, K or 1)
+    real = None
+    if segments.slots is not None or segments.n_pieces * segments.width != segments.n_tokens:
+        real = segments.split(torch.ones_like(segments.positions)[:, None, :, None])[..., 0] > 0  # (R, 1, N, W)
+    stretches = zip(*(x.split(TOGETHER, 2) for x in laid), strict=True)
+    for i, (*rows, rate, momentum, forgetting) in enumerate(stretches):
+        here = Tokens._make((*rows, rate[..., 0], momentum[..., 0], forgetting[..., 0]))
+        decays = _decay(here, None if real is None else real[:, :, i * TOGETHER : (i + 1) * TOGETHER])
+        parts = zip(*(x.unbind(2) for x in here), strict=True)
+        for piece, decay in zip(parts, zip(*(x.unbind(2) for x in decays), strict=True), strict=True):
+            yield Tokens(*piece), _Decay(*decay)
 
 
-def _some(all_of_them: list[int], many: int) -> list[list[int]]:
-    return [all_of_them[i : i + many] for i in range(0, len(all_of_them), many)]
-
-
-def _decay(tokens: Tokens) -> _Decay:
-    kept = logsigmoid(-tokens.forgetting).cumsum(-1)  # log (1 - α₁) … (1 - α_i)
-    moved = logsigmoid(tokens.momentum).cumsum(-1)  # log η₁ … η_i
+def _decay(tokens: Tokens, real: Tensor | None) -> _Decay:
+    """Of pieces (B, H, N, W, …). Where no token is (R, 1, N, W), nothing is forgotten, moved or written."""
+    kept, moved = logsigmoid(-tokens.forgetting), logsigmoid(tokens.momentum)
+    if real is not None:
+        kept, moved = (x.masked_fill(~real, 0.0) for x in (kept, moved))
+    kept, moved = kept.cumsum(-1), moved.cumsum(-1)  # log (1 - α₁) … (1 - α_i), log η₁ … η_i
     by_forgetting, by_momentum = _between(kept), _between(moved)
+    if real is not None:  # the momentum is added to the weights by tokens alone: M_t = (1 - α_t) M_{t-1} + S_t
+        by_forgetting = by_forgetting * real[..., None, :]
     momentum = (by_forgetting * moved.exp()[..., None, :]).sum(-1)
     steps = by_forgetting @ by_momentum
     found = (tokens.queries @ tokens.keys.mT) * steps

@@ -24,6 +24,7 @@ from linnet.model.linear import Dense, build_linear, project
 from linnet.model.spec import Linear, TokenMixer
 from linnet.model.state import Tail, uncounted_places
 from linnet.ops.neural_memory import Memory, Tokens, Weights, recall
+from linnet.ops.segments import segments_of
 
 
 class NeuralMemory(TokenMixer):
@@ -148,7 +149,9 @@ class NeuralMemoryLayer(nn.Module):
         batch, n, _ = x.shape  # (B, T, D)
         read = None if state is None else state.read.append(state.read.line.store.new_empty(batch, n, 0))
         memory = None if state is None else state.memory
-        y, memory = recall(self.tokens(x), context.positions, self.start(x.dtype), memory, chunk=self.spec.chunk)
+        chunk, at = self.spec.chunk, context.positions
+        segments = context.once(("segments", chunk), lambda: segments_of(at, chunk)) if n else None
+        y, memory = recall(self.tokens(x), at, self.start(x.dtype), memory, chunk=chunk, segments=segments)
         return self.written(y, x.dtype), None if read is None else Trained(memory, read)
 
     def asked(self, q: Tensor) -> Tensor:
