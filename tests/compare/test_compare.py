@@ -542,8 +542,8 @@ def test_the_ledger_says_what_did_not_help(tmp_path: Path) -> None:
     write_ledger(summary, tmp_path / "page.md", "known")
     lines = (tmp_path / "page.md").read_text().splitlines()
     ends = {line.split("|")[3].strip(): line.split("|")[-2].strip() for line in lines if line.startswith("| ")}
-    assert ends["llama.py"] == "helped"
-    assert ends["mamba.py"] == "did not help: worse"
+    assert ends["llama.py"] == "better"
+    assert ends["mamba.py"] == "worse"
     assert ends["qwen3.py"] == "no difference shown, 1 of 2 lost"
     assert ends["mistral.py"] == "not known from one seed"
     assert (tmp_path / "page" / "known.json").is_file()

@@ -1,4 +1,4 @@
-"""The ledger: technique, paper, file, test, effect with its interval, also where it did not help.
+"""The ledger: technique, paper, file, test, effect with its interval, also where there was none or it was worse.
 
     effect = mean loss - the baseline's mean loss, at one budget          (below 0: better)
 
@@ -35,7 +35,8 @@ INTRO = """# Ledger: what each technique did
 
 Each row is a family of the zoo, trained at one budget beside a plain one, from several seeds. The effect is the difference of mean losses on the
 validation part in nats a token, with a 95 % interval (Welch) over seeds: below 0 it is better than the baseline. An interval that holds 0 shows no difference, and
-that is written down as well. What a technique does in small models, on one text, in minutes, it need not do elsewhere.
+that is written down as well. A family is more than what is new in its name: what experts did is Mixtral's row beside Llama's, whose shape it has. Of minutes a slow step has its share: the tokens that were read
+stand beside the loss. What a technique does in small models, on one text, in minutes, it need not do elsewhere.
 
 This page is made by [`linnet compare`](techniques/comparing.md) `--ledger`; do not edit it.
 """
@@ -94,8 +95,8 @@ def section(summary: Mapping[str, Any], name: str, page: Path) -> str:
     lines = [
         f"## {name}: {Budget(**summary['budget'])}, {summary['seeds']} seed{'s' if summary['seeds'] != 1 else ''} each",
         "",
-        f"| technique | paper | file | what is new beside {summary['baseline']} | test | parameters | state | loss | effect | |",
-        "|---|---|---|---|---|---:|---:|---:|---:|---|",
+        f"| technique | paper | file | what is new beside {summary['baseline']} | test | parameters | state | tokens read | loss | effect | |",
+        "|---|---|---|---|---|---:|---:|---:|---:|---:|---|",
     ]
     for row in ranked(summary):
         model = models[row["name"]]
@@ -104,7 +105,7 @@ def section(summary: Mapping[str, Any], name: str, page: Path) -> str:
         lines.append(
             f"| {first_line(type(model)).rstrip('.')} | {papers(type(model))} | {link(source_of(type(model)), page)} | "
             f"{', '.join(link(source_of(word), page, word_of(word) or '') for word in new) or NOTHING} | "
-            f"{', '.join(link(test, page) for test in where_tested(type(model), new))} | {short(row['parameters'])} | {size(row['state_bytes'])} | "
+            f"{', '.join(link(test, page) for test in where_tested(type(model), new))} | {short(row['parameters'])} | {size(row['state_bytes'])} | {short(row['tokens']) if row.get('tokens') else NOTHING} | "
             f"{spread(row['loss'])} | {'baseline' if is_baseline else spread(row['difference'], signed=True)} | {verdict(row, is_baseline)} |"
         )
     lines += ["", *(f"- {line}" for line in [*troubles(summary), *conditions(summary)]), ""]
@@ -121,7 +122,7 @@ def verdict(row: Mapping[str, Any], is_baseline: bool) -> str:
     if found["low"] is None or found["high"] is None:
         word = "not known from one seed"
     else:
-        word = "helped" if found["high"] < 0 else "did not help: worse" if found["low"] > 0 else "no difference shown"
+        word = "better" if found["high"] < 0 else "worse" if found["low"] > 0 else "no difference shown"
     return ", ".join(each for each in (word, said) if each)
 
 

@@ -154,6 +154,7 @@ def recall(
 ) -> tuple[Tensor, Memory]:
     """What `recall_reference` gives. Each row is cut where its own chunks and documents begin; piece by piece, all rows at once.
 
+    positions  (T,) of one document, or (B, T); within a document they rise by one
     segments   of these positions, `chunk` long, where somebody has them already
     """
     batch, _, n, _ = tokens.queries.shape
@@ -162,6 +163,7 @@ def recall(
     if not n:
         return torch.empty_like(tokens.queries), memory
     segments = segments_of(positions, chunk) if segments is None else segments
+    assert (segments.length, segments.n_tokens) == (chunk, n)
     reads = []
     for i, (piece, decay) in enumerate(_by_piece(tokens, segments)):
         memory = _entered(memory, begin, segments, i)

@@ -93,7 +93,9 @@ class MemoryContext(TokenMixer):
         own = (whole * self.segment * (self.segment + 1) + rest * (rest + 1)) / 2 / context  # places of its segment up to its own
         scores = 4 * attention.n_heads * k * (2 * own + attention.persistent)
         asked = 4 * d_model * d_model + 2 * self.memory.memory_numbers(d_model)  # h, besides what the memory does for o
-        return matrices + scores + attention.persistent_flops(d_model) / context + asked + self.memory.flops(d_model, context)
+        memory = whole * self.memory.reading_flops(d_model, self.segment) + self.memory.reading_flops(d_model, rest)
+        own_memory = self.memory.matrix_flops(d_model) + memory / context
+        return matrices + scores + attention.persistent_flops(d_model) / context + asked + own_memory
 
     def state_bytes(self, d_model: int, length: int, number: int) -> int:
         of_place = 4 * self.attention.groups * self.attention.width(d_model)  # keys and values of a token and of an answer

@@ -24,7 +24,7 @@ from linnet.model.linear import Dense, build_linear, project
 from linnet.model.spec import Linear, TokenMixer
 from linnet.model.state import Tail, uncounted_places
 from linnet.ops.neural_memory import Memory, Tokens, Weights, recall
-from linnet.ops.segments import segments_of
+from linnet.ops.segments import pieces_of, segments_of
 
 
 class NeuralMemory(TokenMixer):
@@ -77,12 +77,18 @@ class NeuralMemory(TokenMixer):
         return 4 * d_model * d_model + 3 * self.n_heads * (d_model + 1) + self.memory_numbers(d_model)
 
     def flops(self, d_model: int, context: int) -> float:
-        matrices = 8 * d_model * d_model + 6 * self.n_heads * d_model
-        whole, rest = divmod(context, self.chunk)
-        pieces = whole * self._piece_flops(d_model, self.chunk) + (self._piece_flops(d_model, rest) if rest else 0)
-        return matrices + pieces / context
+        return self.matrix_flops(d_model) + self.reading_flops(d_model, context) / context
 
-    def _piece_flops(self, d_model: int, n: int) -> float:
+    def matrix_flops(self, d_model: int) -> int:
+        """Of a token's queries, keys, values, gates and answer."""
+        return 8 * d_model * d_model + 6 * self.n_heads * d_model
+
+    def reading_flops(self, d_model: int, n: int) -> int:
+        """Of n tokens that are read at once, without what `matrix_flops` counts; the last chunk is filled up, unless it is the only one."""
+        n_pieces, width = pieces_of(n, self.chunk)
+        return n_pieces * self._piece_flops(d_model, width) if n else 0
+
+    def _piece_flops(self, d_model: int, n: int) -> int:
         """Of n tokens that share an anchor: their gradients, reads, and what is written."""
         h, k = self.n_heads, d_model // self.n_heads
         gradients = 2 * n * h * k * k if self.depth == 1 else 6 * n * h * k * self.expansion * k
@@ -150,7 +156,7 @@ class NeuralMemoryLayer(nn.Module):
         read = None if state is None else state.read.append(state.read.line.store.new_empty(batch, n, 0))
         memory = None if state is None else state.memory
         chunk, at = self.spec.chunk, context.positions
-        segments = context.once(("segments", chunk), lambda: segments_of(at, chunk)) if n else None
+        segments = context.once(("segments", chunk), lambda: segments_of(at, chunk))
         y, memory = recall(self.tokens(x), at, self.start(x.dtype), memory, chunk=chunk, segments=segments)
         return self.written(y, x.dtype), None if read is None else Trained(memory, read)
 
