@@ -1,6 +1,6 @@
 """The study of docs/studies/infini-graft.md: Infini-attention grafted onto a trained model, against its window and YaRN.
 
-    python scripts/study_infini_graft.py --out runs/infini-graft            everything; about 25 minutes on two quiet cores
+    python scripts/study_infini_graft.py --out runs/infini-graft            everything; about 40 minutes on one core
     python scripts/study_infini_graft.py --out /tmp/graft --small           the same in small, to see it work
     python scripts/study_infini_graft.py --out runs/infini-graft --write    figures and tables into docs/studies/ from what is there
 
@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 T = 128
 LENGTHS = (T, 4 * T, 16 * T)
 EDGES = (0, 16, 32, 64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+SHORTLY = {"kind": "adamw", "learning_rate": 1e-3, "weight_decay": 0.1}  # the optimizer of the training on longer texts
 UNSEEN = 7_001  # seed of documents that no run is trained on
 
 # name → what it is in words, and whether it is trained shortly, too; in the order in which they are measured
@@ -78,7 +79,7 @@ def long_run(weights: Path, steps: int, threads: int | None) -> dict[str, Any]:
             "validation": 0.05,
         },
         "weights": str(weights),
-        "optimizer": {"kind": "adamw", "learning_rate": 1e-3, "weight_decay": 0.1},
+        "optimizer": SHORTLY,
         "train": {"steps": steps, "batch_size": 4, "context_length": 4 * T, "threads": threads},
         "validation": {"every": max(1, steps // 2), "batches": 2},
         "checkpoint": {"keep_best": False},
@@ -120,6 +121,11 @@ def accuracy(table: dict[str, Any], length: int) -> tuple[float, float, float]:
 def study(out: Path, *, steps: int, short: int, documents: int, only: list[str], threads: int | None) -> None:
     """Train and measure whatever is not there yet."""
     base, results = out / "base", out / "results"
+    asked, path = {"steps": steps, "short": short, "documents": documents, "optimizer": SHORTLY}, results / "settings.json"
+    if path.exists() and (before := json.loads(path.read_text("utf-8"))) != asked:
+        raise SystemExit(f"{out} holds a study of {before}, not of {asked}; needed: the same settings, or another --out")
+    results.mkdir(parents=True, exist_ok=True)
+    write_json(path, asked)
     if not (base / "manifest.json").exists():
         also = [] if threads is None else [f"train.threads={threads}"]
         run(
@@ -130,7 +136,6 @@ def study(out: Path, *, steps: int, short: int, documents: int, only: list[str],
             resume=(base / "run.yaml").exists(),
             quiet=True,
         )
-    results.mkdir(parents=True, exist_ok=True)
     for name, (_, trained) in VARIANTS.items():
         if only and name not in only:
             continue
@@ -144,7 +149,6 @@ def study(out: Path, *, steps: int, short: int, documents: int, only: list[str],
             if came.why == "interrupted":
                 raise SystemExit(130)
             measure(after, results / f"{name}-trained.json", documents)
-    write_json(results / "settings.json", {"steps": steps, "short": short, "documents": documents})
 
 
 # ---- what is written of it ----------------------------------------------------------------------------------------
@@ -243,7 +247,7 @@ def write(out: Path) -> None:
     figures(measured, folder)
     settings = out / "results" / "settings.json"
     said = json.loads(settings.read_text("utf-8")) if settings.exists() else {}
-    line = f"Settings: {said.get('steps', '–')} steps at {T} tokens, then {said.get('short', '–')} at {4 * T}; {said.get('documents', '–')} documents for each length and depth."
+    line = f"Settings: {said.get('steps', '–')} steps at {T} tokens, then {said.get('short', '–')} at {4 * T} (AdamW, rate {SHORTLY['learning_rate']:g}); {said.get('documents', '–')} documents for each length and depth."
     page = folder / "infini-graft.md"
     text = page.read_text("utf-8")
     head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
