@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from equivalence import Hold
-from linnet.ops import scan
-from linnet.ops.scan import selective_scan, selective_scan_reference
+from linnet.ops import scan, scan_fused
+from linnet.ops.scan import selective_scan, selective_scan_alone, selective_scan_reference
 
 TOLERANCE = 1e-12  # float64; the largest measured is 2e-14
 NAMES = ("y", "state", "x", "step", "a", "b", "c", "d", "first state")
@@ -141,3 +141,36 @@ def test_mutants_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(scan, "_scan_back", cut_between_blocks)
     assert {"a", "c", "step"} <= differs(selective_scan, None)
+
+
+def as_mamba_ssm(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
+    """What selective_scan_fn of mamba-ssm promises: u and delta (B, E, T), A (E, N), B and C (B, N, T), D (E,) → (B, E, T)."""
+    assert all(part.stride(-1) == 1 for part in (u, delta, B, C))
+    h, columns = u.new_zeros(*u.shape[:2], A.shape[1]), []
+    for t in range(u.shape[2]):
+        h = torch.einsum("be,en->ben", delta[..., t], A).exp() * h + torch.einsum(
+            "be,bn->ben", delta[..., t] * u[..., t], B[..., t]
+        )
+        columns.append(torch.einsum("ben,bn->be", h, C[..., t]) + D * u[..., t])
+    return torch.stack(columns, -1)
+
+
+def test_mamba_ssm_is_asked_on_a_gpu_for_one_document_and_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def kernel(*parts: Tensor) -> Tensor:
+        asked.append(parts)
+        return as_mamba_ssm(*parts)
+
+    given = [part.float() for part in inputs(2, 9, 5, 3)[:6]]
+    right, _ = selective_scan(*given)
+    assert torch.equal(selective_scan_alone(*given), right)  # no GPU
+    monkeypatch.setattr(scan_fused, "on_cuda", lambda x: True)
+    scan_fused.fused_kernel.cache_clear()
+    assert torch.equal(selective_scan_alone(*given), right)  # not installed
+    monkeypatch.setattr(scan_fused, "fused_kernel", lambda: kernel)
+    assert torch.allclose(selective_scan_alone(*given), right, rtol=1e-4, atol=1e-4)
+    assert len(asked) == 1
+    begins = some_begins(2, 9)
+    assert torch.equal(selective_scan_alone(*given, begins), selective_scan(*given, None, begins)[0])
+    assert len(asked) == 1  # it knows of no documents

@@ -11,7 +11,7 @@ is small enough for the cache, and of the states only those at which blocks begi
     backward                                        the first four again · G = C g + decay G · ∂C ∂B ∂u · ∂(Δ A) and its sums     15
 
 Each of those passes is a call of PyTorch. For float32 on a CPU a kernel does all of them while the numbers are in registers
-(native/src/kernels/scan.rs), a few channels at a time.
+(native/src/kernels/scan.rs), a few channels at a time. On a GPU `selective_scan_alone` asks mamba-ssm's kernel, if that is there.
 
 Nothing is divided by: decays lie between 0 and 1 and are multiplied in the order of time, so none can overflow and a vanished one is 0.
 Deliberately no parallel prefix sum: log T passes over memory cost more than T short calls, as long as a CPU runs them.
@@ -28,6 +28,7 @@ from torch.autograd.function import once_differentiable
 
 from linnet.ops.backward import own_backward
 from linnet.ops.kernels import kernels_take
+from linnet.ops.scan_fused import fused_scan
 from linnet.ops.scan_kernel import scan_backward, scan_forward
 
 BLOCK = 1 << 19  # numbers of a block: two MiB in float32, and two to four such tensors are in use
@@ -69,6 +70,14 @@ def selective_scan(
     way = scan_forward if kernels_take(x, step, a, b, c, d, state) else _scan
     y, state, _ = way(x, step, a, b, c, d, state, begins, keep=False)
     return y, state
+
+
+def selective_scan_alone(
+    x: Tensor, step: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, begins: Tensor | None = None
+) -> Tensor:
+    """y (B, T, E) from an empty state, where nobody asks for the last one: on a GPU by mamba-ssm's kernel, if it is installed."""
+    y = fused_scan(x, step, a, b, c, d) if begins is None and not torch.compiler.is_compiling() else None
+    return selective_scan(x, step, a, b, c, d, None, begins)[0] if y is None else y
 
 
 def _rows_and_places(batch: int, n_tokens: int, numbers: int) -> tuple[int, int]:

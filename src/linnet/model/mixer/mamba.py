@@ -24,7 +24,7 @@ from linnet.model.linear import Dense, build_linear, project
 from linnet.model.mixer.convolution import ConvolutionLayer, Recent
 from linnet.model.norm import RMSNorm
 from linnet.model.spec import Linear, Norm, TokenMixer
-from linnet.ops.scan import LEAST_PLACES, selective_scan
+from linnet.ops.scan import LEAST_PLACES, selective_scan, selective_scan_alone
 
 
 class Mamba(TokenMixer):
@@ -158,18 +158,14 @@ class MambaLayer(nn.Module):
         if self.norms is not None:
             parts = tuple(norm(part) for norm, part in zip(self.norms, parts, strict=True))
         number = at_least_single(x.dtype)
-        y, h = selective_scan(
-            x.to(number),
-            softplus(self.dt(parts[0]).to(number)),
-            -self.a_log.to(number).exp(),
-            parts[1].to(number),
-            parts[2].to(number),
-            self.skip.to(number),
-            None if state is None else state.h.to(number),
-            context.once("begins", lambda: begins(context)),
-        )
+        given = (x, softplus(self.dt(parts[0]).to(number)), -self.a_log.to(number).exp(), *parts[1:], self.skip)
+        inputs, first = [part.to(number) for part in given], context.once("begins", lambda: begins(context))
+        if state is None:
+            y, h = selective_scan_alone(*inputs, begins=first), None
+        else:
+            y, h = selective_scan(*inputs, state=state.h.to(number), begins=first)
         y = y.to(x.dtype) * silu(gate)
-        return self.o(y), None if recent is None else Selected(recent, h)  # (B, T, D)
+        return self.o(y), None if recent is None or h is None else Selected(recent, h)  # (B, T, D)
 
 
 def begins(context: Context) -> Tensor | None:
