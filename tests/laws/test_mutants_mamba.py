@@ -23,12 +23,18 @@ NAME = "mamba d_state=4"
 ROUNDING = 2e-5  # as in test_networks.py
 
 
+def scan_as(patch: Patch, mutant: Callable[..., tuple[Tensor, Tensor]]) -> None:
+    """A mutant of the scan, mutant(scan, x, step, a, b, c, d, state, begins), with a state and without one."""
+    scan = mamba.selective_scan
+    patch.setattr(mamba, "selective_scan", lambda *given: mutant(scan, *given))
+    patch.setattr(mamba, "selective_scan_alone", lambda *given: mutant(scan, *given[:6], None, given[6])[0])
+
+
 def on_the_scan(change: Callable[..., tuple[Any, ...]]) -> Callable[[Patch], None]:
     """A mutant that hands other things to the scan."""
 
     def mutate(patch: Patch) -> None:
-        scan = mamba.selective_scan
-        patch.setattr(mamba, "selective_scan", lambda *given: scan(*change(*given)))
+        scan_as(patch, lambda scan, *given: scan(*change(*given)))
 
     return mutate
 
@@ -78,13 +84,11 @@ def select_only_inputs(patch: Patch) -> None:
 
 
 def write_in_place(patch: Patch) -> None:
-    scan = mamba.selective_scan
-
-    def mutant(*given: Any) -> tuple[Tensor, Tensor]:
+    def mutant(scan: Any, *given: Any) -> tuple[Tensor, Tensor]:
         y, h = scan(*given)
         return y, h if given[6] is None else given[6].copy_(h)
 
-    patch.setattr(mamba, "selective_scan", mutant)
+    scan_as(patch, mutant)
 
 
 def never_give_up(patch: Patch) -> None:

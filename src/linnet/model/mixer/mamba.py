@@ -158,12 +158,13 @@ class MambaLayer(nn.Module):
         if self.norms is not None:
             parts = tuple(norm(part) for norm, part in zip(self.norms, parts, strict=True))
         number = at_least_single(x.dtype)
-        given = (x, softplus(self.dt(parts[0]).to(number)), -self.a_log.to(number).exp(), *parts[1:], self.skip)
-        inputs, first = [part.to(number) for part in given], context.once("begins", lambda: begins(context))
+        steps, a = softplus(self.dt(parts[0]).to(number)), -self.a_log.to(number).exp()  # (B, T, E), (E, N)
+        inputs = (x.to(number), steps, a, parts[1].to(number), parts[2].to(number), self.skip.to(number))
+        first = context.once("begins", lambda: begins(context))
         if state is None:
-            y, h = selective_scan_alone(*inputs, begins=first), None
+            y, h = selective_scan_alone(*inputs, first), None
         else:
-            y, h = selective_scan(*inputs, state=state.h.to(number), begins=first)
+            y, h = selective_scan(*inputs, state.h.to(number), first)
         y = y.to(x.dtype) * silu(gate)
         return self.o(y), None if recent is None or h is None else Selected(recent, h)  # (B, T, D)
 
