@@ -50,7 +50,7 @@ def table(folder: Path, **changes: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("translation")
-    asked = table(folder, train={"steps": 160, "batch_size": 12, "threads": 1}, validation={"every": 80}, checkpoint={})
+    asked = table(folder, train={"steps": 320, "batch_size": 12, "threads": 1}, validation={"every": 160}, checkpoint={})
     result = go(folder / "run", asked)
     assert result.loss is not None
     assert result.loss < 0.25
