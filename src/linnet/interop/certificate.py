@@ -308,9 +308,10 @@ def by_transformers(certificate: Certificate, model: Model, texts: Sequence[str]
     problem = first_difference(texts, lambda text: tokenizer.encode(text, special="token"), reader.ids)
     certificate.add("tokens", version, problem, f"{len(texts)} texts")
     ids = random_ids(model)
-    theirs, ours = reader.scores(ids, **model.family.beside(ids)), scores_of(model.network, ids)
-    apart = (theirs - ours).abs().amax(-1)  # (B, T)
-    certificate.add("logits", version, *logits_verdict(apart, float(ours.abs().max()), rounds=rounds_activations(model.network)))
+    scores = scores_of(model.network, ids)
+    apart = (reader.scores(ids, **model.family.beside(ids)) - scores).abs().amax(-1)  # (B, T)
+    verdict = logits_verdict(apart, float(scores.abs().max()), rounds=rounds_activations(model.network))
+    certificate.add("logits", version, *verdict)
     begins = reader.ids_as_given("x") == [*model.manifest.begin, *tokenizer.encode("x", special="token")]
     problem = specials_problem(model, reader.specials()) or (None if begins else "a text begins with other tokens")
     problem = problem or (
