@@ -284,7 +284,7 @@ def rounds_activations(network: Network) -> bool:
     return any(isinstance(module, TernaryLayer) for module in network.modules())
 
 
-def logits_verdict(apart: Tensor, largest: float, *, rounds: bool) -> tuple[str | None, str]:
+def logits_verdict(apart: Tensor, largest: float, rounds: bool) -> tuple[str | None, str]:
     """(what is wrong, what is right) of the largest differences at each place (B, T), beside the largest logit.
 
     Where activations are rounded, one rounded the other way moves its place and those after it in the row by some 1/127 of a summand:
@@ -310,8 +310,7 @@ def by_transformers(certificate: Certificate, model: Model, texts: Sequence[str]
     ids = random_ids(model)
     scores = scores_of(model.network, ids)
     apart = (reader.scores(ids, **model.family.beside(ids)) - scores).abs().amax(-1)  # (B, T)
-    verdict = logits_verdict(apart, float(scores.abs().max()), rounds=rounds_activations(model.network))
-    certificate.add("logits", version, *verdict)
+    certificate.add("logits", version, *logits_verdict(apart, float(scores.abs().max()), rounds_activations(model.network)))
     begins = reader.ids_as_given("x") == [*model.manifest.begin, *tokenizer.encode("x", special="token")]
     problem = specials_problem(model, reader.specials()) or (None if begins else "a text begins with other tokens")
     problem = problem or (
