@@ -146,11 +146,12 @@ def mixers(asked: argparse.Namespace) -> None:
         f"\n| length | word | ms a step | of {first}'s | MiB a step | decoded tokens/s | bytes of state |\n|---:|---|---:|---:|---:|---:|---:|"
     )
     for length in asked.lengths:
-        found = in_turn(networks, length, asked.tokens, asked.rounds)
+        tokens = asked.rows * length if asked.rows else asked.tokens
+        found = in_turn(networks, length, tokens, asked.rounds)
         for name, network in networks.items():
             speed, remembered = decoding(network, length, min(asked.decode, length))
             ratio = median(own / one for own, one in zip(found[name], found[first], strict=True))
-            memory = peak_mib(name, asked.d_model, asked.layers, length, asked.tokens)
+            memory = peak_mib(name, asked.d_model, asked.layers, length, tokens)
             print(
                 f"| {length:,} | {name} | {1e3 * min(found[name]):,.1f} | {ratio:.2f} | {memory} | {speed:,.0f} | {remembered:,} |",
                 flush=True,
@@ -193,7 +194,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mixers", nargs="+", choices=MIXERS, default=list(MIXERS))
     parser.add_argument("--lengths", nargs="+", type=int, default=[512, 1024, 2048, 4096])
-    parser.add_argument("--tokens", type=int, default=4096)
+    parser.add_argument("--tokens", type=int, default=4096, help="of a step, in rows of each length")
+    parser.add_argument(
+        "--rows", type=int, default=0, help="rows of a step, instead of --tokens: how the time grows with the length"
+    )
     parser.add_argument("--d-model", type=int, default=256)
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
@@ -202,9 +206,8 @@ def main() -> None:
     parser.add_argument("--flash", type=int, default=8192, help="places of the third table; 0: without it")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    print(
-        f"{asked.layers} x d_model {asked.d_model}, {asked.tokens} tokens a step, {asked.threads} threads, torch {torch.__version__}"
-    )
+    size = f"{asked.rows} rows a step" if asked.rows else f"{asked.tokens:,} tokens a step"
+    print(f"{asked.layers} x d_model {asked.d_model}, {size}, {asked.threads} threads, torch {torch.__version__}")
     mixers(asked)
     channels(asked)
     flash(asked)

@@ -14,7 +14,7 @@ from torch import Tensor
 from equivalence import Hold
 from linnet.ops import neural_memory
 from linnet.ops.neural_memory import Memory, Tokens, Weights, recall, recall_reference
-from linnet.ops.segments import Segments
+from linnet.ops.segments import Segments, segments_of
 
 ROWS, HEADS, LENGTH, WIDTH, INNER, CHUNK = 2, 2, 11, 3, 4, 4
 TOLERANCE = 1e-11  # float64, relative to the largest number
@@ -47,8 +47,11 @@ def difference(depth: int, positions: Tensor, carried: bool) -> float:
     if carried:
         leaves += [*memory.anchor, *memory.weights, *memory.momentum]
     found = []
-    for way in (recall, recall_reference):
-        y, after = way(tokens, positions, initial, memory if carried else None, chunk=CHUNK)
+    before = memory if carried else None
+    for y, after in (
+        recall(tokens, segments_of(positions, CHUNK), initial, before),
+        recall_reference(tokens, positions, initial, before, chunk=CHUNK),
+    ):
         out = [y, *after.anchor, *after.weights, *after.momentum]
         gradients = torch.autograd.grad(sum(x.sin().sum() for x in out), leaves, allow_unused=True)
         found.append([*out, *(torch.zeros(1) if g is None else g for g in gradients)])
@@ -65,11 +68,11 @@ def test_a_chunk_at_a_time_is_token_by_token(depth: int, positions: Tensor, hold
 @pytest.mark.parametrize("depth", [1, 2])
 def test_cut_anywhere_is_one_pass(depth: int) -> None:
     tokens, initial, memory = numbers(depth)
-    right, end = recall(tokens, PACKED, initial, memory, chunk=CHUNK)
+    right, end = recall(tokens, segments_of(PACKED, CHUNK), initial, memory)
     for cut in range(1, LENGTH):
         first, second = (Tokens(*(x[:, :, at] for x in tokens)) for at in (slice(cut), slice(cut, None)))
-        a, middle = recall(first, PACKED[:, :cut], initial, memory, chunk=CHUNK)
-        b, after = recall(second, PACKED[:, cut:], initial, middle, chunk=CHUNK)
+        a, middle = recall(first, segments_of(PACKED[:, :cut], CHUNK), initial, memory)
+        b, after = recall(second, segments_of(PACKED[:, cut:], CHUNK), initial, middle)
         assert (torch.cat((a, b), 2) - right).abs().max() < TOLERANCE
         assert all((x - y).abs().max() < TOLERANCE for x, y in zip(after.momentum, end.momentum, strict=True))
 
@@ -77,7 +80,7 @@ def test_cut_anywhere_is_one_pass(depth: int) -> None:
 def test_no_token_leaves_the_memory() -> None:
     tokens, initial, memory = numbers(1)
     nothing = Tokens(*(x[:, :, :0] for x in tokens))
-    y, after = recall(nothing, PACKED[:, :0], initial, memory, chunk=CHUNK)
+    y, after = recall(nothing, segments_of(PACKED[:, :0], CHUNK), initial, memory)
     assert y.shape[2] == 0
     assert all(torch.equal(a, b) for a, b in zip(after.weights, memory.weights, strict=True))
 
@@ -93,10 +96,10 @@ def test_one_token_by_hand() -> None:
     x = torch.ones(1, 1, 2, 1, dtype=torch.float64)
     zero = torch.zeros(1, 1, 2, dtype=torch.float64)  # η = α = 1/2
     initial = (torch.full((1, 1, 1), 0.5, dtype=torch.float64),)
-    y, after = recall(Tokens(x, x, 2 * x, zero + 0.1, zero, zero), torch.arange(2), initial, chunk=2)
+    y, after = recall(Tokens(x, x, 2 * x, zero + 0.1, zero, zero), segments_of(torch.arange(2), 2), initial)
     assert y.flatten().tolist() == pytest.approx([0.55, 0.55 / 2 + 0.3 / 2 + 0.3])  # the second gradient is the first one
     assert after.momentum[0].item() == pytest.approx(0.45)
-    y, _ = recall(Tokens(x, x, 2 * x, zero + 0.1, zero, zero), torch.arange(2), initial, chunk=1)
+    y, _ = recall(Tokens(x, x, 2 * x, zero + 0.1, zero, zero), segments_of(torch.arange(2), 1), initial)
     assert y.flatten().tolist()[1] == pytest.approx(0.55 / 2 + 0.3 / 2 + 0.2 * (2 - 0.55))  # and here it is its own
 
 
@@ -107,7 +110,7 @@ def test_a_memory_learns_what_it_is_told() -> None:
     gate = torch.zeros(1, 1, 200, dtype=torch.float64)
     keys, values = key.expand(1, 1, 200, -1), value.expand(1, 1, 200, -1)
     tokens = Tokens(keys, keys, values, gate + 0.05, gate, gate - 50)
-    y, _ = recall(tokens, torch.arange(200), (torch.zeros(1, WIDTH, WIDTH, dtype=torch.float64),), chunk=2)
+    y, _ = recall(tokens, segments_of(torch.arange(200), 2), (torch.zeros(1, WIDTH, WIDTH, dtype=torch.float64),))
     assert (y[0, 0, -1] - value).abs().max() < 1e-6
 
 

@@ -151,6 +151,24 @@ pub unsafe fn backward(task: &Scan, gradients: &ScanGradients, threads: Threads)
     });
 }
 
+/// (p_t, h_t) of one of the n numbers of a vector of channels, from h_{t-1}. Where a document begins, what is before does not count, and be it no number.
+#[inline(always)]
+unsafe fn advance<M: Isa>(
+    before: *const f32,
+    written: M::Vector,
+    step: M::Vector,
+    a: *const f32,
+    b: f32,
+    begins: bool,
+) -> (M::Vector, M::Vector) {
+    let new = M::mul(written, M::splat(b));
+    if begins {
+        return (M::splat(0.0), new);
+    }
+    let decay = exp::<M>(M::mul(step, M::load(a)));
+    (decay, M::fma(decay, M::load(before), new))
+}
+
 #[inline(always)]
 unsafe fn forward_piece<M: Isa>(task: &Scan, i: usize) {
     let ((row, group), n) = (task.located(i), task.n as usize);
@@ -174,11 +192,7 @@ unsafe fn forward_piece<M: Isa>(task: &Scan, i: usize) {
                 let mut y = M::mul(d, x);
                 for k in 0..n {
                     let here = h.add(k * M::LANES);
-                    let mut state = M::mul(written, M::splat(*b.add(k)));
-                    if !begins {
-                        let decay = exp::<M>(M::mul(step, M::load(a.add(k * M::LANES))));
-                        state = M::fma(decay, M::load(here), state);
-                    }
+                    let (_, state) = advance::<M>(here, written, step, a.add(k * M::LANES), *b.add(k), begins);
                     M::store(here, state);
                     y = M::fma(state, M::splat(*c.add(k)), y);
                 }
@@ -218,11 +232,7 @@ unsafe fn backward_piece<M: Isa>(task: &Scan, gradients: &ScanGradients, i: usiz
                 let (b, written, begins) = (task.b.add(token * n), M::mul(step, x), task.begins(token));
                 for k in 0..n {
                     let here = s * width + k * M::LANES;
-                    let (mut decay, mut state) = (M::splat(0.0), M::mul(written, M::splat(*b.add(k))));
-                    if !begins {
-                        decay = exp::<M>(M::mul(step, M::load(a.add(k * M::LANES))));
-                        state = M::fma(decay, M::load(states.add(here)), state);
-                    }
+                    let (decay, state) = advance::<M>(states.add(here), written, step, a.add(k * M::LANES), *b.add(k), begins);
                     M::store(decays.add(here), decay);
                     M::store(states.add(here + width), state);
                 }

@@ -23,7 +23,8 @@ from linnet.core.files import atomic_folder, read_json, write_json, write_text
 from linnet.core.names import nearest
 from linnet.core.version import __version__
 from linnet.core.yaml import read_yaml
-from linnet.interop.certificate import Certificate, certify
+from linnet.interop.certificate import Certificate
+from linnet.interop.certify import certify
 from linnet.interop.chat_jinja import jinja_of
 from linnet.interop.huggingface import export_network, families
 from linnet.interop.native import Manifest, licenses_of, load_model, template_of

@@ -25,6 +25,7 @@ from torch import Tensor
 from linnet.ops.attention import attention
 from linnet.ops.neural_memory import Memory, Tokens, Weights, apply, recall, recall_reference
 from linnet.ops.persistent import Persistent, attention_with
+from linnet.ops.segments import segments_of
 
 
 class Inputs(NamedTuple):
@@ -145,7 +146,7 @@ def memory_context(
         back = int(phase.max())  # places before these that some row sees
         seen = (_longer(seen[0], back, new[0]), _longer(seen[1], back, new[1]))
         y, told = parts.found(_attend(piece, *seen, phase, parts))
-        z, memory = recall(told, positions[..., start:stop], initial, memory, chunk=chunk)
+        z, memory = recall(told, segments_of(positions[..., start:stop], chunk), initial, memory)
         ys.append(y)
         zs.append(z)
         read.append(new)

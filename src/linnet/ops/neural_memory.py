@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, silu
 
-from linnet.ops.segments import Segments, segments_of
+from linnet.ops.segments import Segments
 
 TOGETHER = 64  # pieces of a row whose decays are made at once: all of a long text would take room for T · C numbers
 Weights = tuple[Tensor, ...]  # (W,) or (W₁, W₂), each (B, H, out, in)
@@ -143,27 +143,17 @@ def _step(memory: Memory, token: Tokens) -> Memory:
 # ------------------------------------------------------------------------------------------------- a chunk at a time
 
 
-def recall(
-    tokens: Tokens,
-    positions: Tensor,
-    initial: Weights,
-    memory: Memory | None = None,
-    *,
-    chunk: int,
-    segments: Segments | None = None,
-) -> tuple[Tensor, Memory]:
+def recall(tokens: Tokens, segments: Segments, initial: Weights, memory: Memory | None = None) -> tuple[Tensor, Memory]:
     """What `recall_reference` gives. Each row is cut where its own chunks and documents begin; piece by piece, all rows at once.
 
-    positions  (T,) of one document, or (B, T); within a document they rise by one
-    segments   of these positions, `chunk` long, where somebody has them already
+    segments   of the positions of these tokens, which rise by one within a document, as long as a chunk
     """
     batch, _, n, _ = tokens.queries.shape
     begin = Memory.begin(tuple(w.expand(batch, *w.shape) for w in initial))
     memory = begin if memory is None else memory
     if not n:
         return torch.empty_like(tokens.queries), memory
-    segments = segments_of(positions, chunk) if segments is None else segments
-    assert (segments.length, segments.n_tokens) == (chunk, n)
+    assert segments.n_tokens == n
     reads = []
     for i, (piece, decay) in enumerate(_by_piece(tokens, segments)):
         memory = _entered(memory, begin, segments, i)

@@ -10,10 +10,10 @@ from torch import Tensor
 from linnet.core.native import opened
 from linnet.ops.kernels import call, insist, kernels_take, numbers, or_null
 
-PLACES = 16  # of a block: one state in so many is kept, and what the way back needs of a block, 64 KiB for 16 numbers a channel, stays in the cache
-GROUP = (
-    128  # channels that a thread takes at a time: some for every thread also of one row, and ∂B, ∂C are written once for so many
-)
+# places of a block: one state in so many is kept, and what the way back needs of a block, 64 KiB for 16 numbers a channel, stays in the cache
+PLACES = 16
+# channels that a thread takes at a time: some for every thread also of one row, and ∂B, ∂C are written once for so many
+GROUP = 128
 
 
 def scan_forward(
@@ -44,9 +44,8 @@ def scan_backward(
 ) -> tuple[Tensor, ...]:
     """The gradients of x, step, a, b, c, d and the first state, from those of y and of the last state and from what was kept."""
     (batch, n_tokens, width), n, groups = x.shape, a.shape[1], -(-x.shape[2] // GROUP)
-    whole = kept.is_contiguous() and kernels_take(
-        x, step, a, b, c, d, kept, grad_y, grad_last
-    )  # hooks may hand out other tensors
+    # hooks on what is saved may hand out other tensors
+    whole = kept.is_contiguous() and kernels_take(x, step, a, b, c, d, kept, grad_y, grad_last)
     insist(whole, "what was saved, or a gradient, in another type, on another device, or not in one piece")
     insist(
         grad_y.shape == x.shape and grad_last.shape == (batch, width, n),

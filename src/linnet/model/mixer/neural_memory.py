@@ -157,7 +157,7 @@ class NeuralMemoryLayer(nn.Module):
         memory = None if state is None else state.memory
         chunk, at = self.spec.chunk, context.positions
         segments = context.once(("segments", chunk), lambda: segments_of(at, chunk))
-        y, memory = recall(self.tokens(x), at, self.start(x.dtype), memory, chunk=chunk, segments=segments)
+        y, memory = recall(self.tokens(x), segments, self.start(x.dtype), memory)
         return self.written(y, x.dtype), None if read is None else Trained(memory, read)
 
     def asked(self, q: Tensor) -> Tensor:
