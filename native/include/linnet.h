@@ -463,12 +463,14 @@ typedef struct {
     float *y;
 } linnet_attend;
 
-/* y (rows, d) = sum of taps[j] * the input j places back, of a memory with one head, from where the document began. */
+/* y (rows, d) = bias + sum of taps[j] * the input j places back, of a memory with one head, from where the document began. bias (d)
+ * may be NULL. */
 typedef struct {
     const linnet_memory *memory;
     int64_t width;
     int64_t d;
     const float *taps;
+    const float *bias;
     float *y;
 } linnet_convolve;
 
@@ -542,12 +544,69 @@ typedef struct {
     int32_t add;
 } linnet_convolution_back;
 
+/* Who is asked of experts in n_groups groups: the top_k of the best top_groups groups by softmax (or sigmoid) of logits (rows,
+ * n_experts), plus bias (n_experts) or NULL, which decides but does not count. weights (n_experts, rows): the scores of those asked,
+ * times scale, after they were made to sum to one if `normalise`; 0 for all others. */
+typedef struct {
+    int64_t n_experts;
+    int64_t top_k;
+    int64_t n_groups;
+    int64_t top_groups;
+    int32_t sigmoid;
+    int32_t normalise;
+    float scale;
+    const float *logits;
+    const float *bias;
+    float *weights;
+} linnet_route;
+
+/* y (rows, d) = the sum of said[e] (rows, d) * weights[e] (rows); what counts 0 is not read. */
+typedef struct {
+    int64_t n_experts;
+    int64_t d;
+    const float *weights;
+    const float *const *said;
+    float *y;
+} linnet_mix;
+
+/* y (rows, d) = d columns of x (rows, n), from `first` on. */
+typedef struct {
+    int64_t n;
+    int64_t first;
+    int64_t d;
+    const float *x;
+    float *y;
+} linnet_cut;
+
+/* What a state held and is to hold. */
+typedef struct {
+    const float *before;
+    float *after;
+} linnet_held;
+
+/* One more token of a selective scan (linnet/ops/scan.py): x, delta, y (rows, channels), the steps being softplus(delta); a_log (channels,
+ * n), a being -exp(a_log); b, c (rows, n); skip (channels); what is held (rows, channels, n). */
+typedef struct {
+    const linnet_held *held;
+    int64_t channels;
+    int64_t n;
+    const float *x;
+    const float *delta;
+    const float *a_log;
+    const float *b;
+    const float *c;
+    const float *skip;
+    float *y;
+} linnet_scan_step;
+
 /* Pieces of the rows of a norm, whose parts of a sum `linnet_norm_back` writes. */
 uint64_t linnet_norm_pieces(uint64_t count, uint64_t d);
 
-/* kind: which of the works it is, counted from 0 in the order in which they stand here. */
+/* kind: which of the works it is, counted from 0 in the order in which they stand here. only_if: a number for each row, which an earlier
+ * instruction may write; where all are 0, this one is passed over; NULL: never. */
 typedef struct {
     uint32_t kind;
+    const float *only_if;
     union {
         linnet_embed embed;
         linnet_norm norm;
@@ -566,6 +625,10 @@ typedef struct {
         linnet_sequences_back sequences_back;
         linnet_convolution convolution;
         linnet_convolution_back convolution_back;
+        linnet_route route;
+        linnet_mix mix;
+        linnet_cut cut;
+        linnet_scan_step scan_step;
     } work;
 } linnet_instruction;
 

@@ -30,7 +30,7 @@ const BUG: i64 = -2; // LINNET_BUG
 
 #[no_mangle]
 pub extern "C" fn linnet_interface() -> u32 {
-    12
+    13
 }
 
 #[no_mangle]

@@ -10,22 +10,27 @@ from typing import Any
 
 import pytest
 import torch
-from passes import has_program
+from passes import has_program, is_decoded
 from sentences import CAUSAL, SENTENCES, VOCAB, build, describe, tokens
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 import laws
 from equivalence import Hold
 from linnet.core.native import native_problem, opened
 from linnet.model import Attention, Block, Head, Network, Repeat, RMSNorm, Rope, Stack, State, Sublayer
 from linnet.model.mixer.attention import AttentionLayer
+from linnet.model.mixer.mamba import Selected
 from linnet.model.network import Output
 from linnet.model.one_token import OneToken, one_token
 from linnet.model.state import Tail
 from linnet.ops import kernels
 from linnet.ops.kernels import MOST_ROWS, VECTORS, kernels_available, limit_vectors, vectors_in_use
 from linnet.ops.one_token_program import Memory, OneTokenProgram
+from linnet.ops.route import route
+from linnet.ops.scan import selective_scan_reference
 from linnet.zoo import Linnet
+from linnet.zoo.jamba import Jamba
 
 pytestmark = [
     pytest.mark.skipif(not kernels_available(), reason=f"no kernels: {native_problem() or 'no GNU OpenMP'}"),
@@ -36,13 +41,16 @@ ROUNDING = 2e-5  # as for laws 3 to 6
 ROPE = "attention n_heads=4 position=rope"
 WINDOW = "attention n_heads=4 window=5 position=rope"
 CONVOLUTION = "convolution"
+MAMBA = next(name for name in CAUSAL if name.startswith("mamba"))
+MOE = next(name for name in CAUSAL if name.startswith("moe"))
 LINNET = describe(Linnet.examples()[1])
+JAMBA = describe(Jamba.examples()[1])
 
 
 def decodes_by_program(name: str) -> bool:
     """A token's logits are what decoding needs, too."""
     head = CAUSAL[name].head
-    return has_program(name) and head.softcap is None and head.transform is None
+    return has_program(name, is_decoded) and head.softcap is None and head.transform is None
 
 
 class ByPrograms:
@@ -87,21 +95,23 @@ def test_7_states_of_programs_are_values(name: str, hold: Hold) -> None:
 
 @pytest.mark.parametrize("vectors", VECTORS)
 @pytest.mark.parametrize("rows", [1, 2, 5, MOST_ROWS])
-def test_7_on_every_kind_of_processor_and_thread(vectors: str, rows: int, hold: Hold) -> None:
+@pytest.mark.parametrize("family", [LINNET, JAMBA], ids=["linnet", "jamba"])
+def test_7_on_every_kind_of_processor_and_thread(vectors: str, rows: int, family: str, hold: Hold) -> None:
     """Widths that fill no vector, positions beyond the first table, and the same bits with one thread and with two."""
-    network = build(CAUSAL[LINNET]).eval()
+    network = build(CAUSAL[family]).eval()
     text = tokens(rows, 300)
     try:
         limit_vectors(vectors)
         if vectors_in_use() != vectors:
             pytest.skip(f"this processor has no {vectors}")
+        with torch.no_grad():
+            begun = network(text[:, :280], state=network.new_state(rows)).state
         answers = []
         for threads in (1, 2):
             torch.set_num_threads(threads)
             with torch.no_grad():
-                program = one_token(network, rows)
+                program, state = one_token(network, rows), begun
                 assert program is not None
-                state = network(text[:, :280], state=network.new_state(rows)).state
                 got = []
                 for t in range(280, 300):
                     logits, state = program(text[:, t : t + 1], state)  # type: ignore[misc, arg-type]
@@ -296,6 +306,91 @@ def test_another_default_dtype_and_device_change_nothing() -> None:
         assert laws.gap(done[0], right) < ROUNDING
 
 
+HOW = {"top_k": 2, "n_groups": 1, "top_groups": 1, "score": "softmax", "normalise": True, "scale": 1.0}
+ROUTES: list[dict[str, Any]] = [
+    {},
+    {"score": "sigmoid", "normalise": False, "scale": 2.5},
+    {"n_groups": 4, "top_groups": 2, "top_k": 3, "bias": True, "score": "sigmoid"},
+    {"n_groups": 8, "top_groups": 3, "top_k": 3},
+    {"top_k": 8, "bias": True},
+    {"top_k": 1, "normalise": False, "bias": True},
+]
+
+
+@pytest.mark.parametrize("asked", ROUTES, ids=str)
+def test_7_routes_of_programs_are_routes(asked: dict[str, Any], hold: Hold) -> None:
+    draws = torch.Generator().manual_seed(0)
+    logits, bias = torch.randn(30, 8, generator=draws), torch.randn(8, generator=draws)
+    how = HOW | asked
+    shift = bias if how.pop("bias", False) else None
+    program = OneTokenProgram(30)
+    weights = program.route(program.embed(logits), shift, **how)
+    program.run(torch.arange(30), torch.zeros(30, dtype=torch.int64), torch.zeros(30, dtype=torch.int64))
+    experts, shares, _ = route(logits, bias=shift, **how)
+    right = torch.zeros(30, 8).scatter(1, experts, shares)
+    assert torch.equal(weights.t() != 0, right != 0)
+    hold("7 programs: routes", (weights.t() - right).abs().max().item(), 1e-6)
+
+
+@pytest.mark.parametrize("score", ["softmax", "sigmoid"])
+def test_a_route_of_what_is_no_number_is_none(score: str) -> None:
+    program = OneTokenProgram(2)
+    x = program.embed(torch.tensor([[0.0, float("nan"), 1.0, 2.0], [3.0, 0.0, 1.0, 2.0]]))
+    weights = program.route(x, None, **HOW | {"score": score})
+    y = program.mix(weights, [x] * 4)
+    program.run(torch.arange(2), torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
+    assert y[0].isnan().all()
+    assert torch.allclose(y[1], torch.tensor([3.0, 0.0, 1.0, 2.0]))
+
+
+@pytest.mark.parametrize("position", [0, 5])
+def test_7_a_step_of_a_scan_is_a_step_of_a_scan(position: int, hold: Hold) -> None:
+    """Widths that fill no vector and no piece; where a document begins, a state that is no number does not count."""
+    draws = torch.Generator().manual_seed(0)
+    rows, e, n = 3, 70, 19
+    x, delta = (torch.randn(rows, e, generator=draws) * scale for scale in (1, 9))
+    b, c = (torch.randn(rows, n, generator=draws) for _ in range(2))
+    a_log, skip, before = (torch.randn(*shape, generator=draws) for shape in ((e, n), (e,), (rows, e, n)))
+    program, after = OneTokenProgram(rows), torch.empty(rows, e, n)
+    held = program.held()
+    y = program.scan_step(held, program.embed(x), program.embed(delta), a_log, program.embed(b), program.embed(c), skip)
+    if position == 0:
+        before[0] = torch.nan
+    assert held.fits(before)
+    held.show(before, after)
+    begins = torch.full((rows, 1), position == 0)
+    parts = (x[:, None], softplus(delta)[:, None], -a_log.exp(), b[:, None], c[:, None], skip)
+    right, last = selective_scan_reference(*(part.double() for part in parts), before.double(), begins)
+    assert program.run(torch.arange(rows), torch.full((rows,), position), torch.zeros(rows, dtype=torch.int64))
+    hold("7 programs: a step of a scan", laws.gap(y.double(), right[:, 0]), 1e-5)
+    hold("7 programs: a step of a scan", laws.gap(after.double(), last), 1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_works_that_nobody_asks_for_are_passed_over(threads: int) -> None:
+    """What they would write stays as it was, and what comes after them is done."""
+    torch.set_num_threads(threads)
+    try:
+        program = OneTokenProgram(2)
+        table = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+        asked = program.embed(table)  # (2, 2), of which the first two numbers are one row's
+        guard = asked[0]
+        x = program.embed(table)
+        with program.only_if(guard):
+            program.pointwise("add", x, x)
+        y = program.pointwise("add", program.embed(table), x)
+        zeros = torch.zeros(2, dtype=torch.int64)
+        for tokens_, expected in (
+            ([0, 2], [[0.0, 0.0], [0.0, 4.0]]),
+            ([1, 2], [[3.0, 0.0], [0.0, 6.0]]),
+            ([0, 1], [[0.0, 0.0], [2.0, 0.0]]),
+        ):
+            program.run(torch.tensor(tokens_), zeros, zeros)
+            assert y.tolist() == expected
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
     ffi, lib, _ = opened()
     threads, numbers = kernels._threads(1), ffi.new("float[16]")
@@ -328,8 +423,9 @@ def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
     assert run(6, "attend", memory, memory, 1, 1, 4, 1.0, numbers, numbers + 8) == 0
     assert run(6, "attend", memory, empty, 1, 1, 4, 1.0, numbers, numbers + 8) == -1
     assert run(6, "attend", memory, memory, 3, 2, 4, 1.0, numbers, numbers + 8) == -1
-    assert run(7, "convolve", memory, 2, 4, numbers, numbers + 8) == 0
-    assert run(7, "convolve", memory, 0, 4, numbers, numbers + 8) == -1
+    assert run(7, "convolve", memory, 2, 4, numbers, numbers, numbers + 8) == 0
+    assert run(7, "convolve", memory, 0, 4, numbers, numbers, numbers + 8) == -1
+    assert run(7, "convolve", memory, 2, 4, numbers, ffi.NULL, numbers + 8) == 0
     assert run(8, "matmul", 2, 2, 2, 0, 0, numbers, numbers, ffi.NULL, ffi.NULL, numbers + 8) == 0
     assert run(8, "matmul", 2, 0, 2, 0, 0, numbers, numbers, ffi.NULL, ffi.NULL, numbers + 8) == -1
     assert run(8, "matmul", 2, 2, 2, 0, 0, numbers, ffi.NULL, ffi.NULL, ffi.NULL, numbers + 8) == -1
@@ -345,7 +441,25 @@ def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
     assert run(14, "sequences_back") == -1
     assert run(15, "convolution", 3, 2, 4, numbers, numbers, numbers) == -1, "rows that are not whole sequences"
     assert run(16, "convolution_back") == -1
-    assert run(17, "convolve", memory, 2, 4, numbers, numbers + 8) == -1, "a work that there is not"
+    assert run(17, "route", 4, 2, 2, 1, 0, 1, 1.0, numbers, ffi.NULL, numbers + 8) == 0
+    assert run(17, "route", 4, 3, 2, 1, 0, 1, 1.0, numbers, ffi.NULL, numbers + 8) == -1, "more than the groups have"
+    assert run(17, "route", 4, 0, 1, 1, 0, 1, 1.0, numbers, ffi.NULL, numbers + 8) == -1
+    assert run(17, "route", 4, 1, 3, 1, 0, 1, 1.0, numbers, ffi.NULL, numbers + 8) == -1, "groups of different sizes"
+    assert run(17, "route", 4, 1, 0, 1, 0, 1, 1.0, numbers, ffi.NULL, numbers + 8) == -1
+    assert run(17, "route", 4, 1, 1, 1, 0, 1, 1.0, ffi.NULL, ffi.NULL, numbers + 8) == -1
+    said = ffi.new("float *[2]", [numbers, numbers])
+    assert run(18, "mix", 2, 4, numbers, said, numbers + 8) == 0
+    assert run(18, "mix", 2, 4, numbers, ffi.new("float *[2]", [numbers, ffi.NULL]), numbers + 8) == -1
+    assert run(18, "mix", 2, 4, numbers, ffi.NULL, numbers + 8) == -1
+    assert run(19, "cut", 4, 2, 2, numbers, numbers + 8) == 0
+    assert run(19, "cut", 4, 3, 2, numbers, numbers + 8) == -1
+    assert run(19, "cut", 4, -1, 2, numbers, numbers + 8) == -1
+    held = ffi.new("linnet_held *", (numbers, numbers + 8))
+    assert run(20, "scan_step", held, 2, 2, *[numbers] * 6, numbers + 12) == 0
+    assert run(20, "scan_step", ffi.new("linnet_held *"), 2, 2, *[numbers] * 6, numbers + 12) == -1
+    assert run(20, "scan_step", held, 2, 0, *[numbers] * 6, numbers + 12) == -1
+    assert run(20, "scan_step", held, 2, 2, *[numbers] * 5, ffi.NULL, numbers + 12) == -1
+    assert run(21, "convolve", memory, 2, 4, numbers, numbers, numbers + 8) == -1, "a work that there is not"
     for bad in (2, -1):
         places[0] = bad
         assert run(0, "embed", table, 0, 0, 4, 1.0, numbers) == -1, "a token without a row"
@@ -420,6 +534,29 @@ def free_too_early(patch: Patch) -> None:
     patch.setattr(OneTokenProgram, "_buffer", mutant)
 
 
+def steps_of_another_gate(patch: Patch) -> None:
+    step = OneTokenProgram.scan_step
+    patch.setattr(
+        OneTokenProgram, "scan_step", lambda self, held, x, delta, a, b, c, skip: step(self, held, x, delta, a, c, b, skip)
+    )
+
+
+def replace_in_place(patch: Patch) -> None:
+    patch.setattr(Selected, "longer", lambda self: Selected(self.recent.longer(), self.h))
+
+
+def nobody_is_asked(patch: Patch) -> None:
+    only_if = OneTokenProgram.only_if
+    patch.setattr(OneTokenProgram, "only_if", lambda self, asked: only_if(self, self._room(len(asked))))
+
+
+def all_count_alike(patch: Patch) -> None:
+    route = OneTokenProgram.route
+    patch.setattr(
+        OneTokenProgram, "route", lambda self, *given, **how: route(self, *given, **how | {"scale": 1.2 * how["scale"]})
+    )
+
+
 Law = Callable[[Any, Tensor], float]
 MUTANTS: list[tuple[Callable[[Patch], None], Law, str]] = [
     (begin_at_the_start, laws.padding_changes_nothing, ROPE),
@@ -431,6 +568,11 @@ MUTANTS: list[tuple[Callable[[Patch], None], Law, str]] = [
     (forget_the_norms, laws.cut_anywhere, ROPE),
     (another_activation, laws.cut_anywhere, ROPE),
     (free_too_early, laws.cut_anywhere, ROPE),
+    (steps_of_another_gate, laws.cut_anywhere, MAMBA),
+    (replace_in_place, laws.branches_are_independent, MAMBA),
+    (forget_the_shift, laws.cut_anywhere, MAMBA),
+    (nobody_is_asked, laws.cut_anywhere, MOE),
+    (all_count_alike, laws.cut_anywhere, MOE),
 ]
 
 

@@ -6,7 +6,7 @@
 //! rows, so that what a core wrote last is mostly what it reads next; one that is done sooner takes what others have left.
 //! Without the library, or with one thread, the calling thread does all. A piece may write only what no other piece
 //! writes; then the result is the same for any number of threads. `in_turn` does several such works one after another, and
-//! its threads meet in between without leaving the team.
+//! its threads meet in between without leaving the team; a work may turn out not to be needed by what those before it wrote.
 
 use std::ffi::c_void;
 use std::hint::spin_loop;
@@ -46,6 +46,7 @@ struct Shared<'a> {
     number: Option<extern "C" fn() -> i32>,
     panicked: AtomicBool,
     piece: &'a (dyn Fn(usize, usize) + Sync),
+    passed_over: &'a (dyn Fn(usize) -> bool + Sync),
 }
 
 impl Shared<'_> {
@@ -54,6 +55,9 @@ impl Shared<'_> {
         let most = self.threads * STRETCHES;
         let number = self.number.map_or(0, |number| number() as usize);
         for (turn, &n) in self.turns.iter().enumerate() {
+            if (self.passed_over)(turn) {
+                continue; // all threads see the same: what decides was written in an earlier turn, whose end they waited for
+            }
             let count = most.min(n);
             let own = number * count / self.threads;
             for i in 0..count {
@@ -112,8 +116,19 @@ pub fn for_each(threads: Threads, n: usize, piece: impl Fn(usize) + Sync) {
     in_turn(threads, &[n], |_, i| piece(i));
 }
 
-/// `for_each` with as many pieces as each turn has, `piece(turn, i)`: nobody begins a turn before the last one is done.
+/// `in_turn_unless` without a turn that is passed over.
 pub fn in_turn(threads: Threads, turns: &[usize], piece: impl Fn(usize, usize) + Sync) {
+    in_turn_unless(threads, turns, |_| false, piece);
+}
+
+/// `for_each` with as many pieces as each turn has, `piece(turn, i)`: nobody begins a turn before the last one is done. A turn of which
+/// `passed_over(turn)` is true is left out; that may look at what earlier turns wrote, and is the same until the end.
+pub fn in_turn_unless(
+    threads: Threads,
+    turns: &[usize],
+    passed_over: impl Fn(usize) -> bool + Sync,
+    piece: impl Fn(usize, usize) + Sync,
+) {
     let most = turns.iter().copied().max().unwrap_or(0);
     let count = (threads.count as usize).clamp(1, most.max(1));
     let shared = Shared {
@@ -124,6 +139,7 @@ pub fn in_turn(threads: Threads, turns: &[usize], piece: impl Fn(usize, usize) +
         number: threads.number,
         panicked: AtomicBool::new(false),
         piece: &piece,
+        passed_over: &passed_over,
     };
     let data = (&shared as *const Shared).cast_mut().cast();
     match threads.team {
@@ -189,6 +205,20 @@ mod tests {
                 done[turn].fetch_add(1, Ordering::Relaxed);
             });
             assert!(done.iter().zip(turns).all(|(count, n)| count.load(Ordering::Relaxed) == n));
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_turn_decides_is_passed_over() {
+        for _ in 0..50 {
+            let (asked, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let turns = [5, 3, 4, 2];
+            let passed = |turn: usize| turn == 1 || turn == 2 && asked.load(Ordering::Relaxed) == 5;
+            in_turn_unless(TEAM, &turns, passed, |turn, _| {
+                assert!(turn == 0 || turn == 3);
+                (if turn == 0 { &asked } else { &done }).fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!((asked.into_inner(), done.into_inner()), (5, 2));
         }
     }
 

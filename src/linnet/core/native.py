@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-INTERFACE = 12  # of native/include/linnet.h; a library that was built from another one is not used
+INTERFACE = 13  # of native/include/linnet.h; a library that was built from another one is not used
 
 
 # of Python, in the order of linnet_python in native/include/linnet.h

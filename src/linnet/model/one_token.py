@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from linnet.model.network import Network
-from linnet.model.state import LayerState, State, Tail, Tails
+from linnet.model.state import LayerState, OneMore, State, Tail
 from linnet.ops.kernels import kernels_available
 from linnet.ops.one_token_program import OneTokenProgram
 from linnet.ops.program import CannotRun, lower
@@ -54,16 +54,18 @@ class OneToken:
             return None
         context, carried = self.network.context(tokens, None, state, None)
         assert carried is not None
-        memories = iter(self.program.memories)
+        memories, replaced = iter(self.program.memories), iter(self.program.replaced)
         layers: list[LayerState | None] = []
         for layer in state.layers:
-            if not isinstance(layer, Tails):
+            if not isinstance(layer, OneMore):
                 layers.append(None)
                 continue
-            longer = [tail.reserve(1) for tail in layer.tails()]
-            for tail in longer:
+            longer = layer.longer()
+            for tail in longer.tails():
                 next(memories).show(tail.line.store, tail.start, tail.stop - tail.start, tail.first)
-            layers.append(type(layer)(*longer))
+            for before, after in zip(layer.replaced(), longer.replaced(), strict=True):
+                next(replaced).show(before, after)
+            layers.append(longer)
         positions = context.positions.reshape(-1)  # (1,) or (B,)
         if not self.program.run(tokens[:, 0], positions, state.length - positions):
             return None
@@ -72,14 +74,19 @@ class OneToken:
     def _knows(self, state: State) -> bool:
         """Whether every tail is a plain growing one, and the last document of each row one stretch that ends here."""
         tails: list[Tail] = []
+        replaced: list[Tensor] = []
         for layer in state.layers:
-            if isinstance(layer, Tails):
+            if isinstance(layer, OneMore):
                 tails.extend(layer.tails())
+                replaced.extend(layer.replaced())
             elif layer is not None:
                 return False
-        if len(tails) != len(self.program.memories) or any(tail.capacity is not None for tail in tails):
+        memories, held = self.program.memories, self.program.replaced
+        if (len(tails), len(replaced)) != (len(memories), len(held)) or any(tail.capacity is not None for tail in tails):
             return False
-        if not all(memory.fits(tail.line.store) for memory, tail in zip(self.program.memories, tails, strict=True)):
+        if not all(memory.fits(tail.line.store) for memory, tail in zip(memories, tails, strict=True)):
+            return False
+        if not all(each.fits(before) for each, before in zip(held, replaced, strict=True)):
             return False
         if state.documents is None or state.positions is None:
             return True

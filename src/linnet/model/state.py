@@ -12,6 +12,7 @@ right for ever: a beam, a rejected draft or a cached prompt need no code in the 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, runtime_checkable
 from weakref import WeakSet
@@ -207,12 +208,34 @@ def uncounted_places(batch: int, like: Tensor, capacity: int | None = None) -> T
     return Tail.empty(torch.empty(batch, 0, 0, dtype=torch.uint8, device=like.device), capacity=capacity)
 
 
-class Tails:
+class OneMore(ABC):
+    """A state to which somebody else may add a token (model/one_token.py)."""
+
+    @abstractmethod
+    def tails(self) -> tuple[Tail, ...]:
+        """What grows by a place with each token."""
+
+    @abstractmethod
+    def replaced(self) -> tuple[Tensor, ...]:
+        """What is another tensor after each token."""
+
+    @abstractmethod
+    def longer(self) -> Self:
+        """After one more token; the last places and what is replaced are to be written before anybody reads them."""
+
+
+class Tails(OneMore):
     """A state that is made of tails and of nothing else: a dataclass whose fields they are."""
 
     def tails(self) -> tuple[Tail, ...]:
         """All of them, in the order of the fields."""
         return tuple(vars(self).values())
+
+    def replaced(self) -> tuple[Tensor, ...]:
+        return ()
+
+    def longer(self) -> Self:
+        return type(self)(*(tail.reserve(1) for tail in self.tails()))
 
     def select(self, rows: Tensor) -> Self:
         return type(self)(*(tail.select(rows) for tail in self.tails()))

@@ -7,7 +7,7 @@ cache when it is read.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,6 +43,22 @@ class Memory:
         self.struct.places, self.struct.first = places, first
 
 
+class Held:
+    """Where a state holds a tensor that each token replaces: filled in before each run."""
+
+    def __init__(self) -> None:
+        self.shape: tuple[int, ...] = ()
+        self.struct = opened()[0].new("linnet_held *")
+
+    def fits(self, before: Tensor) -> bool:
+        """Whether these are the numbers that the works expect."""
+        return before.shape == self.shape and before.is_contiguous() and kernels_take(before)
+
+    def show(self, before: Tensor, after: Tensor) -> None:
+        """Read the one, write the other."""
+        self.struct.before, self.struct.after = numbers(before), numbers(after)
+
+
 class OneTokenProgram(Program):
     """One more token for each of `rows` rows."""
 
@@ -51,6 +67,8 @@ class OneTokenProgram(Program):
             raise CannotRun(f"{rows} rows")
         super().__init__(rows)
         self.memories: list[Memory] = []
+        self.replaced: list[Held] = []
+        self._pointers: list[Any] = []  # lists of buffers, which works point to
         self._taken: list[Tensor] = []
         self._free: defaultdict[int, list[Tensor]] = defaultdict(list)
         self._made: tuple[Any, Any] | None = None  # instructions and inputs, for the library
@@ -123,11 +141,60 @@ class OneTokenProgram(Program):
         self._write("attend", (keys.struct, values.struct, heads, groups, d_head, scale, numbers(q), numbers(y)))
         return y
 
-    def convolve(self, memory: Memory, taps: Tensor) -> Tensor:
+    def convolve(self, memory: Memory, taps: Tensor, bias: Tensor | None = None) -> Tensor:
         width, d = taps.shape
         insist((memory.heads, memory.width) == (1, d), f"taps of {d} numbers for {memory.heads} heads of {memory.width}")
         y = self._buffer(d)
-        self._write("convolve", (memory.struct, width, d, self._given(taps, width, d), numbers(y)))
+        self._write("convolve", (memory.struct, width, d, self._given(taps, width, d), self._given(bias, d), numbers(y)))
+        return y
+
+    def cut(self, x: Tensor, widths: Sequence[int]) -> list[Tensor]:
+        n, found, first = x.shape[1], [], 0
+        insist(sum(widths) == n, f"columns of {widths} in {n}")
+        for d in widths:
+            found.append(self._buffer(d))
+            self._write("cut", (n, first, d, numbers(x), numbers(found[-1])))
+            first += d
+        return found
+
+    def route(
+        self,
+        logits: Tensor,
+        bias: Tensor | None,
+        *,
+        top_k: int,
+        score: str,
+        normalise: bool,
+        scale: float,
+        n_groups: int,
+        top_groups: int,
+    ) -> Tensor:
+        n = logits.shape[1]
+        weights = self._room(n, self.rows)
+        places = (numbers(logits), self._given(bias, n), numbers(weights))
+        self._write("route", (n, top_k, n_groups, top_groups, score == "sigmoid", normalise, scale, *places))
+        return weights
+
+    def mix(self, weights: Tensor, said: Sequence[Tensor]) -> Tensor:
+        y = self._buffer(said[0].shape[1])
+        insist(len(weights) == len(said) and {each.shape for each in said} == {y.shape}, "experts of different widths")
+        self._pointers.append(opened()[0].new("float *[]", [numbers(each) for each in said]))
+        self._write("mix", (len(said), y.shape[1], numbers(weights), self._pointers[-1], numbers(y)))
+        return y
+
+    def held(self) -> Held:
+        """A place for the next tensor that states replace, in the order of the layers."""
+        self.replaced.append(Held())
+        return self.replaced[-1]
+
+    def scan_step(self, held: Held, x: Tensor, delta: Tensor, a_log: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
+        channels, n = a_log.shape
+        held.shape = (self.rows, channels, n)
+        insist(x.shape == delta.shape == (self.rows, channels), f"{x.shape[1]} and {delta.shape[1]} channels of {channels}")
+        insist(b.shape == c.shape == (self.rows, n), f"{b.shape[1]} and {c.shape[1]} numbers of {n}")
+        y = self._buffer(channels)
+        read = (numbers(x), numbers(delta), self._given(a_log, channels, n), numbers(b), numbers(c), self._given(skip, channels))
+        self._write("scan_step", (held.struct, channels, n, *read, numbers(y)))
         return y
 
     def run(self, tokens: Tensor, positions: Tensor, begins: Tensor) -> bool:

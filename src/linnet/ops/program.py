@@ -13,8 +13,8 @@ same name (torch, linnet/ops); float32 on a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from linnet.ops.kernels import kernels_take, numbers, products
 
 KINDS = (
     "embed", "norm", "product", "pointwise", "rotate", "remember", "attend", "convolve", "matmul", "column_sum", "norm_back",
-    "pointwise_back", "embed_back", "sequences", "sequences_back", "convolution", "convolution_back",
+    "pointwise_back", "embed_back", "sequences", "sequences_back", "convolution", "convolution_back", "route", "mix", "cut", "scan_step",
 )  # as in native/include/linnet.h  # fmt: skip
 INSTANCE_METHODS = {"forward", "logits", "context"}  # that make a module another one when they are put on it
 POINTWISE = ("add", "multiply", "relu", "relu2", "gelu_tanh", "silu", "sigmoid")
@@ -64,6 +64,7 @@ class Program:
         self.rows = rows
         self._tables: dict[Hashable, Table] = {}
         self._works: list[dict[str, Any]] = []
+        self._only_if: Tensor | None = None  # for the works that are being written
         self._alive: list[Tensor] = []  # buffers that works point to
         self._weights: list[Tensor] = []
         self._addresses: list[int] = []  # where their numbers lay, and in what shapes
@@ -118,9 +119,50 @@ class Program:
         """q (rows, H · K) with what two memories hold → (rows, H · K); see `attention_from` (ops/attention.py)."""
         raise NotImplementedError
 
-    def convolve(self, memory: Any, taps: Tensor) -> Tensor:
-        """taps (W, D) over the last W places of a memory → (rows, D); see ops/convolution.py."""
+    def convolve(self, memory: Any, taps: Tensor, bias: Tensor | None = None) -> Tensor:
+        """taps (W, D) over the last W places of a memory, + bias (D,) → (rows, D); see ops/convolution.py."""
         raise NotImplementedError
+
+    def cut(self, x: Tensor, widths: Sequence[int]) -> list[Tensor]:
+        """x (rows, Σ n) → its columns apart, each (rows, n)."""
+        raise CannotRun("columns cut apart")
+
+    def route(
+        self,
+        logits: Tensor,
+        bias: Tensor | None,
+        *,
+        top_k: int,
+        score: str,
+        normalise: bool,
+        scale: float,
+        n_groups: int,
+        top_groups: int,
+    ) -> Tensor:
+        """logits (rows, E), bias (E,) → weights (E, rows), 0 for experts that are not asked; see ops/route.py."""
+        raise CannotRun("routing")
+
+    def mix(self, weights: Tensor, said: Sequence[Tensor]) -> Tensor:
+        """weights (E, rows), what each expert said (rows, D) → its sum by weight (rows, D)."""
+        raise CannotRun("a mixture of experts")
+
+    def held(self) -> Any:
+        """What a state holds and replaces at each token, for the next of its tensors in the order of the layers."""
+        raise CannotRun("a state that is replaced")
+
+    def scan_step(self, held: Any, x: Tensor, delta: Tensor, a_log: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
+        """One token of a selective scan: x, delta (rows, E), b, c (rows, N), a_log (E, N), skip (E,) → (rows, E); see ops/scan.py.
+
+        The steps are softplus(delta), A is -exp(a_log), and the state that is held (rows, E, N).
+        """
+        raise CannotRun("a selective scan")
+
+    @contextmanager
+    def only_if(self, asked: Tensor) -> Iterator[None]:
+        """Works that are written within are passed over where `asked` (rows,), which an earlier work fills, is 0 in all rows."""
+        before, self._only_if = self._only_if, asked
+        yield
+        self._only_if = before
 
     def _fill_inputs(self, tokens: Tensor, positions: Tensor, begins: Tensor) -> None:
         """What the works read: each (rows,) int64. begins: the place where the document of each row began."""
@@ -135,7 +177,8 @@ class Program:
         return ffi.new("linnet_inputs *", (self.rows, *places, products()))
 
     def _write(self, kind: str, fields: tuple[Any, ...]) -> None:
-        self._works.append({"kind": KINDS.index(kind), "work": {kind: fields}})
+        asked = opened()[0].NULL if self._only_if is None else numbers(self._only_if)
+        self._works.append({"kind": KINDS.index(kind), "only_if": asked, "work": {kind: fields}})
 
     def _room(self, *shape: int) -> Tensor:
         """Room for numbers that lives as long as the program."""

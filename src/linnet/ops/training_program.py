@@ -228,9 +228,10 @@ class TrainingProgram(Program):
         self._back.append(back)
         return y
 
-    def convolve(self, memory: Held, taps: Tensor) -> Tensor:
+    def convolve(self, memory: Held, taps: Tensor, bias: Tensor | None = None) -> Tensor:
         x, (width, d) = memory.value, taps.shape
         assert x is not None
+        insist(bias is None, "a convolution with a bias")
         insist(x.shape[1] == d, f"taps of {d} numbers for {x.shape[1]}")
         y = self._room(self.rows, d)
         task = (self.length, width, d, self._read(x), self._given(taps, width, d), numbers(y))

@@ -4,6 +4,8 @@
 //! Every instruction works on arrays of the caller, `rows` rows each. What changes from one call to the next is read through
 //! a pointer: `Inputs`, the memories that states keep (their places grow), the tables by position.
 
+pub mod experts;
+pub mod selection;
 pub mod training;
 mod works;
 
@@ -11,8 +13,10 @@ use super::attention::Rows;
 use super::few_rows::FewRows;
 use super::matmul::{Matmul, Sgemm};
 use super::norm::Norm;
-use super::parallel::{in_turn, Threads};
+use super::parallel::{in_turn_unless, Threads};
 use crate::dispatch;
+use experts::{Mix, Route};
+use selection::{Cut, ScanStep};
 use training::*;
 use works::do_piece;
 
@@ -112,7 +116,7 @@ pub struct Attend {
     pub y: *mut f32,
 }
 
-/// y (rows, d) = Σ_j taps_j ⊙ the input j places back, of a memory with one head, from where the document began.
+/// y (rows, d) = bias + Σ_j taps_j ⊙ the input j places back, of a memory with one head, from where the document began.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Convolve {
@@ -120,14 +124,16 @@ pub struct Convolve {
     pub width: i64,
     pub d: i64,
     pub taps: *const f32,
+    pub bias: *const f32,
     pub y: *mut f32,
 }
 
-/// One of the works above, by number.
+/// One of the works above, by number. only_if: a number for each row; where all are 0, the work is passed over; NULL: never.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Instruction {
     pub kind: u32,
+    pub only_if: *const f32,
     pub work: Work,
 }
 
@@ -151,6 +157,10 @@ pub union Work {
     pub sequences_back: SequencesBack,
     pub convolution: Convolution,
     pub convolution_back: ConvolutionBack,
+    pub route: Route,
+    pub mix: Mix,
+    pub cut: Cut,
+    pub scan_step: ScanStep,
 }
 
 /// The same, so that the compiler knows which.
@@ -172,6 +182,10 @@ enum Known<'a> {
     SequencesBack(&'a SequencesBack),
     Convolution(&'a Convolution),
     ConvolutionBack(&'a ConvolutionBack),
+    Route(&'a Route),
+    Mix(&'a Mix),
+    Cut(&'a Cut),
+    ScanStep(&'a ScanStep),
 }
 
 impl Instruction {
@@ -194,6 +208,10 @@ impl Instruction {
             14 => Known::SequencesBack(&self.work.sequences_back),
             15 => Known::Convolution(&self.work.convolution),
             16 => Known::ConvolutionBack(&self.work.convolution_back),
+            17 => Known::Route(&self.work.route),
+            18 => Known::Mix(&self.work.mix),
+            19 => Known::Cut(&self.work.cut),
+            20 => Known::ScanStep(&self.work.scan_step),
             _ => return None,
         })
     }
@@ -201,6 +219,7 @@ impl Instruction {
 
 struct Program<'a> {
     works: Vec<Known<'a>>,
+    only_if: Vec<*const f32>,
     inputs: &'a Inputs,
     threads: usize,
 }
@@ -216,15 +235,21 @@ unsafe impl Sync for Program<'_> {}
 pub unsafe fn run(instructions: &[Instruction], inputs: &Inputs, threads: Threads) -> bool {
     let works: Option<Vec<_>> = instructions.iter().map(|instruction| instruction.known()).collect();
     let Some(works) = works else { return false };
-    let program = Program { works, inputs, threads: (threads.count as usize).max(1) };
+    let only_if = instructions.iter().map(|instruction| instruction.only_if).collect();
+    let program = Program { works, only_if, inputs, threads: (threads.count as usize).max(1) };
     if !inputs.is_sound() || !program.works.iter().all(|work| program.is_sound(work)) {
         return false;
     }
     let turns: Vec<usize> = program.works.iter().map(|work| program.pieces(work)).collect();
     let program = &program;
-    in_turn(threads, &turns, |turn, piece| {
-        dispatch!(do_piece(program: &Program, turn: usize, piece: usize));
-    });
+    in_turn_unless(
+        threads,
+        &turns,
+        |turn| program.nobody_asks(turn),
+        |turn, piece| {
+            dispatch!(do_piece(program: &Program, turn: usize, piece: usize));
+        },
+    );
     true
 }
 
@@ -235,6 +260,13 @@ impl Inputs {
 }
 
 impl Program<'_> {
+    /// Whether what decides on a work is 0 in all rows.
+    fn nobody_asks(&self, turn: usize) -> bool {
+        let asked = self.only_if[turn];
+        // SAFETY: `run` asks for rows numbers
+        !asked.is_null() && (0..self.inputs.rows as usize).all(|r| unsafe { *asked.add(r) } == 0.0)
+    }
+
     /// Pieces of a work, each of which one thread does.
     fn pieces(&self, work: &Known) -> usize {
         let rows = self.inputs.rows as usize;
@@ -252,7 +284,9 @@ impl Program<'_> {
             Known::SequencesBack(work) => (work.task.shape.batch * work.task.shape.groups) as usize,
             Known::Convolution(work) => work.pieces(rows),
             Known::ConvolutionBack(work) => work.pieces(rows),
+            Known::ScanStep(work) => work.pieces(rows),
             Known::Embed(_) | Known::Rotate(_) | Known::Remember(_) | Known::Convolve(_) => rows,
+            Known::Route(_) | Known::Mix(_) | Known::Cut(_) => rows,
         }
     }
 
@@ -307,6 +341,10 @@ impl Program<'_> {
                 let pointers = !work.forward.x.is_null() && !work.forward.taps.is_null();
                 pointers && !work.g.is_null() && !work.x.is_null() && !work.taps.is_null() && work.forward.length > 0
             }
+            Known::Route(work) => work.is_sound(),
+            Known::Mix(work) => work.is_sound(),
+            Known::Cut(work) => work.is_sound(),
+            Known::ScanStep(work) => work.is_sound(),
         }
     }
 }

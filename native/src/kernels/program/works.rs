@@ -26,6 +26,10 @@ pub(super) unsafe fn do_piece<M: Isa>(program: &Program, turn: usize, i: usize) 
         Known::SequencesBack(work) => work.piece::<M>(i),
         Known::Convolution(work) => work.piece::<M>(inputs, i),
         Known::ConvolutionBack(work) => work.piece::<M>(inputs, i),
+        Known::Route(work) => work.piece(inputs.rows as usize, i),
+        Known::Mix(work) => work.piece::<M>(inputs.rows as usize, i),
+        Known::Cut(work) => work.piece(i),
+        Known::ScanStep(work) => work.piece::<M>(inputs.positions, i),
     }
 }
 
@@ -127,6 +131,7 @@ unsafe fn convolve(work: &Convolve, inputs: &Inputs, r: usize) {
     let near = (work.width as usize).min(places - memory.before(inputs, r));
     for i in 0..d {
         let tap = |back: usize| *work.taps.add(back * d + i) * *memory.rows.at(r, 0, places - 1 - back).add(i);
-        *work.y.add(r * d + i) = (0..near).map(tap).sum();
+        let bias = if work.bias.is_null() { 0.0 } else { *work.bias.add(i) };
+        *work.y.add(r * d + i) = (0..near).map(tap).sum::<f32>() + bias;
     }
 }

@@ -24,6 +24,7 @@ from linnet.core.errors import explain
 from linnet.model.channel.mlp import GLU, MLP
 from linnet.model.linear import LinearLayer
 from linnet.model.spec import ChannelMixer, FeedForward
+from linnet.ops.program import Program, lower
 from linnet.ops.route import Score, balance_loss, entropy, load, mix, route
 
 
@@ -152,6 +153,19 @@ class MoELayer(nn.Module):
         if not torch.is_grad_enabled():
             return y, {}
         return y, self._aux(chosen, scores) if real is None else self._aux(chosen[real.flatten()], scores[real.flatten()])
+
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        spec = self.spec
+        weights = program.route(
+            lower(self.router, program, x), self.bias, top_k=spec.top_k, score=spec.score, normalise=spec.normalise, scale=spec.scale,
+            n_groups=spec.n_groups, top_groups=spec.top_groups,
+        )  # fmt: skip
+        said = []
+        for expert, asked in zip(self.experts, weights, strict=True):
+            with program.only_if(asked):
+                said.append(lower(expert, program, x))
+        y = program.mix(weights, said)
+        return y if self.shared is None else program.pointwise("add", y, lower(self.shared, program, x))
 
     def _aux(self, chosen: Tensor, scores: Tensor) -> dict[str, Tensor]:
         """What is added to the loss, a token, and pairs (sum, count) for the log; counts the load for the biases."""

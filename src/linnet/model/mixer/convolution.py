@@ -86,7 +86,7 @@ class ConvolutionLayer(nn.Module):
         y = convolve(torch.cat((before, x), 1), self.taps, near)[:, n_before:]
         return y, Recent(state.inputs.append(x))
 
-    def lower(self, program: Program, x: Tensor) -> Tensor:
+    def lower(self, program: Program, x: Tensor, bias: Tensor | None = None) -> Tensor:
         inputs = program.memory()
         program.remember(inputs, x, x.shape[1])
-        return program.convolve(inputs, self.taps)
+        return program.convolve(inputs, self.taps, bias)

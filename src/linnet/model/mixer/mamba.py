@@ -24,6 +24,8 @@ from linnet.model.linear import Dense, build_linear, project
 from linnet.model.mixer.convolution import ConvolutionLayer, Recent
 from linnet.model.norm import RMSNorm
 from linnet.model.spec import Linear, Norm, TokenMixer
+from linnet.model.state import OneMore, Tail
+from linnet.ops.program import Program, lower
 from linnet.ops.scan import LEAST_PLACES, selective_scan, selective_scan_alone
 
 
@@ -101,11 +103,20 @@ class Mamba(TokenMixer):
 
 
 @dataclass(frozen=True, eq=False)
-class Selected:
+class Selected(OneMore):
     """What Mamba remembers: the last inputs of the convolution, and h (B, E, N), which is replaced and never written to."""
 
     recent: Recent
     h: Tensor
+
+    def tails(self) -> tuple[Tail, ...]:
+        return self.recent.tails()
+
+    def replaced(self) -> tuple[Tensor, ...]:
+        return (self.h,)
+
+    def longer(self) -> Selected:
+        return Selected(self.recent.longer(), torch.empty_like(self.h))
 
     def select(self, rows: Tensor) -> Selected:
         return Selected(self.recent.select(rows), self.h[rows])
@@ -167,6 +178,17 @@ class MambaLayer(nn.Module):
             y, h = selective_scan(*inputs, state.h.to(number), first)
         y = y.to(x.dtype) * silu(gate)
         return self.o(y), None if recent is None or h is None else Selected(recent, h)  # (B, T, D)
+
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        gate = program.pointwise("silu", lower(self.gate, program, x))
+        bias = () if self.convolution_bias is None else (self.convolution_bias,)
+        x = program.pointwise("silu", lower(self.convolution, program, lower(self.x, program, x), *bias))
+        parts = program.cut(lower(self.selection, program, x), self.widths)
+        if self.norms is not None:
+            parts = [lower(norm, program, part) for norm, part in zip(self.norms, parts, strict=True)]
+        rank, b, c = parts
+        y = program.scan_step(program.held(), x, lower(self.dt, program, rank), self.a_log, b, c, self.skip)
+        return lower(self.o, program, program.pointwise("multiply", y, gate))
 
 
 def begins(context: Context) -> Tensor | None:
