@@ -23,6 +23,8 @@ from statistics import median
 
 import torch
 
+from linnet.generate.decode import Decoder
+from linnet.generate.sampler import Sampling
 from linnet.model import (
     GLU,
     KNN,
@@ -126,12 +128,15 @@ def peak_mib(name: str, d_model: int, layers: int, length: int, tokens: int) -> 
 
 @torch.no_grad()
 def decoding(network: Network, length: int, new: int) -> tuple[float, int]:
-    """(tokens a second after `length` tokens, bytes of state by then)."""
-    text = torch.randint(0, 257, (1, length), generator=torch.Generator().manual_seed(0))
-    state = network(text, state=network.new_state(1)).state
+    """(tokens a second after `length` tokens, as `linnet generate` writes them; bytes of state by then)."""
+    text = torch.randint(0, 257, (length,), generator=torch.Generator().manual_seed(0))
+    decoder = Decoder(network, [text.tolist()], Sampling(temperature=0))
+    decoder.step()
+    decoder.read()  # writes the program down, where there is one
     started = time.perf_counter()
-    for i in range(new):
-        state = network(text[:, i : i + 1], state=state).state
+    for _ in range(new):
+        decoder.step()
+        decoder.read()
     seconds = time.perf_counter() - started
     number = network.embedding.weight.element_size()
     mixers = (sublayer.mixer for sublayer in network.spec.decoder.sublayers())

@@ -569,15 +569,6 @@ typedef struct {
     float *y;
 } linnet_mix;
 
-/* y (rows, d) = d columns of x (rows, n), from `first` on. */
-typedef struct {
-    int64_t n;
-    int64_t first;
-    int64_t d;
-    const float *x;
-    float *y;
-} linnet_cut;
-
 /* What a state held and is to hold. */
 typedef struct {
     const float *before;
@@ -598,6 +589,27 @@ typedef struct {
     const float *skip;
     float *y;
 } linnet_scan_step;
+
+/* d columns of `count` rows, from rows that are from_n numbers apart to rows that are to_n apart. */
+typedef struct {
+    int64_t count;
+    int64_t d;
+    int64_t from_n;
+    int64_t to_n;
+    const float *from;
+    float *to;
+} linnet_columns;
+
+/* y (rows, heads, f) of x (rows, heads, d) by a matrix for each head: w (heads, f, d), or (heads, d, f) if `turned`. */
+typedef struct {
+    int64_t heads;
+    int64_t d;
+    int64_t f;
+    int32_t turned;
+    const float *x;
+    const float *w;
+    float *y;
+} linnet_by_head;
 
 /* Pieces of the rows of a norm, whose parts of a sum `linnet_norm_back` writes. */
 uint64_t linnet_norm_pieces(uint64_t count, uint64_t d);
@@ -627,8 +639,9 @@ typedef struct {
         linnet_convolution_back convolution_back;
         linnet_route route;
         linnet_mix mix;
-        linnet_cut cut;
         linnet_scan_step scan_step;
+        linnet_columns columns;
+        linnet_by_head by_head;
     } work;
 } linnet_instruction;
 

@@ -9,7 +9,7 @@ from sentences import SENTENCES
 from torch import Tensor
 
 import laws
-from linnet.model import GLU, MLP, Alibi, Attention, Convolution, Dense, Mamba, MoE, Network
+from linnet.model import GLU, MLP, Alibi, Attention, Convolution, Dense, LatentAttention, Mamba, MoE, Network
 from linnet.model.spec import Mixer
 from linnet.model.training_programs import TrainingPrograms
 
@@ -29,11 +29,11 @@ def is_written_down(mixer: Mixer) -> bool:
 
 
 def is_decoded(mixer: Mixer) -> bool:
-    """Whether it says so for one more token, too: two have no program that trains them."""
+    """Whether it says so for one more token, too: three have no program that trains them."""
     match mixer:
         case MoE():
             return is_written_down(mixer.expert)
-        case Mamba():
+        case Mamba() | LatentAttention():
             return mixer.linear == Dense()
         case _:
             return is_written_down(mixer)

@@ -30,6 +30,7 @@ from linnet.ops.one_token_program import Memory, OneTokenProgram
 from linnet.ops.route import route
 from linnet.ops.scan import selective_scan_reference
 from linnet.zoo import Linnet
+from linnet.zoo.deepseek import Deepseek
 from linnet.zoo.jamba import Jamba
 
 pytestmark = [
@@ -42,9 +43,11 @@ ROPE = "attention n_heads=4 position=rope"
 WINDOW = "attention n_heads=4 window=5 position=rope"
 CONVOLUTION = "convolution"
 MAMBA = next(name for name in CAUSAL if name.startswith("mamba"))
+LATENT = next(name for name in CAUSAL if name.startswith("latent"))
 MOE = next(name for name in CAUSAL if name.startswith("moe"))
 LINNET = describe(Linnet.examples()[1])
 JAMBA = describe(Jamba.examples()[1])
+DEEPSEEK = describe(Deepseek.examples()[1])
 
 
 def decodes_by_program(name: str) -> bool:
@@ -95,7 +98,7 @@ def test_7_states_of_programs_are_values(name: str, hold: Hold) -> None:
 
 @pytest.mark.parametrize("vectors", VECTORS)
 @pytest.mark.parametrize("rows", [1, 2, 5, MOST_ROWS])
-@pytest.mark.parametrize("family", [LINNET, JAMBA], ids=["linnet", "jamba"])
+@pytest.mark.parametrize("family", [LINNET, JAMBA, DEEPSEEK], ids=["linnet", "jamba", "deepseek"])
 def test_7_on_every_kind_of_processor_and_thread(vectors: str, rows: int, family: str, hold: Hold) -> None:
     """Widths that fill no vector, positions beyond the first table, and the same bits with one thread and with two."""
     network = build(CAUSAL[family]).eval()
@@ -451,15 +454,18 @@ def test_instructions_that_make_no_sense_are_codes_and_not_crashes() -> None:
     assert run(18, "mix", 2, 4, numbers, said, numbers + 8) == 0
     assert run(18, "mix", 2, 4, numbers, ffi.new("float *[2]", [numbers, ffi.NULL]), numbers + 8) == -1
     assert run(18, "mix", 2, 4, numbers, ffi.NULL, numbers + 8) == -1
-    assert run(19, "cut", 4, 2, 2, numbers, numbers + 8) == 0
-    assert run(19, "cut", 4, 3, 2, numbers, numbers + 8) == -1
-    assert run(19, "cut", 4, -1, 2, numbers, numbers + 8) == -1
     held = ffi.new("linnet_held *", (numbers, numbers + 8))
-    assert run(20, "scan_step", held, 2, 2, *[numbers] * 6, numbers + 12) == 0
-    assert run(20, "scan_step", ffi.new("linnet_held *"), 2, 2, *[numbers] * 6, numbers + 12) == -1
-    assert run(20, "scan_step", held, 2, 0, *[numbers] * 6, numbers + 12) == -1
-    assert run(20, "scan_step", held, 2, 2, *[numbers] * 5, ffi.NULL, numbers + 12) == -1
-    assert run(21, "convolve", memory, 2, 4, numbers, numbers, numbers + 8) == -1, "a work that there is not"
+    assert run(19, "scan_step", held, 2, 2, *[numbers] * 6, numbers + 12) == 0
+    assert run(19, "scan_step", ffi.new("linnet_held *"), 2, 2, *[numbers] * 6, numbers + 12) == -1
+    assert run(19, "scan_step", held, 2, 0, *[numbers] * 6, numbers + 12) == -1
+    assert run(19, "scan_step", held, 2, 2, *[numbers] * 5, ffi.NULL, numbers + 12) == -1
+    assert run(20, "columns", 2, 2, 4, 2, numbers, numbers + 8) == 0
+    assert run(20, "columns", 2, 3, 4, 2, numbers, numbers + 8) == -1, "rows that are wider than they are apart"
+    assert run(20, "columns", 0, 2, 4, 2, numbers, numbers + 8) == -1
+    assert run(21, "by_head", 2, 2, 1, 0, numbers, numbers, numbers + 8) == 0
+    assert run(21, "by_head", 2, 2, 0, 0, numbers, numbers, numbers + 8) == -1
+    assert run(21, "by_head", 2, 2, 1, 0, numbers, ffi.NULL, numbers + 8) == -1
+    assert run(22, "convolve", memory, 2, 4, numbers, numbers, numbers + 8) == -1, "a work that there is not"
     for bad in (2, -1):
         places[0] = bad
         assert run(0, "embed", table, 0, 0, 4, 1.0, numbers) == -1, "a token without a row"
@@ -557,6 +563,15 @@ def all_count_alike(patch: Patch) -> None:
     )
 
 
+def nothing_turned(patch: Patch) -> None:
+    patch.setattr(OneTokenProgram, "rotate", lambda self, x, d_head, make, key: x)
+
+
+def side_by_side_the_other_way(patch: Patch) -> None:
+    join = OneTokenProgram.join
+    patch.setattr(OneTokenProgram, "join", lambda self, parts, heads=1: join(self, parts[::-1], heads))
+
+
 Law = Callable[[Any, Tensor], float]
 MUTANTS: list[tuple[Callable[[Patch], None], Law, str]] = [
     (begin_at_the_start, laws.padding_changes_nothing, ROPE),
@@ -571,6 +586,8 @@ MUTANTS: list[tuple[Callable[[Patch], None], Law, str]] = [
     (steps_of_another_gate, laws.cut_anywhere, MAMBA),
     (replace_in_place, laws.branches_are_independent, MAMBA),
     (forget_the_shift, laws.cut_anywhere, MAMBA),
+    (nothing_turned, laws.cut_anywhere, LATENT),
+    (side_by_side_the_other_way, laws.cut_anywhere, LATENT),
     (nobody_is_asked, laws.cut_anywhere, MOE),
     (all_count_alike, laws.cut_anywhere, MOE),
 ]

@@ -148,14 +148,32 @@ class OneTokenProgram(Program):
         self._write("convolve", (memory.struct, width, d, self._given(taps, width, d), self._given(bias, d), numbers(y)))
         return y
 
-    def cut(self, x: Tensor, widths: Sequence[int]) -> list[Tensor]:
-        n, found, first = x.shape[1], [], 0
-        insist(sum(widths) == n, f"columns of {widths} in {n}")
+    def split(self, x: Tensor, widths: Sequence[int], heads: int = 1) -> list[Tensor]:
+        n, found, first = x.shape[1] // heads, [], 0
+        insist(sum(widths) * heads == x.shape[1], f"columns of {widths} in {heads} heads of {n}")
         for d in widths:
-            found.append(self._buffer(d))
-            self._write("cut", (n, first, d, numbers(x), numbers(found[-1])))
+            found.append(self._buffer(heads * d))
+            self._write("columns", (self.rows * heads, d, n, d, numbers(x) + first, numbers(found[-1])))
             first += d
         return found
+
+    def join(self, parts: Sequence[Tensor], heads: int = 1) -> Tensor:
+        y, first = self._buffer(sum(part.shape[1] for part in parts)), 0
+        for part in parts:
+            d = part.shape[1] // heads
+            insist(d * heads == part.shape[1], f"{heads} heads in {part.shape[1]} numbers")
+            self._write("columns", (self.rows * heads, d, d, y.shape[1] // heads, numbers(part), numbers(y) + first))
+            first += d
+        return y
+
+    def by_head(self, x: Tensor, weight: Tensor, heads: int, *, turned: bool = False) -> Tensor:
+        d = x.shape[1] // heads
+        f = weight.shape[1] if turned else weight.shape[0] // heads
+        shape = (heads * d, f) if turned else (heads * f, d)
+        insist(d * heads == x.shape[1], f"{heads} heads in {x.shape[1]} numbers")
+        y = self._buffer(heads * f)
+        self._write("by_head", (heads, d, f, turned, numbers(x), self._given(weight, *shape), numbers(y)))
+        return y
 
     def route(
         self,

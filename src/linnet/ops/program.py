@@ -25,7 +25,8 @@ from linnet.ops.kernels import kernels_take, numbers, products
 
 KINDS = (
     "embed", "norm", "product", "pointwise", "rotate", "remember", "attend", "convolve", "matmul", "column_sum", "norm_back",
-    "pointwise_back", "embed_back", "sequences", "sequences_back", "convolution", "convolution_back", "route", "mix", "cut", "scan_step",
+    "pointwise_back", "embed_back", "sequences", "sequences_back", "convolution", "convolution_back", "route", "mix", "scan_step",
+    "columns", "by_head",
 )  # as in native/include/linnet.h  # fmt: skip
 INSTANCE_METHODS = {"forward", "logits", "context"}  # that make a module another one when they are put on it
 POINTWISE = ("add", "multiply", "relu", "relu2", "gelu_tanh", "silu", "sigmoid")
@@ -123,9 +124,17 @@ class Program:
         """taps (W, D) over the last W places of a memory, + bias (D,) → (rows, D); see ops/convolution.py."""
         raise NotImplementedError
 
-    def cut(self, x: Tensor, widths: Sequence[int]) -> list[Tensor]:
-        """x (rows, Σ n) → its columns apart, each (rows, n)."""
-        raise CannotRun("columns cut apart")
+    def split(self, x: Tensor, widths: Sequence[int], heads: int = 1) -> list[Tensor]:
+        """x (rows, heads · Σ n) → the columns of each head apart, (rows, heads · n) for each n."""
+        raise CannotRun("columns that are taken apart")
+
+    def join(self, parts: Sequence[Tensor], heads: int = 1) -> Tensor:
+        """The way back from `split`."""
+        raise CannotRun("columns that are laid side by side")
+
+    def by_head(self, x: Tensor, weight: Tensor, heads: int, *, turned: bool = False) -> Tensor:
+        """x (rows, H · D), weight (H · F, D), or (H · D, F) if turned: a matrix for each head → (rows, H · F)."""
+        raise CannotRun("a matrix for each head")
 
     def route(
         self,

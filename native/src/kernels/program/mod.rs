@@ -5,7 +5,8 @@
 //! a pointer: `Inputs`, the memories that states keep (their places grow), the tables by position.
 
 pub mod experts;
-pub mod selection;
+pub mod heads;
+pub mod scan_step;
 pub mod training;
 mod works;
 
@@ -16,7 +17,8 @@ use super::norm::Norm;
 use super::parallel::{in_turn_unless, Threads};
 use crate::dispatch;
 use experts::{Mix, Route};
-use selection::{Cut, ScanStep};
+use heads::{ByHead, Columns};
+use scan_step::ScanStep;
 use training::*;
 use works::do_piece;
 
@@ -159,8 +161,9 @@ pub union Work {
     pub convolution_back: ConvolutionBack,
     pub route: Route,
     pub mix: Mix,
-    pub cut: Cut,
     pub scan_step: ScanStep,
+    pub columns: Columns,
+    pub by_head: ByHead,
 }
 
 /// The same, so that the compiler knows which.
@@ -184,8 +187,9 @@ enum Known<'a> {
     ConvolutionBack(&'a ConvolutionBack),
     Route(&'a Route),
     Mix(&'a Mix),
-    Cut(&'a Cut),
     ScanStep(&'a ScanStep),
+    Columns(&'a Columns),
+    ByHead(&'a ByHead),
 }
 
 impl Instruction {
@@ -210,8 +214,9 @@ impl Instruction {
             16 => Known::ConvolutionBack(&self.work.convolution_back),
             17 => Known::Route(&self.work.route),
             18 => Known::Mix(&self.work.mix),
-            19 => Known::Cut(&self.work.cut),
-            20 => Known::ScanStep(&self.work.scan_step),
+            19 => Known::ScanStep(&self.work.scan_step),
+            20 => Known::Columns(&self.work.columns),
+            21 => Known::ByHead(&self.work.by_head),
             _ => return None,
         })
     }
@@ -286,7 +291,9 @@ impl Program<'_> {
             Known::ConvolutionBack(work) => work.pieces(rows),
             Known::ScanStep(work) => work.pieces(rows),
             Known::Embed(_) | Known::Rotate(_) | Known::Remember(_) | Known::Convolve(_) => rows,
-            Known::Route(_) | Known::Mix(_) | Known::Cut(_) => rows,
+            Known::Route(_) | Known::Mix(_) => rows,
+            Known::Columns(_) => 1,
+            Known::ByHead(work) => rows * work.heads as usize,
         }
     }
 
@@ -343,8 +350,9 @@ impl Program<'_> {
             }
             Known::Route(work) => work.is_sound(),
             Known::Mix(work) => work.is_sound(),
-            Known::Cut(work) => work.is_sound(),
             Known::ScanStep(work) => work.is_sound(),
+            Known::Columns(work) => work.is_sound(),
+            Known::ByHead(work) => work.is_sound(),
         }
     }
 }

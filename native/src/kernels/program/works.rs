@@ -28,8 +28,9 @@ pub(super) unsafe fn do_piece<M: Isa>(program: &Program, turn: usize, i: usize) 
         Known::ConvolutionBack(work) => work.piece::<M>(inputs, i),
         Known::Route(work) => work.piece(inputs.rows as usize, i),
         Known::Mix(work) => work.piece::<M>(inputs.rows as usize, i),
-        Known::Cut(work) => work.piece(i),
         Known::ScanStep(work) => work.piece::<M>(inputs.positions, i),
+        Known::Columns(work) => work.piece(),
+        Known::ByHead(work) => work.piece::<M>(i),
     }
 }
 

@@ -30,7 +30,7 @@ from linnet.model.state import Tail, Tails
 from linnet.ops.attention import attention, attention_from
 from linnet.ops.kernels import kernels_take
 from linnet.ops.latent import Attend, absorbing_pays, latent_attention, with_shared_key
-from linnet.ops.program import untouched
+from linnet.ops.program import Program, insist, lower, untouched
 from linnet.ops.rope import rotate
 
 
@@ -184,10 +184,36 @@ class LatentAttentionLayer(nn.Module):
             y = self._expanded(q, rows, attend)
         return self.o(y.transpose(1, 2).reshape(batch, n_tokens, -1)), state  # (B, T, D)
 
+    def lower(self, program: Program, x: Tensor) -> Tensor:
+        """The absorbed form: what is remembered is looked at as it is, and its latent is its own value."""
+        heads, (n, r, _), c = self.spec.n_heads, self.width, self.spec.d_latent
+        insist(self._plain(), "matrices of heads that are not plain ones")
+        if self.spec.d_query_latent is None:
+            q = lower(self.q, program, x)
+        else:
+            q = lower(self.q_latent, program, x)
+            q = lower(self.q_up, program, q if self.q_norm is None else lower(self.q_norm, program, q))
+        own, turned = program.split(q, (n, r), heads)
+        latent, key = lower(self.latent, program, x), lower(self.key, program, x)
+        latent = latent if self.norm is None else lower(self.norm, program, latent)
+        rope = self.spec.position
+        if isinstance(rope, Rope):
+            turned, key = (
+                program.rotate(each, r, partial(rope.table, d_head=r), (rope, rope.d_rotary(r))) for each in (turned, key)
+            )
+        rows = program.memory()
+        program.remember(rows, program.join((latent, key)), c + r)
+        q = program.join((program.by_head(own, self.k_up.weight, heads, turned=True), turned), heads)  # type: ignore[arg-type]
+        y, _ = program.split(program.attend(q, rows, rows, 1, c + r, self.scale, None), (c, r), heads)
+        return lower(self.o, program, program.by_head(y, self.v_up.weight, heads))  # type: ignore[arg-type]
+
+    def _plain(self) -> bool:
+        return all(type(up) is LinearLayer and untouched(up) for up in (self.k_up, self.v_up))
+
     def absorbs(self, n_queries: int, n_keys: int) -> bool:
         """Whether U_k and U_v go to the side of the queries: fewer of them than keys, less work, and plain matrices."""
         fewer = n_queries < n_keys and absorbing_pays(n_queries, n_keys, self.spec.d_latent, *self.width)
-        return fewer and all(type(up) is LinearLayer and untouched(up) for up in (self.k_up, self.v_up))
+        return fewer and self._plain()
 
     def _project(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Of places x (B, T, D) the queries (B, H, T, N + R), and what is remembered (B, 1, T, C + R)."""

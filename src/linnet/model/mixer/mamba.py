@@ -183,7 +183,7 @@ class MambaLayer(nn.Module):
         gate = program.pointwise("silu", lower(self.gate, program, x))
         bias = () if self.convolution_bias is None else (self.convolution_bias,)
         x = program.pointwise("silu", lower(self.convolution, program, lower(self.x, program, x), *bias))
-        parts = program.cut(lower(self.selection, program, x), self.widths)
+        parts = program.split(lower(self.selection, program, x), self.widths)
         if self.norms is not None:
             parts = [lower(norm, program, part) for norm, part in zip(self.norms, parts, strict=True)]
         rank, b, c = parts

@@ -1,19 +1,8 @@
-//! One more token of a selective scan, and columns cut apart for it. `linnet/ops/scan.py` has the formula.
+//! One more token of a selective scan. `linnet/ops/scan.py` has the formula.
 
 use super::super::simd::{exp, load_n, store_n, Isa};
 
 const CHANNELS: usize = 64; // of a piece
-
-/// y (rows, d) = d columns of x (rows, n), from the first on.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Cut {
-    pub n: i64,
-    pub first: i64,
-    pub d: i64,
-    pub x: *const f32,
-    pub y: *mut f32,
-}
 
 /// What a state held and is to hold, (rows, …).
 #[repr(C)]
@@ -38,18 +27,6 @@ pub struct ScanStep {
     pub c: *const f32,
     pub skip: *const f32,
     pub y: *mut f32,
-}
-
-impl Cut {
-    pub fn is_sound(&self) -> bool {
-        let sizes = self.first >= 0 && self.d > 0 && self.first + self.d <= self.n;
-        sizes && !self.x.is_null() && !self.y.is_null()
-    }
-
-    pub unsafe fn piece(&self, r: usize) {
-        let from = self.x.add(r * self.n as usize + self.first as usize);
-        std::ptr::copy_nonoverlapping(from, self.y.add(r * self.d as usize), self.d as usize);
-    }
 }
 
 impl ScanStep {
