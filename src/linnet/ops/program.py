@@ -168,10 +168,13 @@ class Program:
 
     @contextmanager
     def only_if(self, asked: Tensor) -> Iterator[None]:
-        """Works that are written within are passed over where `asked` (rows,), which an earlier work fills, is 0 in all rows."""
-        before, self._only_if = self._only_if, asked
-        yield
-        self._only_if = before
+        """Works that are written within are passed over where `asked` (rows,), which one earlier work fills, is 0 in all rows."""
+        insist(self._only_if is None, "works that are passed over within others that are")
+        self._only_if = asked
+        try:
+            yield
+        finally:
+            self._only_if = None
 
     def _fill_inputs(self, tokens: Tensor, positions: Tensor, begins: Tensor) -> None:
         """What the works read: each (rows,) int64. begins: the place where the document of each row began."""

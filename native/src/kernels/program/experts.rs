@@ -33,13 +33,13 @@ pub struct Mix {
 }
 
 impl Route {
-    pub fn is_sound(&self) -> bool {
+    pub(super) fn is_sound(&self) -> bool {
         let groups = self.n_groups > 0 && self.n_experts % self.n_groups == 0 && (1..=self.n_groups).contains(&self.top_groups);
         let most = if groups { self.top_groups * (self.n_experts / self.n_groups) } else { 0 };
         groups && (1..=most).contains(&self.top_k) && !self.logits.is_null() && !self.weights.is_null()
     }
 
-    pub unsafe fn piece(&self, rows: usize, r: usize) {
+    pub(super) unsafe fn piece(&self, rows: usize, r: usize) {
         let (n, groups) = (self.n_experts as usize, self.n_groups as usize);
         let mut scratch = Scratch::take(2 * n + groups);
         let mut parts = scratch.parts();
@@ -116,14 +116,14 @@ fn take_largest(numbers: &mut [f32]) -> usize {
 }
 
 impl Mix {
-    pub unsafe fn is_sound(&self) -> bool {
+    pub(super) unsafe fn is_sound(&self) -> bool {
         let sizes = self.n_experts > 0 && self.d > 0;
         let pointers = !self.weights.is_null() && !self.said.is_null() && !self.y.is_null();
         sizes && pointers && (0..self.n_experts as usize).all(|e| !(*self.said.add(e)).is_null())
     }
 
     #[inline(always)]
-    pub unsafe fn piece<M: Isa>(&self, rows: usize, r: usize) {
+    pub(super) unsafe fn piece<M: Isa>(&self, rows: usize, r: usize) {
         let d = self.d as usize;
         for i in (0..d).step_by(M::LANES) {
             let (at, lanes) = (r * d + i, M::LANES.min(d - i));

@@ -28,12 +28,12 @@ pub struct ByHead {
 }
 
 impl Columns {
-    pub fn is_sound(&self) -> bool {
+    pub(super) fn is_sound(&self) -> bool {
         self.count > 0 && self.d > 0 && self.d <= self.from_n.min(self.to_n) && !self.from.is_null() && !self.to.is_null()
     }
 
     /// All of it: some numbers.
-    pub unsafe fn piece(&self) {
+    pub(super) unsafe fn piece(&self) {
         for i in 0..self.count as usize {
             let (from, to) = (self.from.add(i * self.from_n as usize), self.to.add(i * self.to_n as usize));
             std::ptr::copy_nonoverlapping(from, to, self.d as usize);
@@ -42,14 +42,14 @@ impl Columns {
 }
 
 impl ByHead {
-    pub fn is_sound(&self) -> bool {
+    pub(super) fn is_sound(&self) -> bool {
         let sizes = self.heads > 0 && self.d > 0 && self.f > 0;
         sizes && !self.x.is_null() && !self.w.is_null() && !self.y.is_null()
     }
 
     /// One head of one row.
     #[inline(always)]
-    pub unsafe fn piece<M: Isa>(&self, i: usize) {
+    pub(super) unsafe fn piece<M: Isa>(&self, i: usize) {
         let (d, f) = (self.d as usize, self.f as usize);
         let w = self.w.add(i % self.heads as usize * d * f);
         let (x, y) = (self.x.add(i * d), self.y.add(i * f));

@@ -30,7 +30,7 @@ pub struct ScanStep {
 }
 
 impl ScanStep {
-    pub unsafe fn is_sound(&self) -> bool {
+    pub(super) unsafe fn is_sound(&self) -> bool {
         let read = [self.x, self.delta, self.a_log, self.b, self.c, self.skip];
         let held = !self.held.is_null() && !(*self.held).before.is_null() && !(*self.held).after.is_null();
         self.channels > 0 && self.n > 0 && held && !self.y.is_null() && !read.iter().any(|p| p.is_null())
@@ -40,13 +40,13 @@ impl ScanStep {
         (self.channels as usize).div_ceil(CHANNELS)
     }
 
-    pub fn pieces(&self, rows: usize) -> usize {
+    pub(super) fn pieces(&self, rows: usize) -> usize {
         rows * self.groups()
     }
 
     /// positions: of each row's token; at 0 a document begins, and what is before does not count, and be it no number.
     #[inline(always)]
-    pub unsafe fn piece<M: Isa>(&self, positions: *const i64, i: usize) {
+    pub(super) unsafe fn piece<M: Isa>(&self, positions: *const i64, i: usize) {
         let (r, first) = (i / self.groups(), i % self.groups() * CHANNELS);
         let (channels, n, begins) = (self.channels as usize, self.n as usize, *positions.add(r) == 0);
         let (b, c) = (self.b.add(r * n), self.c.add(r * n));
