@@ -1,9 +1,9 @@
 """Words beside each other: time of a training step against the length of the text, its memory, decoding, and what is remembered.
 
     python benchmarks/architectures.py [--mixers attention mamba …] [--lengths 512 1024 2048 4096] [--tokens 4096]
-                                       [--d-model 256] [--layers 1] [--rounds 5] [--threads N] [--decode 64]
+                                       [--rows 0] [--d-model 256] [--layers 1] [--rounds 5] [--threads N] [--decode 64] [--flash 8192]
 
-A step is forward and backward of `--layers` sublayers (norm and word, no MLP) over `--tokens` tokens, in rows of each length. Rounds
+A step is forward and backward of `--layers` sublayers (norm and word, no MLP) over `--tokens` tokens in rows of each length, or over `--rows` rows. Rounds
 take the words in turns, so that a busy machine is busy for all of them; what is printed is the fastest step, and the median of the ratios to the
 first word's within a round. Memory is what one step in a process of its own takes beyond what was there before it. Decoding goes on after as
 many tokens as the length says, one row, one token at a time. A second table sets the mixture of experts beside an MLP with as
@@ -214,7 +214,8 @@ def main() -> None:
     size = f"{asked.rows} rows a step" if asked.rows else f"{asked.tokens:,} tokens a step"
     print(f"{asked.layers} x d_model {asked.d_model}, {size}, {asked.threads} threads, torch {torch.__version__}")
     mixers(asked)
-    channels(asked)
+    if not asked.rows:
+        channels(asked)
     flash(asked)
 
 

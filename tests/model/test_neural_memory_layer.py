@@ -14,8 +14,7 @@ from linnet.model.context import Context
 from linnet.model.mixer.gated import GatedLayer
 from linnet.model.mixer.neural_memory import NeuralMemoryLayer, Trained
 from linnet.model.network import positions_within
-from linnet.ops.neural_memory import Tokens, recall_reference
-from linnet.ops.segments import Segments
+from linnet.ops.neural_memory import recall_reference
 from linnet.zoo import Titans
 
 DOCUMENTS = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1, 1, 1, 3]])
@@ -43,11 +42,7 @@ def test_the_layer_is_its_formula_token_by_token(
     layer = filled(NeuralMemoryLayer(NeuralMemory(n_heads=2, chunk=4, depth=depth), 8)).double()
     x = torch.randn(2, 9, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     y, _ = layer(x, context(documents))
-
-    def by_token(tokens: Tokens, segments: Segments, *more: Any) -> Any:
-        return recall_reference(tokens, segments.positions, *more, chunk=4)
-
-    monkeypatch.setattr("linnet.model.mixer.neural_memory.recall", by_token)
+    monkeypatch.setattr("linnet.model.mixer.neural_memory.recall", recall_reference)
     assert (y - layer(x, context(documents))[0]).abs().max() < 1e-11
 
 

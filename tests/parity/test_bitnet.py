@@ -15,7 +15,7 @@ from linnet.core.errors import CheckpointError, ConfigError
 from linnet.generate.decode import Decoder
 from linnet.generate.sampler import Sampling
 from linnet.interop.huggingface import export_network, import_network, read_folder, write_folder
-from linnet.interop.roundings import listen, rounded_alike, their_names
+from linnet.interop.roundings import both
 from linnet.model import Dense, Network, Ternary
 from linnet.model.linear import TernaryLayer
 from linnet.model.rewrite import linears
@@ -24,7 +24,7 @@ from linnet.zoo import BitNet, Llama
 from linnet.zoo.bitnet import ONLINE
 
 transformers = pytest.importorskip("transformers")
-TOLERANCE = 1e-4  # float32; measured maxima are below 3e-6
+TOLERANCE = 1e-4  # float32; what is measured stands in docs/equivalence.md
 TINY: dict[str, Any] = {
     "vocab_size": 97, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
     "max_position_embeddings": 96, "initializer_range": 0.2, "bos_token_id": 0, "eos_token_id": 0,
@@ -127,12 +127,12 @@ def test_greedy_continuation_is_theirs(name: str) -> None:
 
 
 def alike(ours: Network, theirs: Any, run_ours: Callable[[], Any], run_theirs: Callable[[], Any]) -> tuple[Any, Any]:
-    """What both say, with activations that lie at a border rounded alike (interop/roundings.py): one that falls the other way is off by 1e-2."""
-    with listen(ours) as heard:
-        here = run_ours()
-    names = their_names(BitNet.rules(ours.spec), heard)
-    with torch.compiler.set_stance("force_eager"), rounded_alike(theirs, names, heard):
-        return here, run_theirs()
+    """What both say, activations rounded alike: one that falls the other way is off by 1e-2. Their layers ask for a compiler, which
+    nothing here needs."""
+    with torch.compiler.set_stance("force_eager"):
+        here, there, settled = both(ours, theirs, BitNet.rules(ours.spec), run_ours, run_theirs)
+    assert settled.problem is None
+    return here, there
 
 
 def nowhere_near(got: Tensor, right: Tensor) -> bool:
@@ -150,7 +150,7 @@ def test_rounded_at_each_call_is_theirs_both_ways(hold: Hold) -> None:
     plain = model(text).logits
     model = made_ternary(model, linear_class="autobitlinear", quantization_mode="online")
     got, right = alike(ours, model, lambda: logits(ours, text), lambda: model(text).logits)
-    hold("10 theirs here", (got - right).abs().max().item(), TOLERANCE)
+    hold("10 theirs here, rounded alike", (got - right).abs().max().item(), TOLERANCE)
     assert nowhere_near(plain, right), "rounding changes everything"
     written, tensors = export_network(ours, BitNet, 96)
     assert written["quantization_config"] == ONLINE
@@ -192,7 +192,7 @@ def test_packed_weights_are_read(linear_class: str, hold: Hold) -> None:
                 weight = packed if linear_class == "bitlinear" else torch.nn.Parameter(unpack_weights(packed, torch.float32))
                 module.weight, module.weight_scale = weight, state[f"{name}.weight_scale"]
         got, right = alike(ours, model, lambda: logits(ours, text), lambda: model(text).logits)
-    hold("10 theirs here", (got - right).abs().max().item(), TOLERANCE)
+    hold("10 theirs here, rounded alike", (got - right).abs().max().item(), TOLERANCE)
     del state["model.layers.1.mlp.up_proj.weight"]
     with pytest.raises(CheckpointError, match=r"up_proj\.weight is missing"):
         import_network(model.config.to_dict() | {"quantization_config": how}, state)

@@ -151,7 +151,8 @@ pub unsafe fn backward(task: &Scan, gradients: &ScanGradients, threads: Threads)
     });
 }
 
-/// (p_t, h_t) of one of the n numbers of a vector of channels, from h_{t-1}. Where a document begins, what is before does not count, and be it no number.
+/// (p_t, h_t) of one of the n numbers of a vector of channels: written is u_t, before and a are where h_{t-1} and a stand. Where a
+/// document begins, what is before is not read: it might be NaN, and 0 · NaN is NaN.
 #[inline(always)]
 unsafe fn advance<M: Isa>(
     before: *const f32,
@@ -246,7 +247,7 @@ unsafe fn backward_piece<M: Isa>(task: &Scan, gradients: &ScanGradients, i: usiz
                 let place = token * task.channels as usize + e;
                 let g = load_n::<M>(gradients.y.add(place), lanes);
                 let (b, c, written) = (task.b.add(token * n), task.c.add(token * n), M::mul(step, x));
-                let begins = task.begins(token); // what is before does not count, and be it no number
+                let begins = task.begins(token);
                 let (mut of_written, mut of_step) = (M::splat(0.0), M::splat(0.0));
                 for k in 0..n {
                     let (at, here) = (k * M::LANES, s * width + k * M::LANES);

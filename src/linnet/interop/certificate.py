@@ -1,4 +1,4 @@
-"""The certificate of an exported folder: every claim a line, with who read the folder and what was found (certify.py fills them in).
+"""The certificate of an exported folder: its lines, written beside it or a reason to refuse it. certify.py finds what they say.
 
 A line that nobody could check is said to be so; a line that failed refuses the export.
 """

@@ -3,7 +3,7 @@
     config.json · model.safetensors · tokenizer.json · tokenizer_config.json · chat_template.jinja
     generation_config.json · README.md · LICENSE where the run has one · certificate.md · certificate.json
 
-The folder is written under a temporary name, read back and compared (interop/certificate.py); only then it gets its name.
+The folder is written under a temporary name, read back and compared (interop/certify.py); only then it gets its name.
 """
 
 from __future__ import annotations

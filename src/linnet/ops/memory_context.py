@@ -108,7 +108,7 @@ def memory_context_reference(
                 first, others = (x[None].repeat_interleave(shared, 1) for x in parts.persistent)  # (1, H, P, K)
                 score, values = torch.cat((plain @ first.mT, score), -1), torch.cat((others, values), 2)
             y, told = parts.found((score * parts.scale).softmax(-1) @ values)
-            z, memory = recall_reference(told, position, initial, memory, chunk=chunk)
+            z, memory = recall_reference(told, segments_of(position, chunk), initial, memory)
             ys.append(y)
             zs.append(z)
     y, z = torch.cat(ys), torch.cat(zs)  # (B · T, 1, D), (B · T, M, 1, N)

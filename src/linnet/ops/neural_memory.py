@@ -90,17 +90,16 @@ def apply(weights: Weights, x: Tensor) -> Tensor:
 # --------------------------------------------------------------------------------------------------------- the oracle
 
 
-def recall_reference(
-    tokens: Tokens, positions: Tensor, initial: Weights, memory: Memory | None = None, *, chunk: int
-) -> tuple[Tensor, Memory]:
+def recall_reference(tokens: Tokens, segments: Segments, initial: Weights, memory: Memory | None = None) -> tuple[Tensor, Memory]:
     """(y (B, H, T, K), the memory after them), a row, a head and a token at a time.
 
-    positions   (T,) or (B, T) within the document: 0 begins one, a multiple of `chunk` begins a chunk
+    segments    `segments_of(positions, chunk)`, of which only these two are looked at: position 0 begins a document, a multiple of
+                the chunk begins a chunk
     initial     weights that a document begins with, each (H, out, in)
     memory      where an earlier piece ended; None: the first token begins a document
     """
     batch, heads, n, _ = tokens.queries.shape
-    positions = positions.expand(batch, n)
+    positions, chunk = segments.positions.expand(batch, n), segments.length
     begin = Memory.begin(tuple(w.expand(batch, *w.shape) for w in initial))
     memory = begin if memory is None else memory
     rows, after = [], []
@@ -146,13 +145,11 @@ def _step(memory: Memory, token: Tokens) -> Memory:
 def recall(tokens: Tokens, segments: Segments, initial: Weights, memory: Memory | None = None) -> tuple[Tensor, Memory]:
     """What `recall_reference` gives. Each row is cut where its own chunks and documents begin; piece by piece, all rows at once.
 
-    segments   of the positions of these tokens, which rise by one within a document, as long as a chunk
+    segments   `segments_of(positions, chunk)`: these tokens, cut where chunks and documents begin; within one, positions rise by one
     """
     batch, _, n, _ = tokens.queries.shape
     begin = Memory.begin(tuple(w.expand(batch, *w.shape) for w in initial))
     memory = begin if memory is None else memory
-    if not n:
-        return torch.empty_like(tokens.queries), memory
     assert segments.n_tokens == n
     reads = []
     for i, (piece, decay) in enumerate(_by_piece(tokens, segments)):

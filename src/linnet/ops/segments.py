@@ -83,9 +83,6 @@ class Segments:
 def segments_of(positions: Tensor, length: int) -> Segments:
     """Positions (T,) or (B, T) within documents, cut into segments of `length`."""
     n = positions.shape[-1]
-    if not n:
-        nothing = positions.new_empty(1, 0)
-        return Segments(length, nothing, nothing, 0, length, nothing, nothing.bool(), nothing.bool(), None, alike=True)
     index = torch.arange(n, device=positions.device)
     if positions.dim() == 1:
         lead = int(positions[0]) % length

@@ -44,7 +44,7 @@ impl ScanStep {
         rows * self.groups()
     }
 
-    /// positions: of each row's token; at 0 a document begins, and what is before does not count, and be it no number.
+    /// positions: of each row's token; at 0 a document begins, and what is before is not read: it might be NaN.
     #[inline(always)]
     pub(super) unsafe fn piece<M: Isa>(&self, positions: *const i64, i: usize) {
         let (r, first) = (i / self.groups(), i % self.groups() * CHANNELS);
