@@ -68,6 +68,7 @@ class OneTokenProgram(Program):
         super().__init__(rows)
         self.memories: list[Memory] = []
         self.replaced: list[Held] = []
+        self._routed: list[Tensor] = []  # weights that a work writes once, and nobody else
         self._pointers: list[Any] = []  # lists of buffers, which works point to
         self._taken: list[Tensor] = []
         self._free: defaultdict[int, list[Tensor]] = defaultdict(list)
@@ -189,16 +190,30 @@ class OneTokenProgram(Program):
     ) -> Tensor:
         n = logits.shape[1]
         weights = self._room(n, self.rows)
+        self._routed.append(weights)
         places = (numbers(logits), self._given(bias, n), numbers(weights))
         self._write("route", (n, top_k, n_groups, top_groups, score == "sigmoid", normalise, scale, *places))
         return weights
 
     def mix(self, weights: Tensor, said: Sequence[Tensor]) -> Tensor:
         y = self._buffer(said[0].shape[1])
+        insist(any(weights is each for each in self._routed), "weights that are not those of `route`")
         insist(len(weights) == len(said) and {each.shape for each in said} == {y.shape}, "experts of different widths")
         self._pointers.append(opened()[0].new("float *[]", [numbers(each) for each in said]))
         self._write("mix", (len(said), y.shape[1], numbers(weights), self._pointers[-1], numbers(y)))
         return y
+
+    @contextmanager
+    def only_if(self, asked: Tensor) -> Iterator[None]:
+        """A late thread may look after the others have run on: so `asked` has to be a row that nothing writes again."""
+        rows = {row.data_ptr() for weights in self._routed for row in weights}
+        insist(asked.data_ptr() in rows and asked.shape == (self.rows,), "a condition that is not an expert's weights")
+        insist(self._only_if is None, "works that are passed over within others that are")
+        self._only_if = asked
+        try:
+            yield
+        finally:
+            self._only_if = None
 
     def held(self) -> Held:
         """A place for the next tensor that states replace, in the order of the layers."""
@@ -207,6 +222,7 @@ class OneTokenProgram(Program):
 
     def scan_step(self, held: Held, x: Tensor, delta: Tensor, a_log: Tensor, b: Tensor, c: Tensor, skip: Tensor) -> Tensor:
         channels, n = a_log.shape
+        insist(held.shape == (), "a state that is replaced twice")
         held.shape = (self.rows, channels, n)
         insist(x.shape == delta.shape == (self.rows, channels), f"{x.shape[1]} and {delta.shape[1]} channels of {channels}")
         insist(b.shape == c.shape == (self.rows, n), f"{b.shape[1]} and {c.shape[1]} numbers of {n}")

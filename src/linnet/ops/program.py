@@ -13,8 +13,8 @@ same name (torch, linnet/ops); float32 on a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -166,15 +166,9 @@ class Program:
         """
         raise CannotRun("a selective scan")
 
-    @contextmanager
-    def only_if(self, asked: Tensor) -> Iterator[None]:
-        """Works that are written within are passed over where `asked` (rows,), which one earlier work fills, is 0 in all rows."""
-        insist(self._only_if is None, "works that are passed over within others that are")
-        self._only_if = asked
-        try:
-            yield
-        finally:
-            self._only_if = None
+    def only_if(self, asked: Tensor) -> AbstractContextManager[None]:
+        """Works that are written within are passed over where `asked`, one expert's weights of `route`, is 0 in all rows."""
+        raise CannotRun("works that may be passed over")
 
     def _fill_inputs(self, tokens: Tensor, positions: Tensor, begins: Tensor) -> None:
         """What the works read: each (rows,) int64. begins: the place where the document of each row began."""

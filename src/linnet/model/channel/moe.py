@@ -24,8 +24,10 @@ from linnet.core.errors import explain
 from linnet.model.channel.mlp import GLU, MLP
 from linnet.model.linear import LinearLayer
 from linnet.model.spec import ChannelMixer, FeedForward
-from linnet.ops.program import Program, lower
+from linnet.ops.program import Program, insist, lower
 from linnet.ops.route import Score, balance_loss, entropy, load, mix, route
+
+MOST_ASKING = 8  # rows of a program: an expert that one of them asks reads all, which for more costs more than sorting them
 
 
 class MoE(ChannelMixer):
@@ -156,6 +158,7 @@ class MoELayer(nn.Module):
 
     def lower(self, program: Program, x: Tensor) -> Tensor:
         spec = self.spec
+        insist(program.rows <= MOST_ASKING, f"experts for {program.rows} rows")
         weights = program.route(
             lower(self.router, program, x), self.bias, top_k=spec.top_k, score=spec.score, normalise=spec.normalise, scale=spec.scale,
             n_groups=spec.n_groups, top_groups=spec.top_groups,
