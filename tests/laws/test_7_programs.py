@@ -575,8 +575,9 @@ def nobody_is_asked(patch: Patch) -> None:
     only_if = OneTokenProgram.only_if
 
     def mutant(self: OneTokenProgram, asked: Tensor) -> Any:
-        self._routed.append(self._room(1, len(asked)))
-        return only_if(self, self._routed[-1][0])
+        never = self._room(len(asked))
+        self._deciding.add(never.data_ptr())
+        return only_if(self, never)
 
     patch.setattr(OneTokenProgram, "only_if", mutant)
 

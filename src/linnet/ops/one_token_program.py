@@ -68,7 +68,7 @@ class OneTokenProgram(Program):
         super().__init__(rows)
         self.memories: list[Memory] = []
         self.replaced: list[Held] = []
-        self._routed: list[Tensor] = []  # weights that a work writes once, and nobody else
+        self._deciding: set[int] = set()  # where rows of `route` lie, which one work writes, and nothing again
         self._pointers: list[Any] = []  # lists of buffers, which works point to
         self._taken: list[Tensor] = []
         self._free: defaultdict[int, list[Tensor]] = defaultdict(list)
@@ -190,14 +190,14 @@ class OneTokenProgram(Program):
     ) -> Tensor:
         n = logits.shape[1]
         weights = self._room(n, self.rows)
-        self._routed.append(weights)
+        self._deciding.update(row.data_ptr() for row in weights)
         places = (numbers(logits), self._given(bias, n), numbers(weights))
         self._write("route", (n, top_k, n_groups, top_groups, score == "sigmoid", normalise, scale, *places))
         return weights
 
     def mix(self, weights: Tensor, said: Sequence[Tensor]) -> Tensor:
         y = self._buffer(said[0].shape[1])
-        insist(any(weights is each for each in self._routed), "weights that are not those of `route`")
+        insist(weights.data_ptr() in self._deciding and weights.is_contiguous(), "weights that are not those of `route`")
         insist(len(weights) == len(said) and {each.shape for each in said} == {y.shape}, "experts of different widths")
         self._pointers.append(opened()[0].new("float *[]", [numbers(each) for each in said]))
         self._write("mix", (len(said), y.shape[1], numbers(weights), self._pointers[-1], numbers(y)))
@@ -206,8 +206,8 @@ class OneTokenProgram(Program):
     @contextmanager
     def only_if(self, asked: Tensor) -> Iterator[None]:
         """A late thread may look after the others have run on: so `asked` has to be a row that nothing writes again."""
-        rows = {row.data_ptr() for weights in self._routed for row in weights}
-        insist(asked.data_ptr() in rows and asked.shape == (self.rows,), "a condition that is not an expert's weights")
+        fits = asked.shape == (self.rows,) and asked.is_contiguous()
+        insist(fits and asked.data_ptr() in self._deciding, "a condition that is not an expert's weights")
         insist(self._only_if is None, "works that are passed over within others that are")
         self._only_if = asked
         try:
